@@ -1,0 +1,277 @@
+/*
+ * device.h - what the files of the device share.  Internal to the engine.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A request is cut into parts; a part is one command at the server and has a
+ * slot.  A slot's way:
+ *
+ *   spare list -> conn.sent (by age) -> conn.answered -> spare list
+ *                   |                      (nbe_rx_end)
+ *                   +-> dev.retry (connection lost) -> conn.sent ...
+ *
+ * A request's way, by enum req_state:
+ *
+ *   QUEUED -> BUSY -> DONE          FENCED: must not overtake a lost write
+ *     ^  \-> FENCED                 UNKEPT: answered, but the keep buffer is full
+ *     +------- BUSY -> UNKEPT -> DONE
+ *
+ * The server's incarnation.  A server that restarted may have lost what it had
+ * acknowledged and not flushed.  Two connections reach the same incarnation if
+ * the older one answers a command that was given to it after the newer one came
+ * up.  So a new connection carries nothing until it is proven so; when the last
+ * proven one is lost, all bets are off: the epoch changes, and the connections
+ * that are up are the proven ones of the new epoch.
+ */
+#ifndef NBE_DEVICE_H
+#define NBE_DEVICE_H
+
+#include "nbe.h"
+#include "wire.h"
+
+#define NO_SLOT		UINT16_MAX
+#define RUNS_MAX	8
+#define BATCH_BYTES	1048576u	/* enough to amortise a send */
+
+struct list {
+	uint16_t head, tail;	/* of slots */
+};
+
+struct reqs {
+	struct nbe_req *head, *tail;
+};
+
+enum req_state { REQ_IDLE, REQ_QUEUED, REQ_FENCED, REQ_BUSY, REQ_UNKEPT, REQ_DONE };
+
+/* A stretch of a read that has arrived, relative to its part. */
+struct run {
+	uint32_t start, end;
+};
+
+struct slot {
+	struct nbe_req	*req;		/* NULL: free, or its request was aborted */
+	uint64_t	off, len;	/* on the disk */
+	uint64_t	pos;		/* in the request's data or the keep buffer */
+	uint64_t	ack;		/* FLUSH: acknowledgements that it covers;
+					 * of a replay: the number of its record */
+	nbe_time	deadline;
+	uint32_t	gen;		/* upper half of the cookie */
+	uint32_t	ups;		/* connections made when it was sent */
+	uint16_t	next, prev;	/* of the list that it is on */
+	uint16_t	flags;		/* CMD_FLAG_* */
+	uint8_t		conn, op;
+	uint8_t		error;		/* enum nbe_err: what error chunks said */
+	uint8_t		runs;
+	bool		used, in_tx, sent;
+	bool		answered;	/* its reply is parsed to the end ... */
+	bool		received;	/* ... and that nbe_rx_end has been */
+	bool		scattered;	/* beyond RUNS_MAX: read again, smaller */
+	bool		got_status;
+	struct run	run[RUNS_MAX];
+};
+
+enum rx_step {
+	RX_HEAD, RX_OFFSET, RX_HOLE, RX_STATUS, RX_ERROR, RX_ERROR_OFFSET, RX_EXTENT,
+	RX_DATA, RX_ZERO, RX_SKIP,
+	RX_STEPS
+};
+
+struct rx {
+	enum rx_step	step;
+	uint16_t	slot;
+	uint16_t	type, flags;	/* of the present chunk */
+	uint32_t	need, have;	/* of the present header, in buf */
+	uint64_t	pos;		/* in the request's data; EXTENT: covered */
+	uint64_t	left;		/* DATA, ZERO, SKIP: bytes to go */
+	uint64_t	chunk_left;	/* behind what is being read */
+	uint8_t		buf[LEN_EXT_REPLY];
+};
+
+struct conn {
+	bool		wanted;		/* below the number of connections wanted */
+	bool		up, proven;
+	bool		draining;	/* no new commands; DISC when empty */
+	bool		disc_planned;
+	bool		closing;	/* the front is to close it */
+	bool		aborted;	/* may carry commands of aborted requests */
+	bool		tx_open, rx_open, rx_direct;
+	enum nbe_framing framing;
+	uint32_t	alloc_context;
+	uint32_t	ups;		/* which one of all connections made */
+	enum nbe_why	why;
+	uint32_t	in_flight;	/* slots of this connection */
+	struct list	sent, answered;
+	nbe_time	open_at;
+	uint32_t	tries;		/* without an answer, for the backoff */
+	/* the batch: commands planned, in the order of the stream */
+	uint16_t	*batch;		/* slots; NO_SLOT is DISC */
+	uint8_t		*headers;	/* encoded, back to back */
+	uint32_t	batch_count, batch_at;
+	uint64_t	batch_pos;	/* bytes of batch[batch_at] that are out */
+	uint32_t	reads;		/* in flight, and their bytes */
+	uint64_t	read_bytes;
+	struct rx	rx;
+};
+
+/* A stretch of the disk that a lost or abandoned command may still change. */
+struct fence {
+	uint64_t	off, end;
+	nbe_time	until;		/* NBE_NEVER while slot is not answered */
+	uint64_t	ack;		/* of a replay: newer records wait; else
+					 * NOT_REPLAYED */
+	uint16_t	slot;		/* NO_SLOT: its connection is gone */
+};
+#define NOT_REPLAYED	UINT64_MAX
+
+/* An acknowledged change that no flush has covered, for REPLAY. */
+struct record {
+	uint64_t	off, len;
+	uint64_t	keep;		/* place in the keep buffer, or NBE_NO_KEEP */
+	uint64_t	keep_end;	/* keep_tail behind it */
+	uint64_t	ack;		/* its number among the acknowledgements */
+	uint8_t		op, flags;
+};
+
+struct unflushed {
+	uint64_t	acked;		/* acknowledgements so far */
+	uint64_t	flushed;	/* of these, covered by a flush */
+	bool		lost;		/* the next flush has to say so ... */
+	uint64_t	lost_told;	/* ... and all up to this number */
+	/* REPLAY: records [first, last), counting up, modulo the room; bytes of
+	 * the keep buffer [keep_head, keep_tail), likewise */
+	struct record	*record;
+	uint64_t	first, last;
+	uint64_t	keep_head, keep_tail;
+	bool		replaying;
+	uint64_t	replay_next;	/* record to be sent next */
+	uint64_t	replay_done;	/* bytes of it that are sent */
+	uint64_t	replay_wave;	/* [wave, next] may be in flight */
+	uint32_t	replay_parts;	/* in flight or to be retried */
+	struct list	retry;		/* of replay parts */
+	struct reqs	unkept;
+};
+
+struct nbe_dev {
+	struct nbe_dev_config cfg;
+	struct nbe_export exp;
+	struct nbe_stats st;
+	uint64_t	rng;
+	uint64_t	data_max, effect_max;	/* longest part, by kind */
+	uint32_t	slots;
+	uint32_t	epoch;
+	uint32_t	ups;			/* connections made so far */
+	uint32_t	wanted;
+	uint32_t	up, proven;
+	uint32_t	in_flight;		/* slots used, not in retry */
+	uint32_t	begun;			/* requests begun, not done */
+	nbe_time	silent_since;		/* no proven answer; NBE_NEVER: fine */
+	bool		dead, resized;
+	bool		stopping, stop_now, stop_flushed;
+	struct reqs	queue, fenced;
+	struct nbe_req	*barrier;		/* runs alone until it is done */
+	struct nbe_req	*done, **done_tail;
+	struct nbe_req	own_flush;
+	struct nbe_req	replay;			/* stands for all replay parts */
+	struct unflushed un;
+	struct list	spare, retry;
+	uint32_t	retry_count, queue_count;
+	uint32_t	fence_count, fence_room;
+	struct fence	*fence;
+	struct conn	*conn;
+	struct slot	*slot;
+};
+
+/* What a command of the device is on the wire. */
+struct op_info {
+	uint16_t	command;
+	uint16_t	needs;		/* transmission flag */
+	bool		modifies;	/* changes the disk's content */
+	bool		payload;	/* length is bound by payload_max */
+};
+extern const struct op_info nbe_op_info[NBE_OPS];
+
+static inline struct slot *
+slot_at(struct nbe_dev *d, uint16_t i)
+{
+	return &d->slot[i];
+}
+
+static inline uint16_t
+slot_index(const struct nbe_dev *d, const struct slot *s)
+{
+	return (uint16_t)(s - d->slot);
+}
+
+static inline bool
+list_empty(const struct list *l)
+{
+	return l->head == NO_SLOT;
+}
+
+/* slot.c */
+void	 list_init(struct list *);
+void	 list_append(struct nbe_dev *, struct list *, struct slot *);
+void	 list_prepend(struct nbe_dev *, struct list *, struct slot *);
+void	 list_remove(struct nbe_dev *, struct list *, struct slot *);
+void	 list_insert_by_age(struct nbe_dev *, struct list *, struct slot *);
+struct slot *list_take(struct nbe_dev *, struct list *);
+struct slot *slot_new(struct nbe_dev *, struct nbe_req *, uint8_t op);
+void	 slot_free(struct nbe_dev *, struct slot *);
+struct slot *slot_by_cookie(struct nbe_dev *, unsigned conn, uint64_t cookie);
+
+/* request.c: the way of a request */
+void	reqs_append(struct reqs *, struct nbe_req *);
+void	reqs_prepend(struct reqs *, struct nbe_req *);
+void	reqs_remove(struct reqs *, struct nbe_req *);
+void	req_requeue(struct nbe_dev *, struct nbe_req *);	/* at the front */
+void	req_unlink(struct nbe_dev *, struct nbe_req *);
+void	req_fail(struct nbe_dev *, struct nbe_req *, enum nbe_err);
+void	req_redo(struct nbe_dev *, struct nbe_req *);
+void	req_settle(struct nbe_dev *, struct nbe_req *, nbe_time now);
+void	req_done(struct nbe_dev *, struct nbe_req *, nbe_time now);
+void	req_fail_all(struct nbe_dev *, enum nbe_err, nbe_time now);
+void	conn_orphan_aborted(struct nbe_dev *, struct conn *, nbe_time now);
+void	part_answered(struct nbe_dev *, struct slot *, nbe_time now);
+void	part_lost(struct nbe_dev *, struct slot *, nbe_time now);
+void	part_drop(struct nbe_dev *, struct slot *, nbe_time now);
+
+/* schedule.c */
+struct slot *schedule_next(struct nbe_dev *, nbe_time now);
+bool	schedule_pending(const struct nbe_dev *);
+uint32_t schedule_share(const struct nbe_dev *);
+
+/* fence.c */
+void	fence_lost(struct nbe_dev *, const struct slot *, nbe_time now);
+void	fence_aborted(struct nbe_dev *, const struct slot *);
+void	fence_answered(struct nbe_dev *, const struct slot *);
+void	fence_expire(struct nbe_dev *, nbe_time now);
+bool	fence_blocks(const struct nbe_dev *, const struct nbe_req *);
+bool	fence_blocks_record(const struct nbe_dev *, const struct record *);
+nbe_time fence_wake(const struct nbe_dev *);
+
+/* unflushed.c */
+bool	unflushed_dirty(const struct nbe_dev *);
+bool	unflushed_ack(struct nbe_dev *, struct nbe_req *);
+void	unflushed_flushed(struct nbe_dev *, uint64_t covers, nbe_time now);
+bool	unflushed_tell(struct nbe_dev *, const struct nbe_req *);
+void	unflushed_own_flush_done(struct nbe_dev *, enum nbe_err, nbe_time now);
+void	unflushed_restarted(struct nbe_dev *, nbe_time now);
+bool	unflushed_pending(const struct nbe_dev *);
+struct slot *unflushed_next(struct nbe_dev *);
+void	unflushed_part_done(struct nbe_dev *, enum nbe_err);
+void	unflushed_part_lost(struct nbe_dev *, struct slot *);
+void	unflushed_init(struct nbe_dev *);
+
+/* transmit.c, receive.c */
+bool	conn_wants_tx(const struct nbe_dev *, const struct conn *, uint32_t share);
+void	conn_rx_init(struct conn *);
+
+/* device.c */
+void	conn_forget(struct nbe_dev *, struct conn *, const struct slot *);
+void	conn_close(struct conn *, enum nbe_why);
+void	conn_answered(struct nbe_dev *, struct conn *, const struct slot *);
+void	own_flush_start(struct nbe_dev *, nbe_time now);
+
+/* stats.c */
+void	stats_done(struct nbe_dev *, const struct nbe_req *, nbe_time now);
+
+#endif

@@ -1,0 +1,472 @@
+/*
+ * nbe.h - the NBD engine: seam and manual.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * An NBD client without a place to run in: no libc, allocation, socket, clock,
+ * lock, thread or callback.  A front (a driver in a kernel, a daemon, a simulator)
+ * owns all of these.  It tells the engine what happened and when; the engine says
+ * what to send, where to receive and what is finished.
+ *
+ * Rules for the caller
+ *  - Serialise all calls on one object (one lock, or one thread).  No call
+ *    blocks or calls out, so any lock will do.
+ *  - Time is passed in and never goes back.  Lengths and offsets are bytes.
+ *  - After a group of calls, and before dropping the lock, take nbe_work(); do
+ *    what it says after dropping the lock.
+ *
+ * Errors come in three kinds that never mix.  A bug of ours or of the front is
+ * NBE_ASSERT.  Bad bytes or a lost socket end one handshake or connection, with
+ * a sticky enum nbe_why.  A refusal by the server ends one request, with
+ * nbe_req.error.
+ *
+ * "proto.md" in comments is doc/proto.md of the NBD project.
+ */
+#ifndef NBE_H
+#define NBE_H
+
+#include "nbe_port.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef uint64_t nbe_time;		/* ns, monotonic, any origin */
+#define NBE_NEVER	UINT64_MAX
+#define NBE_SECOND	UINT64_C(1000000000)
+
+#define NBE_MAX_CONNS	32
+#define NBE_MAX_DEPTH	1024		/* commands in flight on one connection */
+#define NBE_MAX_STRING	4096		/* bytes of a name or text (proto.md) */
+#define NBE_BLOCK_MAX	65536		/* largest minimum block size (proto.md) */
+#define NBE_PAYLOAD_DEFAULT 33554432	/* 2^25, when the server names no maximum */
+
+/* The result of a request.  Each front maps these in one table. */
+enum nbe_err {
+	NBE_OK,
+	NBE_EPERM,		/* device is read-only, or server policy */
+	NBE_EIO,		/* server error, or acknowledged data was lost */
+	NBE_ENOMEM,
+	NBE_EINVAL,		/* range or alignment; or the server says so */
+	NBE_ENOSPC,
+	NBE_EOVERFLOW,
+	NBE_ENOTSUP,		/* the server does not offer this operation */
+	NBE_ESHUTDOWN,		/* the device is stopping */
+	NBE_ETIMEDOUT,		/* no server has answered within dead_timeout */
+	NBE_EABORTED,		/* nbe_abort */
+	NBE_ERRS
+};
+
+/*
+ * Why a handshake or a connection ended.  nbe_why_text has a sentence for each.
+ */
+enum nbe_why {
+	NBE_WHY_NONE,
+	/* said by the front */
+	NBE_WHY_CLOSED,		/* the peer closed the socket, or it broke */
+	NBE_WHY_TLS_FAILED,	/* the TLS session broke */
+	/* handshake: what the server said no to */
+	NBE_WHY_UNKNOWN_EXPORT,
+	NBE_WHY_POLICY,
+	NBE_WHY_TLS_REQUIRED,	/* the server wants TLS, the user forbade it */
+	NBE_WHY_TLS_REFUSED,	/* the user wants TLS, the server has none */
+	NBE_WHY_PLATFORM,
+	NBE_WHY_INVALID,
+	NBE_WHY_SHUTDOWN,
+	NBE_WHY_BLOCK_SIZE_REQUIRED,
+	NBE_WHY_TOO_BIG,
+	NBE_WHY_UNSUPPORTED,	/* LIST, INFO, or GO where EXPORT_NAME cannot do */
+	NBE_WHY_EXT_HEADERS_REQUIRED,
+	NBE_WHY_REFUSED,	/* any other error reply */
+	/* handshake: bytes that are not the protocol */
+	NBE_WHY_NOT_NBD,
+	NBE_WHY_REPLY_MAGIC,
+	NBE_WHY_WRONG_OPTION,	/* a reply to an option that was not sent */
+	NBE_WHY_UNEXPECTED_REPLY,
+	NBE_WHY_REPLY_LENGTH,
+	NBE_WHY_TOO_MANY_REPLIES,
+	NBE_WHY_NO_EXPORT_INFO,	/* GO was acknowledged without NBD_INFO_EXPORT */
+	NBE_WHY_INFO_CONFLICT,	/* two replies of one kind that differ */
+	NBE_WHY_BAD_STRING,	/* a NUL in a text, or a name beyond the limit */
+	NBE_WHY_BAD_SIZE,	/* 0, above INT64_MAX, or less than one block */
+	NBE_WHY_BAD_BLOCK_SIZE,
+	/* transmission: bytes that are not the protocol */
+	NBE_WHY_BAD_MAGIC,
+	NBE_WHY_BAD_COOKIE,	/* unknown, finished, or of another connection */
+	NBE_WHY_BAD_CHUNK,	/* type, flags or length that cannot be */
+	NBE_WHY_BAD_RANGE,	/* chunk outside its request, or an overlap */
+	NBE_WHY_INCOMPLETE,	/* DONE before all bytes of a read came */
+	NBE_WHY_WRONG_FRAMING,	/* simple reply where structured is a must */
+	/* transmission: the engine's own decision */
+	NBE_WHY_TIMEOUT,	/* a command was not answered in time */
+	NBE_WHY_SERVER_SHUTDOWN,/* the server answered ESHUTDOWN */
+	NBE_WHY_SCALED,		/* fewer connections are wanted */
+	NBE_WHY_STOPPED,
+	/* nbe_conn_up: the connection contradicts the device */
+	NBE_WHY_SHRANK,
+	NBE_WHY_READ_ONLY,
+	NBE_WHY_FLAGS_LOST,
+	NBE_WHY_BLOCK_SIZE_CHANGED,
+	NBE_WHY_PAYLOAD_SHRANK,
+	NBE_WHY_FRAMING_LOST,
+	NBE_WHY_NO_MULTI_CONN,
+	NBE_WHYS
+};
+const char *nbe_why_text(enum nbe_why);
+
+/* ---- what a server exports -------------------------------------------------- */
+
+/* Transmission flags, as sent by the server (proto.md, "Transmission flags"). */
+#define NBE_FLAG_HAS_FLAGS		(1u << 0)
+#define NBE_FLAG_READ_ONLY		(1u << 1)
+#define NBE_FLAG_SEND_FLUSH		(1u << 2)
+#define NBE_FLAG_SEND_FUA		(1u << 3)
+#define NBE_FLAG_ROTATIONAL		(1u << 4)
+#define NBE_FLAG_SEND_TRIM		(1u << 5)
+#define NBE_FLAG_SEND_WRITE_ZEROES	(1u << 6)
+#define NBE_FLAG_SEND_DF		(1u << 7)
+#define NBE_FLAG_CAN_MULTI_CONN		(1u << 8)
+#define NBE_FLAG_SEND_RESIZE		(1u << 9)
+#define NBE_FLAG_SEND_CACHE		(1u << 10)
+#define NBE_FLAG_SEND_FAST_ZERO		(1u << 11)
+#define NBE_FLAG_BLOCK_STATUS_PAYLOAD	(1u << 12)
+
+/* Handshake flags, as sent by the server. */
+#define NBE_HS_FIXED_NEWSTYLE		(1u << 0)
+#define NBE_HS_NO_ZEROES		(1u << 1)
+
+enum nbe_framing { NBE_SIMPLE, NBE_STRUCTURED, NBE_EXTENDED };
+
+/*
+ * All values are checked: size is 1 to INT64_MAX and a multiple of block_min;
+ * block_min is a power of two in 1..65536; block_pref a power of two, at least
+ * block_min and 512; payload_max a multiple of block_min, at least block_pref.
+ */
+struct nbe_export {
+	uint64_t	size;
+	uint32_t	block_min, block_pref, payload_max;
+	uint32_t	alloc_context;	/* id of base:allocation, if has_alloc */
+	uint16_t	flags;		/* NBE_FLAG_*; 0 without HAS_FLAGS */
+	uint16_t	hs_flags;	/* NBE_HS_*; 0 for oldstyle */
+	enum nbe_framing framing;
+	bool		has_alloc;
+	bool		has_block_size;	/* the server named its block sizes */
+	bool		tls;		/* negotiated inside TLS */
+};
+
+/* ---- handshake: bytes in, bytes out ----------------------------------------- */
+
+enum nbe_goal { NBE_GOAL_GO, NBE_GOAL_INFO, NBE_GOAL_LIST };
+enum nbe_tls { NBE_TLS_OFF, NBE_TLS_IF_OFFERED, NBE_TLS_REQUIRED };
+
+struct nbe_hs_config {
+	const char	*name;		/* export; valid as long as the handshake */
+	uint32_t	 name_len;	/* up to NBE_MAX_STRING, no NUL inside */
+	enum nbe_goal	 goal;
+	enum nbe_tls	 tls;
+	enum nbe_framing framing_max;
+	bool		 want_alloc;	/* meta context base:allocation */
+};
+
+enum nbe_hs_state {
+	NBE_HS_IO,	/* move bytes: first send_buf; when it is empty, recv_buf */
+	NBE_HS_TLS,	/* start TLS on the socket, then nbe_hs_resume */
+	NBE_HS_ITEM,	/* nbe_hs_name is one listed export; then nbe_hs_resume */
+	NBE_HS_DONE,	/* nbe_hs_export is final; after GO the next byte is
+			 * transmission, after INFO and LIST call nbe_hs_abort */
+	NBE_HS_FAILED,	/* nbe_hs_why; sticky; call nbe_hs_abort before closing */
+	NBE_HS_ABORTING,/* send send_buf, if any, then close; the server may close
+			 * first; nbe_hs_why still answers */
+};
+
+/* A text that the server sent: not ended by NUL, may hold any byte but NUL. */
+struct nbe_text {
+	const char	*ptr;
+	uint32_t	 len;
+};
+
+/* Its size is public, its fields are the engine's own.  About 21 KiB, needed
+ * only while connecting. */
+struct nbe_hs {
+	struct nbe_hs_config cfg;
+	struct nbe_export exp;
+	enum nbe_hs_state state;
+	enum nbe_why	why;
+	uint8_t		step, option;		/* indices of handshake.c's tables */
+	bool		in_tls;
+	bool		idle;			/* the server awaits an option */
+	bool		got_export;
+	uint16_t	hs_flags;		/* offered and known to us */
+	uint32_t	reply, reply_len;	/* present option reply */
+	uint32_t	replies;		/* to the present option */
+	uint32_t	unread;			/* of the reply, behind in[] */
+	uint32_t	out_pos, out_len;
+	uint32_t	in_base, in_len, in_need;
+	uint32_t	name_len, about_len, message_len;
+	uint8_t		out[NBE_MAX_STRING + 256];
+	uint8_t		in[2 * NBE_MAX_STRING + 512];
+	char		name_buf[NBE_MAX_STRING];
+	char		about_buf[NBE_MAX_STRING];
+};
+
+void			 nbe_hs_init(struct nbe_hs *, const struct nbe_hs_config *);
+enum nbe_hs_state	 nbe_hs_state(const struct nbe_hs *);
+/* NULL and 0 when there is nothing to send. */
+const uint8_t		*nbe_hs_send_buf(const struct nbe_hs *, size_t *len);
+void			 nbe_hs_send_ack(struct nbe_hs *, size_t len);
+/* Never asks for a byte beyond the present message, so the socket can be handed
+ * to TLS, to a kernel or to nbe_conn_up with nothing read ahead.  NULL and 0
+ * while there are bytes to send. */
+uint8_t			*nbe_hs_recv_buf(struct nbe_hs *, size_t *len);
+void			 nbe_hs_recv_ack(struct nbe_hs *, size_t len);
+/* After NBE_HS_TLS (TLS is up) and NBE_HS_ITEM (item was read). */
+void			 nbe_hs_resume(struct nbe_hs *);
+/* The socket closed: names the reason that fits the present step. */
+void			 nbe_hs_closed(struct nbe_hs *);
+/* Leave: queue NBD_OPT_ABORT, if the server awaits an option and would understand
+ * it (proto.md, "Termination of the session during option haggling"). */
+void			 nbe_hs_abort(struct nbe_hs *);
+const struct nbe_export	*nbe_hs_export(const struct nbe_hs *);
+/* Canonical name and description (INFO_NAME, INFO_DESCRIPTION, LIST); length 0
+ * when the server sent none.  Valid until the next resume. */
+struct nbe_text		 nbe_hs_name(const struct nbe_hs *);
+struct nbe_text		 nbe_hs_about(const struct nbe_hs *);
+enum nbe_why		 nbe_hs_why(const struct nbe_hs *);
+/* What the server wrote with its refusal; length 0 when nothing. */
+struct nbe_text		 nbe_hs_message(const struct nbe_hs *);
+
+/* ---- requests ----------------------------------------------------------------- */
+
+enum nbe_op {
+	NBE_READ, NBE_WRITE, NBE_FLUSH, NBE_TRIM, NBE_ZERO, NBE_CACHE, NBE_EXTENTS,
+	NBE_OPS
+};
+const char *nbe_op_name(enum nbe_op);
+
+#define NBE_FUA		0x01	/* durable when done; write + flush where the server
+				 * has no FUA; WRITE, TRIM, ZERO */
+#define NBE_BARRIER	0x02	/* after all earlier requests, before all later */
+#define NBE_NO_HOLE	0x04	/* ZERO: keep the range allocated */
+#define NBE_FAST_ZERO	0x08	/* ZERO: try the server's fast way first; where it
+				 * has none, the zeroing is an ordinary one */
+
+/* One run of base:allocation (proto.md, "Metadata querying"). */
+#define NBE_EXTENT_HOLE	0x01	/* not allocated (a hint) */
+#define NBE_EXTENT_ZERO	0x02	/* reads as zeroes (a promise) */
+struct nbe_extent {
+	uint64_t	length;
+	uint32_t	flags;
+};
+
+#define NBE_NO_KEEP	UINT64_MAX
+
+/*
+ * One request, inside the front's own per-I/O object.  The front owns it before
+ * nbe_submit and after it appeared on nbe_work.done; in between, the engine.
+ */
+struct nbe_req {
+	/* in: set before nbe_submit */
+	uint64_t	offset, length;		/* multiples of block_min */
+	uint8_t		op;			/* enum nbe_op */
+	uint8_t		flags;			/* NBE_FUA .. */
+	uint32_t	extents_max;		/* EXTENTS: room in extents[], >= 1 */
+	struct nbe_extent *extents;		/* EXTENTS: filled from offset on */
+	/* out: valid on nbe_work.done */
+	uint8_t		error;			/* enum nbe_err */
+	uint32_t	extents_count;		/* may cover less than length */
+	uint64_t	keep;			/* NBE_NO_KEEP, or: copy the data to
+						 * this place of the keep buffer,
+						 * before the lock is dropped */
+	struct nbe_req	*next;			/* the next one that is done */
+	/* the engine's own */
+	struct nbe_req	*prev;
+	uint64_t	planned;		/* bytes given to parts */
+	uint64_t	part_max, number;	/* of all submitted */
+	nbe_time	submitted_at, retry_until;
+	uint32_t	epoch;			/* of the first part's reply */
+	uint16_t	parts, holds;		/* out there: commands, buffers */
+	uint8_t		state;
+	bool		begun, cleared, flushing, redo;
+};
+
+/* ---- device: requests over connections ---------------------------------------- */
+
+/* What becomes of writes that were acknowledged, not yet flushed, when the
+ * server may have restarted. */
+enum nbe_unflushed {
+	NBE_UNFLUSHED_FAIL,	/* the flushes under way fail, or the next one */
+	NBE_UNFLUSHED_REPLAY,	/* they are kept, and written again */
+	NBE_UNFLUSHED_IGNORE,
+};
+
+struct nbe_dev_config {
+	uint16_t conns_max;		/* 1..NBE_MAX_CONNS: room for nbe_scale */
+	uint16_t conns;			/* wanted at first, 1..conns_max */
+	uint16_t depth;			/* 1..NBE_MAX_DEPTH in flight per conn */
+	uint32_t part_max;		/* split above this; 0: the server's maximum */
+	nbe_time timeout;		/* one command; NBE_NEVER: none */
+	nbe_time dead_timeout;		/* fail requests without a server for so long */
+	nbe_time fence;			/* how long a lost write may still land */
+	nbe_time backoff_min, backoff_max;	/* between attempts to reconnect */
+	enum nbe_unflushed unflushed;
+	uint64_t keep_size;		/* REPLAY: bytes of the front's keep buffer */
+	uint32_t keep_records;		/* REPLAY: requests that may be kept */
+	uint64_t seed;			/* of the jitter; same seed, same run */
+};
+
+struct nbe_dev;
+/* Bytes of memory that nbe_dev_init needs, aligned to 16.  Nothing is to be
+ * freed but that block. */
+size_t		 nbe_dev_size(const struct nbe_dev_config *);
+struct nbe_dev	*nbe_dev_init(void *mem, const struct nbe_dev_config *,
+		    const struct nbe_export *, nbe_time now);
+const struct nbe_export *nbe_dev_export(const struct nbe_dev *);
+
+/* What happened. */
+
+void	nbe_submit(struct nbe_dev *, struct nbe_req *, nbe_time now);
+/* Finish with NBE_EABORTED as soon as no socket uses its buffers. */
+void	nbe_abort(struct nbe_dev *, struct nbe_req *, nbe_time now);
+/* A front that lent buffers of req to a socket holds it until they are free. */
+void	nbe_hold(struct nbe_req *);
+void	nbe_release(struct nbe_dev *, struct nbe_req *, nbe_time now);
+
+/*
+ * A connection finished its handshake.  Anything but NBE_WHY_NONE: it contradicts
+ * the device and was not taken; leave it with NBD_CMD_DISC (nbe_disc) and close
+ * it; the engine will ask for another after a while.
+ */
+enum nbe_why nbe_conn_up(struct nbe_dev *, unsigned conn,
+	    const struct nbe_export *, nbe_time now);
+/* The DISC command, for a connection that nbe_dev does not have.  Returns its
+ * length. */
+unsigned nbe_disc(uint8_t buf[32], enum nbe_framing);
+/* It is closed, or could not be opened; no tx and no rx is open on it. */
+void	nbe_conn_down(struct nbe_dev *, unsigned conn, enum nbe_why, nbe_time now);
+void	nbe_tick(struct nbe_dev *, nbe_time now);
+/* Ask for n connections, 1..conns_max; surplus ones finish their commands. */
+void	nbe_scale(struct nbe_dev *, unsigned n, nbe_time now);
+/* Ask at once for the connections that are missing, without backoff. */
+void	nbe_reconnect(struct nbe_dev *, nbe_time now);
+/* Take no more requests.  drain: finish all, flush, say DISC; else fail all now.
+ * May be called again with drain false.  Ends with nbe_work.stopped. */
+void	nbe_stop(struct nbe_dev *, bool drain, nbe_time now);
+
+/* One run of bytes.  The engine never touches payload; it names it. */
+enum nbe_seg_kind {
+	NBE_SEG_CORE,		/* base[0..len) is the engine's own memory */
+	NBE_SEG_DATA,		/* bytes off..off+len of req's data */
+	NBE_SEG_KEPT,		/* send only: bytes off..off+len of the keep buffer */
+	NBE_SEG_SKIP,		/* receive only: read len bytes and drop them */
+	NBE_SEG_ZERO,		/* receive only: no wire bytes; zero that of req */
+};
+struct nbe_seg {
+	enum nbe_seg_kind kind;
+	uint32_t	 len;
+	uint8_t		*base;	/* CORE; after nbe_rx_ahead: where the bytes are */
+	struct nbe_req	*req;
+	uint64_t	 off;
+};
+
+/*
+ * Sending.  begin plans the next bytes of the stream, as many commands as fit
+ * into seg[nseg] (nseg at least 2) and returns how many segments; end says how
+ * many bytes the socket took.  At most one begin is open per connection, and a
+ * request is not done while its bytes are in an open begin.
+ */
+unsigned nbe_tx_begin(struct nbe_dev *, unsigned conn, struct nbe_seg *,
+	    unsigned nseg, nbe_time now);
+void	 nbe_tx_end(struct nbe_dev *, unsigned conn, uint64_t sent,
+	    enum nbe_why, nbe_time now);
+
+/*
+ * Receiving, in one of two ways, which may alternate.
+ *
+ * Direct: nbe_rx_begin names where the next bytes of the stream go: payload
+ * straight into the request, and the header behind it, so that one readv gets
+ * both.  Reading may stop after *need bytes and must not wait for more.  With
+ * *need 0 there is nothing to read: zero what a ZERO segment names, end with 0.
+ *
+ * Read-ahead: the front received len bytes into a buffer of its own and hands
+ * them over; the engine parses them where they are and names the copies to make:
+ * seg.base is the source of a DATA segment, ZERO has none, SKIP is never named.
+ * *used says how many bytes are consumed; the front gives the rest again, in
+ * front of what comes next.  A rest is left only when seg[] was full.  What came in
+ * several buffers may be handed over one by one before nbe_rx_end; no other call on
+ * the device may be in between.
+ *
+ * Either way nbe_rx_end closes it; only then are requests done.  got counts the
+ * bytes that came into the segments of nbe_rx_begin; 0 after nbe_rx_ahead.
+ */
+unsigned nbe_rx_begin(struct nbe_dev *, unsigned conn, struct nbe_seg *,
+	    unsigned nseg, uint64_t *need);
+unsigned nbe_rx_ahead(struct nbe_dev *, unsigned conn, const uint8_t *buf,
+	    size_t len, struct nbe_seg *, unsigned nseg, size_t *used);
+void	 nbe_rx_end(struct nbe_dev *, unsigned conn, uint64_t got,
+	    enum nbe_why, nbe_time now);
+/* Mean payload in bytes of the reads in flight on this connection, 0 without
+ * any: a front reads ahead while it is small and goes direct when it is large. */
+uint64_t nbe_rx_payload(const struct nbe_dev *, unsigned conn);
+/* Bytes of payload of the present reply that are still to come; 0: a header is
+ * next. */
+uint64_t nbe_rx_left(const struct nbe_dev *, unsigned conn);
+
+/* What to do. */
+struct nbe_work {
+	struct nbe_req	*done;	/* finished, linked by next */
+	uint32_t	 tx;	/* bit per conn: nbe_tx_begin has bytes */
+	uint32_t	 open;	/* bit per conn: connect, handshake, nbe_conn_up or
+				 * nbe_conn_down; stays set until one of them */
+	uint32_t	 close;	/* bit per conn: shut it down, end tx and
+				 * rx, nbe_conn_down */
+	bool		 resized;	/* nbe_dev_export has a new size */
+	bool		 stopped;	/* all is closed; the memory may go */
+	nbe_time	 wake;	/* call nbe_tick no later than this */
+};
+void	nbe_work(struct nbe_dev *, struct nbe_work *, nbe_time now);
+
+/* Why the engine asks to close a connection, or why it was last lost. */
+enum nbe_why nbe_conn_why(const struct nbe_dev *, unsigned conn);
+bool	nbe_conn_is_up(const struct nbe_dev *, unsigned conn);
+
+/* ---- counters ------------------------------------------------------------------ */
+
+/* Latency buckets: four per power of two, from 2^10 ns (about 1 us) up. */
+#define NBE_LATENCY_BUCKETS	128
+
+struct nbe_stats {
+	struct {
+		uint64_t reqs, bytes, errors;
+		uint64_t latency_sum_ns;
+		uint64_t latency[NBE_LATENCY_BUCKETS];
+	} op[NBE_OPS];
+	uint64_t received;		/* requests submitted to the engine */
+	uint64_t started;		/* of these, given to a server */
+	uint64_t replied;		/* of these, answered in full */
+	uint64_t aborted_started, aborted_queued, aborted_done;
+	uint64_t parts;			/* commands sent */
+	uint64_t retries;		/* commands sent again */
+	uint64_t timeouts, conns_lost, conns_made, conns_refused;
+	uint64_t fenced;		/* requests that waited for a fence */
+	uint64_t restarts;		/* times the server may have restarted */
+	uint64_t flushes_failed;	/* because of unflushed, lost writes */
+	uint64_t replayed;		/* kept requests written again */
+	nbe_time last_received, last_started, last_replied;	/* 0: never */
+	uint32_t queued, active;	/* now: not begun, begun */
+	uint32_t in_flight;		/* now: commands at the server */
+	uint32_t conns_up, conns_wanted;
+	uint64_t kept_bytes;		/* now: in the keep buffer */
+	bool	 dirty;			/* acknowledged writes await a flush */
+	bool	 lost;			/* some were lost; the next flush will say so */
+};
+void	nbe_stats(const struct nbe_dev *, struct nbe_stats *);
+/* Lower bound in ns of the bucket that holds the given part (in 1/1000) of all
+ * requests of op; 0 when there were none. */
+uint64_t nbe_latency_ns(const struct nbe_stats *, enum nbe_op, unsigned permille);
+
+/* Every invariant of the device; for tests, after each step. */
+bool	nbe_dev_valid(const struct nbe_dev *);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

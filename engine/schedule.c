@@ -1,0 +1,156 @@
+/*
+ * schedule.c - which command goes next, and which must wait.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * In this order: what is to be replayed (then nothing else), what was lost with
+ * its connection, the queue.  A request leaves the queue when its last part is
+ * cut.  A barrier waits until it is alone, and everything waits for it; a change
+ * that a fence blocks steps aside, and nothing waits for it.
+ */
+#include "device.h"
+
+/* May r go, as far as barriers are concerned? */
+static bool
+barrier_allows(const struct nbe_dev *d, const struct nbe_req *r)
+{
+	if (d->barrier != NULL)
+		return r == d->barrier || r == &d->own_flush;
+	if ((r->flags & NBE_BARRIER) == 0)
+		return true;
+	return d->begun == (r->begun ? 1 : 0);
+}
+
+static void
+begin(struct nbe_dev *d, struct nbe_req *r)
+{
+	if (r->begun)
+		return;
+	r->begun = true;
+	d->begun++;
+	if ((r->flags & NBE_BARRIER) != 0)
+		d->barrier = r;
+}
+
+static struct nbe_req *
+next_request(struct nbe_dev *d)
+{
+	struct nbe_req *r;
+
+	while ((r = d->queue.head) != NULL && barrier_allows(d, r)) {
+		if (r->cleared || !fence_blocks(d, r))
+			return r;
+		begin(d, r);		/* a later barrier waits for it */
+		d->st.fenced++;
+		req_unlink(d, r);
+		r->state = REQ_FENCED;
+		reqs_append(&d->fenced, r);
+	}
+	return NULL;
+}
+
+static uint16_t
+command_flags(const struct nbe_dev *d, const struct nbe_req *r)
+{
+	uint16_t flags = 0;
+
+	if ((r->flags & NBE_FUA) != 0 && nbe_op_info[r->op].modifies &&
+	    (d->exp.flags & NBE_FLAG_SEND_FUA) != 0)
+		flags |= CMD_FLAG_FUA;
+	if (r->op == NBE_ZERO && (r->flags & NBE_NO_HOLE) != 0)
+		flags |= CMD_FLAG_NO_HOLE;
+	if (r->op == NBE_ZERO && (r->flags & NBE_FAST_ZERO) != 0 &&
+	    (d->exp.flags & NBE_FLAG_SEND_FAST_ZERO) != 0)
+		flags |= CMD_FLAG_FAST_ZERO;
+	return flags;
+}
+
+static uint64_t
+part_length(const struct nbe_dev *d, const struct nbe_req *r)
+{
+	uint64_t len = r->length - r->planned;
+	uint64_t max = nbe_op_info[r->op].payload ? d->data_max : d->effect_max;
+
+	if (r->part_max != 0 && r->part_max < max)
+		max = r->part_max;
+	return len < max ? len : max;
+}
+
+/* The next part of the request at the head of the queue. */
+static struct slot *
+cut(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
+{
+	struct slot *s = slot_new(d, r, r->flushing ? NBE_FLUSH : r->op);
+	bool last = true;
+
+	if (s == NULL)
+		return NULL;
+	begin(d, r);
+	r->cleared = true;
+	s->off = s->len = s->pos = 0;
+	s->flags = 0;
+	if (s->op == NBE_FLUSH) {
+		s->ack = d->un.acked;
+	} else {
+		s->len = part_length(d, r);
+		s->off = r->offset + r->planned;
+		s->pos = r->planned;
+		s->flags = command_flags(d, r);
+		r->planned += s->len;
+		/* The caller of EXTENTS asks again from where the answer ends. */
+		last = r->planned == r->length || r->op == NBE_EXTENTS;
+	}
+	d->st.last_started = now;
+	if (last)
+		req_unlink(d, r);
+	return s;
+}
+
+/* The next command for any connection; NULL: none for now. */
+struct slot *
+schedule_next(struct nbe_dev *d, nbe_time now)
+{
+	struct nbe_req *r;
+	struct slot *s;
+
+	if (d->un.replaying)
+		return unflushed_next(d);
+	if ((s = list_take(d, &d->retry)) != NULL) {
+		d->retry_count--;
+		d->st.retries++;
+		if (s->op == NBE_FLUSH)
+			s->ack = d->un.acked;
+		return s;
+	}
+	r = next_request(d);
+	return r == NULL ? NULL : cut(d, r, now);
+}
+
+/* Could schedule_next have something?  It may say yes too often, never no. */
+bool
+schedule_pending(const struct nbe_dev *d)
+{
+	if (d->un.replaying)
+		return unflushed_pending(d);
+	if (!list_empty(&d->retry))
+		return true;
+	return d->queue.head != NULL && !list_empty(&d->spare) &&
+	    barrier_allows(d, d->queue.head);
+}
+
+/* How many commands one connection may have in flight, so that all connections
+ * get about as much to do. */
+uint32_t
+schedule_share(const struct nbe_dev *d)
+{
+	uint32_t work = d->in_flight + d->retry_count + d->queue_count;
+	uint32_t i, usable = 0;
+
+	if (d->un.replaying || d->proven <= 1)
+		return d->cfg.depth;
+	for (i = 0; i < d->cfg.conns_max; i++)
+		usable += d->conn[i].proven && !d->conn[i].draining &&
+		    !d->conn[i].closing;
+	if (usable <= 1 || d->cfg.depth <= work / usable)
+		return d->cfg.depth;
+	return (work + usable - 1) / usable;
+}

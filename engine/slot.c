@@ -1,0 +1,134 @@
+/*
+ * slot.c - slots: one per command at the server, found by cookie in one step.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The cookie is generation << 32 | index.  The generation counts up whenever a
+ * command is given to a connection, so a reply to an earlier use is noticed.
+ */
+#include "device.h"
+
+void
+list_init(struct list *l)
+{
+	l->head = l->tail = NO_SLOT;
+}
+
+void
+list_append(struct nbe_dev *d, struct list *l, struct slot *s)
+{
+	uint16_t i = slot_index(d, s);
+
+	s->next = NO_SLOT;
+	s->prev = l->tail;
+	if (l->tail == NO_SLOT)
+		l->head = i;
+	else
+		slot_at(d, l->tail)->next = i;
+	l->tail = i;
+}
+
+void
+list_prepend(struct nbe_dev *d, struct list *l, struct slot *s)
+{
+	uint16_t i = slot_index(d, s);
+
+	s->prev = NO_SLOT;
+	s->next = l->head;
+	if (l->head == NO_SLOT)
+		l->tail = i;
+	else
+		slot_at(d, l->head)->prev = i;
+	l->head = i;
+}
+
+void
+list_remove(struct nbe_dev *d, struct list *l, struct slot *s)
+{
+	if (s->prev == NO_SLOT)
+		l->head = s->next;
+	else
+		slot_at(d, s->prev)->next = s->next;
+	if (s->next == NO_SLOT)
+		l->tail = s->prev;
+	else
+		slot_at(d, s->next)->prev = s->prev;
+}
+
+/*
+ * Oldest request first.  Parts of a lost connection come youngest first, so the
+ * walk is short unless several connections were lost.
+ */
+void
+list_insert_by_age(struct nbe_dev *d, struct list *l, struct slot *s)
+{
+	uint16_t i = l->head;
+	struct slot *before;
+
+	while (i != NO_SLOT && slot_at(d, i)->req->submitted_at < s->req->submitted_at)
+		i = slot_at(d, i)->next;
+	if (i == NO_SLOT) {
+		list_append(d, l, s);
+		return;
+	}
+	before = slot_at(d, i);
+	s->next = i;
+	s->prev = before->prev;
+	if (s->prev == NO_SLOT)
+		l->head = slot_index(d, s);
+	else
+		slot_at(d, s->prev)->next = slot_index(d, s);
+	before->prev = slot_index(d, s);
+}
+
+/* NULL when the list is empty. */
+struct slot *
+list_take(struct nbe_dev *d, struct list *l)
+{
+	struct slot *s;
+
+	if (list_empty(l))
+		return NULL;
+	s = slot_at(d, l->head);
+	list_remove(d, l, s);
+	return s;
+}
+
+/* NULL when all are in use. */
+struct slot *
+slot_new(struct nbe_dev *d, struct nbe_req *r, uint8_t op)
+{
+	struct slot *s = list_take(d, &d->spare);
+
+	if (s == NULL)
+		return NULL;
+	s->used = true;
+	s->req = r;
+	s->op = op;
+	r->parts++;
+	return s;
+}
+
+void
+slot_free(struct nbe_dev *d, struct slot *s)
+{
+	NBE_ASSERT(s->used && !s->in_tx);
+	s->used = false;
+	s->req = NULL;
+	list_prepend(d, &d->spare, s);	/* the next use finds it in the cache */
+}
+
+/* The command that a reply on conn may answer; NULL when there is none. */
+struct slot *
+slot_by_cookie(struct nbe_dev *d, unsigned conn, uint64_t cookie)
+{
+	uint32_t i = (uint32_t)cookie;
+	struct slot *s;
+
+	if (i >= d->slots)
+		return NULL;
+	s = &d->slot[i];
+	if (!s->used || !s->sent || s->answered || s->conn != conn ||
+	    s->gen != (uint32_t)(cookie >> 32))
+		return NULL;
+	return s;
+}

@@ -1,0 +1,95 @@
+/*
+ * stats.c - counters and latencies.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "device.h"
+
+#define LATENCY_MIN_LOG2	10	/* the first bucket holds all below 2^10 ns */
+#define BUCKETS_PER_OCTAVE	4
+
+static unsigned
+log2_of(uint64_t n)
+{
+	unsigned bit = 0;
+
+	while (n >>= 1)
+		bit++;
+	return bit;
+}
+
+static unsigned
+bucket_of(uint64_t ns)
+{
+	unsigned log2, i;
+
+	if (ns < (1u << LATENCY_MIN_LOG2))
+		return 0;
+	log2 = log2_of(ns);
+	i = (log2 - LATENCY_MIN_LOG2) * BUCKETS_PER_OCTAVE +
+	    (unsigned)(ns >> (log2 - 2) & (BUCKETS_PER_OCTAVE - 1));
+	return i < NBE_LATENCY_BUCKETS ? i : NBE_LATENCY_BUCKETS - 1;
+}
+
+static uint64_t
+bucket_start(unsigned i)
+{
+	unsigned log2 = LATENCY_MIN_LOG2 + i / BUCKETS_PER_OCTAVE;
+
+	return (UINT64_C(1) << log2) +
+	    (UINT64_C(1) << (log2 - 2)) * (i % BUCKETS_PER_OCTAVE);
+}
+
+void
+stats_done(struct nbe_dev *d, const struct nbe_req *r, nbe_time now)
+{
+	uint64_t ns = now - r->submitted_at;
+
+	d->st.op[r->op].reqs++;
+	d->st.last_replied = now;
+	if (r->begun)
+		d->st.started++;
+	if (r->error == NBE_EABORTED)
+		d->st.aborted_done++;
+	else if (r->begun)
+		d->st.replied++;
+	if (r->error != NBE_OK) {
+		d->st.op[r->op].errors++;
+		return;
+	}
+	d->st.op[r->op].bytes += r->length;
+	d->st.op[r->op].latency_sum_ns += ns;
+	d->st.op[r->op].latency[bucket_of(ns)]++;
+}
+
+void
+nbe_stats(const struct nbe_dev *d, struct nbe_stats *st)
+{
+	*st = d->st;
+	st->started += d->begun;
+	st->queued = d->queue_count;
+	st->active = d->begun;
+	st->in_flight = d->in_flight;
+	st->conns_up = d->up;
+	st->conns_wanted = d->wanted;
+	st->kept_bytes = d->un.keep_tail - d->un.keep_head;
+	st->dirty = unflushed_dirty(d);
+	st->lost = d->un.lost;
+}
+
+uint64_t
+nbe_latency_ns(const struct nbe_stats *st, enum nbe_op op, unsigned permille)
+{
+	uint64_t total = 0, seen = 0;
+	unsigned i;
+
+	for (i = 0; i < NBE_LATENCY_BUCKETS; i++)
+		total += st->op[op].latency[i];
+	if (total == 0)
+		return 0;
+	for (i = 0; i < NBE_LATENCY_BUCKETS - 1; i++) {
+		seen += st->op[op].latency[i];
+		if (seen * 1000 >= total * permille)
+			break;
+	}
+	return bucket_start(i);
+}

@@ -1,0 +1,310 @@
+/*
+ * unflushed.c - writes that were acknowledged and that no flush has covered.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Acknowledgements are counted; a flush covers those that came before it was
+ * sent (proto.md, "Ordering of messages and writes").  When the server may have
+ * restarted while some are not covered, policy decides:
+ *
+ *  FAIL	the next flush fails, as fsync does, and with it all that were under
+ *		way by then; after that it is forgotten.
+ *  REPLAY	every change is recorded, its data kept by the front, in the order
+ *		of acknowledgement.  A flush drops what it covers; when the room is
+ *		half full the device flushes by itself.  After a restart all
+ *		records are written again, before anything else moves.  Records
+ *		that overlap go one after the other, in waves.
+ *  IGNORE	nothing.
+ */
+#include "device.h"
+
+static bool
+keeps(const struct nbe_dev *d)
+{
+	return d->cfg.unflushed == NBE_UNFLUSHED_REPLAY &&
+	    (d->exp.flags & NBE_FLAG_SEND_FLUSH) != 0;
+}
+
+static struct record *
+record_at(const struct nbe_dev *d, uint64_t i)
+{
+	return &d->un.record[i % d->cfg.keep_records];
+}
+
+void
+unflushed_init(struct nbe_dev *d)
+{
+	list_init(&d->un.retry);
+	d->replay.op = NBE_WRITE;
+	d->replay.state = REQ_IDLE;	/* it is never done */
+}
+
+bool
+unflushed_dirty(const struct nbe_dev *d)
+{
+	return d->un.acked != d->un.flushed;
+}
+
+/* Room for len bytes in one piece: where; NBE_NO_KEEP: not now. */
+static uint64_t
+keep_place(const struct nbe_dev *d, uint64_t len, uint64_t *end)
+{
+	const struct unflushed *un = &d->un;
+	uint64_t size = d->cfg.keep_size, at = un->keep_tail % size;
+	uint64_t start = un->keep_tail;
+
+	if (len > size - at) {		/* not in two pieces: from the beginning */
+		start += size - at;
+		at = 0;
+	}
+	if (len > size || start + len - un->keep_head > size)
+		return NBE_NO_KEEP;
+	*end = start + len;
+	return at;
+}
+
+static bool
+half_full(const struct nbe_dev *d)
+{
+	const struct unflushed *un = &d->un;
+
+	return un->last - un->first >= d->cfg.keep_records / 2 ||
+	    un->keep_tail - un->keep_head >= d->cfg.keep_size / 2;
+}
+
+static bool
+record(struct nbe_dev *d, struct nbe_req *r)
+{
+	struct unflushed *un = &d->un;
+	uint64_t at = NBE_NO_KEEP, end = un->keep_tail;
+
+	if (un->last - un->first == d->cfg.keep_records)
+		return false;
+	if (un->unkept.head != NULL && un->unkept.head != r)
+		return false;		/* it was here first */
+	if (r->op == NBE_WRITE &&
+	    (at = keep_place(d, r->length, &end)) == NBE_NO_KEEP)
+		return false;
+	un->keep_tail = end;
+	r->keep = at;
+	*record_at(d, un->last++) = (struct record){
+		.off = r->offset, .len = r->length, .keep = at, .keep_end = end,
+		.ack = un->acked, .op = r->op,
+		.flags = r->flags & NBE_NO_HOLE,
+	};
+	return true;
+}
+
+/*
+ * The server acknowledged a change.  False: it cannot be reported yet, because
+ * there is no room to keep it; a flush will make some.
+ */
+bool
+unflushed_ack(struct nbe_dev *d, struct nbe_req *r)
+{
+	if ((d->exp.flags & NBE_FLAG_SEND_FLUSH) == 0)
+		return true;		/* such a server promises nothing */
+	/* Even a durable write is recorded: older records may lie below it. */
+	if (keeps(d)) {
+		bool kept = record(d, r);
+
+		if (half_full(d) || !kept)
+			own_flush_start(d, r->submitted_at);
+		if (!kept)
+			return false;
+	} else if ((r->flags & NBE_FUA) != 0)
+		return true;
+	d->un.acked++;
+	return true;
+}
+
+static void
+report_unkept(struct nbe_dev *d, nbe_time now)
+{
+	struct nbe_req *r;
+
+	while ((r = d->un.unkept.head) != NULL) {
+		if (!unflushed_ack(d, r))
+			return;
+		req_unlink(d, r);
+		req_done(d, r, now);
+	}
+}
+
+void
+unflushed_flushed(struct nbe_dev *d, uint64_t covers, nbe_time now)
+{
+	struct unflushed *un = &d->un;
+
+	if (covers > un->flushed)
+		un->flushed = covers;
+	while (un->first != un->last && record_at(d, un->first)->ack < covers)
+		un->keep_head = record_at(d, un->first++)->keep_end;
+	if (un->first == un->last)
+		un->keep_head = un->keep_tail = 0;
+	report_unkept(d, now);
+}
+
+/* Does a flush, answered by the server, have to fail for what was lost? */
+bool
+unflushed_tell(struct nbe_dev *d, const struct nbe_req *r)
+{
+	struct unflushed *un = &d->un;
+
+	if (un->lost)
+		un->lost_told = d->st.received;
+	un->lost = false;
+	return r->number <= un->lost_told;
+}
+
+/* The device's own flush is done.  Failed: there is no room for those that wait;
+ * else those that still wait need another one. */
+void
+unflushed_own_flush_done(struct nbe_dev *d, enum nbe_err error, nbe_time now)
+{
+	struct nbe_req *r;
+
+	if (error == NBE_OK) {
+		if (d->un.unkept.head != NULL)
+			own_flush_start(d, now);
+		return;
+	}
+	while ((r = d->un.unkept.head) != NULL) {
+		req_fail(d, r, error);
+		req_settle(d, r, now);
+	}
+}
+
+static void
+replay_from_start(struct nbe_dev *d, nbe_time now)
+{
+	struct unflushed *un = &d->un;
+	struct slot *s;
+
+	while ((s = list_take(d, &un->retry)) != NULL)
+		part_drop(d, s, now);
+	un->replay_next = un->replay_wave = un->first;
+	un->replay_done = 0;
+	un->replay_parts = 0;
+	un->replaying = un->first != un->last;
+}
+
+/* No connection is up, and the server behind the next one may have forgotten. */
+void
+unflushed_restarted(struct nbe_dev *d, nbe_time now)
+{
+	struct unflushed *un = &d->un;
+	struct nbe_req *r;
+
+	while ((r = un->unkept.tail) != NULL) {	/* its data is still here */
+		req_unlink(d, r);
+		req_redo(d, r);
+		req_settle(d, r, now);
+	}
+	if (keeps(d)) {
+		replay_from_start(d, now);
+		return;
+	}
+	if (unflushed_dirty(d) && d->cfg.unflushed == NBE_UNFLUSHED_FAIL)
+		un->lost = true;
+	un->flushed = un->acked;
+}
+
+#define WAVE_MAX	256	/* bounds the search for overlaps */
+
+static bool
+overlaps(const struct record *a, const struct record *b)
+{
+	return a->off < b->off + b->len && b->off < a->off + a->len;
+}
+
+/* The next record must wait for an older one, in flight or lost on the way. */
+static bool
+must_wait(const struct nbe_dev *d)
+{
+	const struct unflushed *un = &d->un;
+	uint64_t i;
+
+	if (un->replay_done != 0)
+		return false;
+	if (fence_blocks_record(d, record_at(d, un->replay_next)))
+		return true;
+	if (un->replay_parts == 0)
+		return false;
+	if (un->replay_next - un->replay_wave >= WAVE_MAX)
+		return true;
+	for (i = un->replay_wave; i != un->replay_next; i++)
+		if (overlaps(record_at(d, i), record_at(d, un->replay_next)))
+			return true;
+	return false;
+}
+
+static bool
+more_records(const struct nbe_dev *d)
+{
+	return d->un.replay_next != d->un.last;
+}
+
+bool
+unflushed_pending(const struct nbe_dev *d)
+{
+	return !list_empty(&d->un.retry) || (more_records(d) && !must_wait(d));
+}
+
+static struct slot *
+cut_record(struct nbe_dev *d)
+{
+	struct unflushed *un = &d->un;
+	const struct record *rec = record_at(d, un->replay_next);
+	uint64_t max = nbe_op_info[rec->op].payload ? d->data_max : d->effect_max;
+	struct slot *s = slot_new(d, &d->replay, rec->op);
+
+	if (s == NULL)
+		return NULL;
+	s->len = rec->len - un->replay_done < max ? rec->len - un->replay_done : max;
+	s->off = rec->off + un->replay_done;
+	s->pos = rec->keep + un->replay_done;
+	s->ack = rec->ack;
+	s->flags = (rec->flags & NBE_NO_HOLE) != 0 ? CMD_FLAG_NO_HOLE : 0;
+	un->replay_parts++;
+	un->replay_done += s->len;
+	if (un->replay_done == rec->len) {
+		un->replay_done = 0;
+		un->replay_next++;
+		d->st.replayed++;
+	}
+	return s;
+}
+
+/* The next part to be written again; NULL: none for now. */
+struct slot *
+unflushed_next(struct nbe_dev *d)
+{
+	struct unflushed *un = &d->un;
+	struct slot *s = list_take(d, &un->retry);
+
+	if (s != NULL || !more_records(d) || must_wait(d))
+		return s;
+	if (un->replay_parts == 0)
+		un->replay_wave = un->replay_next;
+	return cut_record(d);
+}
+
+/* A server that refuses what it had taken before has lost it: the next flush
+ * says so. */
+void
+unflushed_part_done(struct nbe_dev *d, enum nbe_err error)
+{
+	struct unflushed *un = &d->un;
+
+	if (error != NBE_OK)
+		un->lost = true;
+	un->replay_parts--;
+	if (un->replay_parts == 0 && !more_records(d))
+		un->replaying = false;
+}
+
+void
+unflushed_part_lost(struct nbe_dev *d, struct slot *s)
+{
+	list_append(d, &d->un.retry, s);
+}
