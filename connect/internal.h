@@ -1,0 +1,82 @@
+/*
+ * internal.h - what the files of connect/ share.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#ifndef NBC_INTERNAL_H
+#define NBC_INTERNAL_H
+
+#include "connect.h"
+#include "tls.h"
+
+#if defined(__GNUC__)
+#define NBC_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define NBC_PRINTF(fmt, args)
+#endif
+
+/* ---- error.c ------------------------------------------------------------- */
+
+/* Fill the error; always false, so that "return nbc_fail(...)" reads well. */
+bool	nbc_fail(struct nbc_error *, enum nbc_kind, const char *fmt, ...)
+	    NBC_PRINTF(3, 4);
+/* The same for what may go away by itself. */
+bool	nbc_fail_for_now(struct nbc_error *, enum nbc_kind, const char *fmt, ...)
+	    NBC_PRINTF(3, 4);
+bool	nbc_fail_no_memory(struct nbc_error *);
+/* Add to the text; a line of its own begins with "\n". */
+void	nbc_add(struct nbc_error *, const char *fmt, ...) NBC_PRINTF(2, 3);
+/* The handshake with target ended so; message is the server's. */
+void	nbc_fail_handshake(struct nbc_error *, const struct nbc_target *,
+	    enum nbe_why, struct nbe_text message);
+
+/* ---- printable.c --------------------------------------------------------- */
+
+/* Text that came from a server, made fit for a terminal: control bytes and what is
+ * not UTF-8 become \xNN.  Cut where buf is full; always ended by NUL. */
+void	nbc_printable(char *buf, size_t size, struct nbe_text);
+/* The whole of it, to be freed; NULL: out of memory. */
+char	*nbc_printable_dup(struct nbe_text);
+
+/* ---- stream.c ------------------------------------------------------------ */
+
+/* How long a call may take, and what ends it early. */
+struct nbc_limit {
+	int64_t	deadline_ms;	/* nbc_now_ms then */
+	int	cancel_fd;	/* -1: none */
+};
+
+enum nbc_io {
+	NBC_IO_OK,
+	NBC_IO_CLOSED,		/* by the peer, in whatever way */
+	NBC_IO_TIMED_OUT,
+	NBC_IO_CANCELLED,
+	NBC_IO_TLS_BROKEN,	/* nbc_tls_error knows more */
+};
+
+int64_t	nbc_now_ms(void);
+/* Wait for poll events on fd; OK, TIMED_OUT or CANCELLED. */
+enum nbc_io nbc_wait(int fd, short events, const struct nbc_limit *);
+/* Let ms pass: OK, or CANCELLED. */
+enum nbc_io nbc_pause(int64_t ms, int cancel_fd);
+
+/* A socket, with a TLS session on it or not. */
+struct nbc_stream {
+	int		fd;
+	struct nbc_tls	*tls;
+	const struct nbc_limit *limit;
+};
+enum nbc_io nbc_stream_send(struct nbc_stream *, const uint8_t *, size_t len);
+/* 1 to max bytes.  Reads no byte from the socket that it does not return, but for
+ * the rest of one TLS record. */
+enum nbc_io nbc_stream_recv(struct nbc_stream *, uint8_t *, size_t max, size_t *got);
+enum nbc_io nbc_stream_start_tls(struct nbc_stream *);
+/* Say close_notify, as far as that goes without waiting long. */
+void	nbc_stream_end_tls(struct nbc_stream *);
+
+/* ---- dial.c -------------------------------------------------------------- */
+
+/* A connected, blocking socket, or -1. */
+int	nbc_dial(const struct nbc_target *, const struct nbc_limit *,
+	    struct nbc_error *);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * tls.h - one TLS session of a connection, as bytes in and bytes out.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * After the handshake the session owns no socket: whoever moves the bytes gives
+ * it the records that came and sends the records that it made.  So one thread
+ * can drive many sessions, by io_uring or otherwise.  tls_openssl.c is the
+ * back-end on Linux and FreeBSD.  One thread at a time per session.
+ */
+#ifndef NBC_TLS_H
+#define NBC_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct nbc_tls;
+struct nbc_tls_context;
+
+/* for_kernel: keep what nbc_tls_to_kernel needs.  NULL: out of memory.  The
+ * context must outlive the session. */
+struct nbc_tls *nbc_tls_new(const struct nbc_tls_context *, bool for_kernel);
+void	nbc_tls_free(struct nbc_tls *);
+
+enum nbc_tls_step { NBC_TLS_MORE, NBC_TLS_UP, NBC_TLS_BROKEN };
+/* Go on with the handshake: send what nbc_tls_output has, whatever the answer;
+ * then, on MORE, feed what comes. */
+enum nbc_tls_step nbc_tls_handshake(struct nbc_tls *);
+/* The peer closed the socket in the handshake, or, as it does in TLS 1.3 when it
+ * does not like the client, right behind it. */
+void	nbc_tls_lost(struct nbc_tls *);
+/* Take up to max bytes that are to be sent, records that TLS made by itself. */
+size_t	nbc_tls_output(struct nbc_tls *, uint8_t *out, size_t max);
+/* Make a close_notify, for nbc_tls_output to take. */
+void	nbc_tls_shutdown(struct nbc_tls *);
+
+/* Records to send for up to n bytes of iov; appended to out (room of size
+ * out_max).  Returns the plain bytes taken, less than asked when out is full;
+ * -1 when the session is broken.  *out_len is what was written to out, records
+ * of TLS itself (KeyUpdate answers, alerts) included. */
+long	nbc_tls_seal(struct nbc_tls *, const struct iovec *iov, unsigned iovcnt,
+	    uint8_t *out, size_t out_max, size_t *out_len);
+/* Room that out needs so that len plain bytes fit for certain. */
+size_t	nbc_tls_sealed_max(size_t len);
+/* Feed len bytes from the socket; takes all of them, or -1 when broken. */
+int	nbc_tls_feed(struct nbc_tls *, const uint8_t *buf, size_t len);
+/* Plain bytes into buf: how many; 0: feed more; -1: broken; -2: the peer sent
+ * close_notify. */
+long	nbc_tls_open(struct nbc_tls *, uint8_t *buf, size_t size);
+/* Why it is broken, for people. */
+const char *nbc_tls_error(const struct nbc_tls *);
+
+/*
+ * Hand the session to the kernel: afterwards plain reads and writes of fd are the
+ * session, and tls may be freed.  Everything that was fed must have been opened,
+ * and records fed one at a time.
+ */
+enum nbc_handover {
+	NBC_HANDED_OVER,
+	NBC_NOT_HANDED_OVER,	/* nothing changed; go on with nbc_tls_seal, _open */
+	NBC_HALF_HANDED_OVER,	/* of no more use: close it */
+};
+enum nbc_handover nbc_tls_to_kernel(struct nbc_tls *, int fd);
+/* A close_notify from a session that is the kernel's. */
+void	nbc_ktls_shutdown(int fd);
+
+#endif

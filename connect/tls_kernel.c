@@ -1,0 +1,292 @@
+/*
+ * tls_kernel.c - a finished TLS 1.3 session becomes the kernel's.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * OpenSSL can do this by itself only in part: version 3.0 has no receive side for
+ * TLS 1.3, and none of its versions does it for a session that ran over memory.  So
+ * the keys are derived from the traffic secrets (RFC 8446, 7.3), by OpenSSL, and
+ * installed here.  Each direction's first record number is the count of records
+ * that this session has already protected with the secret: replies and tickets that
+ * came after the handshake, and the options that were sent.
+ *
+ * TLS 1.2 stays in user space: OpenSSL does not tell which nonces it has used.
+ *
+ * A record that is no application data, such as a KeyUpdate, ends a session that
+ * the kernel has; its owner must connect again.
+ *
+ * Handing over was never run on a kernel that has the "tls" protocol.  What is
+ * tested: that keys and record numbers are those that the server uses (ktls_probe),
+ * and that it falls back on a kernel without.
+ */
+#include "tls_session.h"
+
+#if defined(__linux__) || defined(__FreeBSD__)
+
+#include <sys/types.h>
+#include <sys/socket.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+
+#ifdef __linux__
+#include <linux/tls.h>
+#else
+#include <crypto/cryptodev.h>
+#include <sys/ktls.h>
+#endif
+
+#define IV_LEN		12u
+#define KEY_MAX		32u
+#define RECORD_ALERT	21
+#define ALERT_WARNING	1
+#define ALERT_CLOSE_NOTIFY 0
+
+struct direction_keys {
+	uint8_t	key[KEY_MAX], iv[IV_LEN], record[8];
+};
+
+/* HKDF-Expand-Label with an empty context (RFC 8446, 7.1). */
+static bool
+expand_label(const struct tls_direction *d, const char *digest, const char *label,
+    uint8_t *out, size_t len)
+{
+	int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
+	char prefix[] = "tls13 ";
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST,
+		    (char *)(uintptr_t)digest, 0),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY,
+		    (void *)(uintptr_t)d->secret, d->secret_len),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PREFIX, prefix,
+		    sizeof prefix - 1),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_LABEL,
+		    (void *)(uintptr_t)label, strlen(label)),
+		OSSL_PARAM_construct_end(),
+	};
+	EVP_KDF *kdf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_3_KDF, NULL);
+	EVP_KDF_CTX *ctx = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
+	bool ok = ctx != NULL && EVP_KDF_derive(ctx, out, len, params) == 1;
+
+	EVP_KDF_CTX_free(ctx);
+	EVP_KDF_free(kdf);
+	return ok;
+}
+
+static bool
+derive(const struct tls_direction *d, const SSL_CIPHER *cipher, size_t key_len,
+    struct direction_keys *keys)
+{
+	const char *digest =
+	    EVP_MD_get0_name(SSL_CIPHER_get_handshake_digest(cipher));
+	unsigned i;
+
+	for (i = 0; i < sizeof keys->record; i++)
+		keys->record[i] = (uint8_t)(d->records >> (56 - 8 * i));
+	return d->secret_len > 0 &&
+	    expand_label(d, digest, "key", keys->key, key_len) &&
+	    expand_label(d, digest, "iv", keys->iv, IV_LEN);
+}
+
+/* Nothing that came may still be inside OpenSSL. */
+static bool
+can_hand_over(const struct nbc_tls *tls)
+{
+	return tls->for_kernel && SSL_version(tls->ssl) == TLS1_3_VERSION &&
+	    SSL_pending(tls->ssl) == 0 && BIO_pending(tls->in) == 0 &&
+	    BIO_pending(tls->out) == 0;
+}
+
+#ifdef __linux__
+#ifndef SOL_TLS
+#define SOL_TLS 282
+#endif
+
+/* Any of the structures that the kernel knows, all of which begin with info. */
+union crypto_info {
+	struct tls_crypto_info info;
+	struct tls12_crypto_info_aes_gcm_128 aes128;
+	struct tls12_crypto_info_aes_gcm_256 aes256;
+	struct tls12_crypto_info_chacha20_poly1305 chacha;
+	uint8_t	bytes[64];
+};
+
+/* Where the kernel's structure of each cipher has what (linux/tls.h). */
+struct layout {
+	uint32_t suite;			/* RFC 8446, B.4 */
+	uint16_t cipher_type;
+	uint16_t len;
+	uint16_t key, key_len, salt, salt_len, iv, iv_len, record;
+};
+#define LAYOUT(suite, type, s) { suite, type, sizeof(struct s),			\
+	offsetof(struct s, key), sizeof ((struct s *)NULL)->key,		\
+	offsetof(struct s, salt), sizeof ((struct s *)NULL)->salt,		\
+	offsetof(struct s, iv), sizeof ((struct s *)NULL)->iv,			\
+	offsetof(struct s, rec_seq) }
+
+static const struct layout layouts[] = {
+	LAYOUT(0x1301, TLS_CIPHER_AES_GCM_128, tls12_crypto_info_aes_gcm_128),
+	LAYOUT(0x1302, TLS_CIPHER_AES_GCM_256, tls12_crypto_info_aes_gcm_256),
+	LAYOUT(0x1303, TLS_CIPHER_CHACHA20_POLY1305,
+	    tls12_crypto_info_chacha20_poly1305),
+};
+
+/* NULL when the kernel has no such cipher. */
+static const struct layout *
+find_layout(const SSL_CIPHER *cipher)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof layouts / sizeof layouts[0]; i++)
+		if (layouts[i].suite == SSL_CIPHER_get_protocol_id(cipher))
+			return &layouts[i];
+	return NULL;
+}
+
+/* The nonce's first bytes are the salt, where the cipher has one. */
+static bool
+fill_crypto_info(union crypto_info *u, const struct tls_direction *d,
+    const SSL_CIPHER *cipher, const struct layout *l)
+{
+	struct direction_keys keys;
+	bool ok = derive(d, cipher, l->key_len, &keys);
+
+	memset(u, 0, sizeof *u);
+	u->info.version = TLS_1_3_VERSION;
+	u->info.cipher_type = l->cipher_type;
+	if (ok) {
+		memcpy(u->bytes + l->key, keys.key, l->key_len);
+		memcpy(u->bytes + l->salt, keys.iv, l->salt_len);
+		memcpy(u->bytes + l->iv, keys.iv + l->salt_len, l->iv_len);
+		memcpy(u->bytes + l->record, keys.record, sizeof keys.record);
+	}
+	OPENSSL_cleanse(&keys, sizeof keys);
+	return ok;
+}
+
+static bool
+install(const struct nbc_tls *tls, int fd, int name, const struct tls_direction *d)
+{
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(tls->ssl);
+	const struct layout *layout = find_layout(cipher);
+	union crypto_info u;
+	bool ok;
+
+	if (layout == NULL)
+		return false;
+	ok = fill_crypto_info(&u, d, cipher, layout) &&
+	    setsockopt(fd, SOL_TLS, name, &u, layout->len) == 0;
+	OPENSSL_cleanse(&u, sizeof u);
+	return ok;
+}
+
+static bool
+prepare(int fd)
+{
+	return setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") == 0;
+}
+
+#else
+
+#define SOL_TLS		IPPROTO_TCP
+#define TLS_RX		TCP_RXTLS_ENABLE
+#define TLS_TX		TCP_TXTLS_ENABLE
+
+static bool
+prepare(int fd)
+{
+	(void)fd;
+	return true;
+}
+
+/* ktls(4): of TLS 1.3 it wants the key, the whole nonce and the first record's
+ * number. */
+static bool
+install(const struct nbc_tls *tls, int fd, int name, const struct tls_direction *d)
+{
+	static const struct {
+		uint32_t suite;			/* RFC 8446, B.4 */
+		int	cipher, key_len;
+	} ciphers[] = {
+		{ 0x1301, CRYPTO_AES_NIST_GCM_16, 16 },
+		{ 0x1302, CRYPTO_AES_NIST_GCM_16, 32 },
+		{ 0x1303, CRYPTO_CHACHA20_POLY1305, 32 },
+	};
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(tls->ssl);
+	struct direction_keys keys;
+	size_t i, n = sizeof ciphers / sizeof ciphers[0];
+	bool ok;
+
+	for (i = 0; i < n; i++)
+		if (ciphers[i].suite == SSL_CIPHER_get_protocol_id(cipher))
+			break;
+	if (i == n || !derive(d, cipher, (size_t)ciphers[i].key_len, &keys))
+		return false;
+
+	struct tls_enable en = {
+		.cipher_key = keys.key, .cipher_key_len = ciphers[i].key_len,
+		.iv = keys.iv, .iv_len = IV_LEN,
+		.cipher_algorithm = ciphers[i].cipher,
+		.tls_vmajor = TLS_MAJOR_VER_ONE, .tls_vminor = TLS_MINOR_VER_THREE,
+	};
+	memcpy(en.rec_seq, keys.record, sizeof en.rec_seq);
+	ok = setsockopt(fd, IPPROTO_TCP, name, &en, sizeof en) == 0;
+	OPENSSL_cleanse(&keys, sizeof keys);
+	return ok;
+}
+
+#endif
+
+enum nbc_handover
+nbc_tls_to_kernel(struct nbc_tls *tls, int fd)
+{
+	if (!can_hand_over(tls) || !prepare(fd) ||
+	    !install(tls, fd, TLS_RX, &tls->rx))
+		return NBC_NOT_HANDED_OVER;
+	return install(tls, fd, TLS_TX, &tls->tx) ? NBC_HANDED_OVER :
+	    NBC_HALF_HANDED_OVER;
+}
+
+void
+nbc_ktls_shutdown(int fd)
+{
+	uint8_t alert[] = { ALERT_WARNING, ALERT_CLOSE_NOTIFY };
+	struct iovec iov = { alert, sizeof alert };
+	union {
+		struct cmsghdr head;
+		uint8_t room[CMSG_SPACE(1)];
+	} control;
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof control.room };
+	struct cmsghdr *type = CMSG_FIRSTHDR(&msg);
+
+	memset(&control, 0, sizeof control);
+	type->cmsg_level = SOL_TLS;
+	type->cmsg_type = TLS_SET_RECORD_TYPE;
+	type->cmsg_len = CMSG_LEN(1);
+	*CMSG_DATA(type) = RECORD_ALERT;
+	(void)sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+#else
+
+enum nbc_handover
+nbc_tls_to_kernel(struct nbc_tls *tls, int fd)
+{
+	(void)tls;
+	(void)fd;
+	return NBC_NOT_HANDED_OVER;
+}
+
+void
+nbc_ktls_shutdown(int fd)
+{
+	(void)fd;
+}
+
+#endif
