@@ -1,0 +1,210 @@
+/*
+ * fuse.c - start and stop of the file system, and the glue of its parts.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * /dev/fuse is always read: over io_uring too, INIT comes that way, and so do
+ * forgets and interrupts.  When the kernel refuses to register an entry, it goes
+ * on over /dev/fuse by itself, and so do we.
+ *
+ * The end: unmounting aborts the connection, all that waits in the ring comes
+ * back with an error, and /dev/fuse reads ENODEV.  Buffers of requests that are
+ * at the disk then stay until the disk is done with them.
+ */
+#include "fuse.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fuse_impl.h"
+
+uint8_t *
+fuse_pages(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	/* Huge pages would make every buffer resident at its first use. */
+	(void)madvise(p, size, MADV_NOHUGEPAGE);
+	return p;
+}
+
+static bool
+init_bounce(struct fuse *f)
+{
+	uint32_t block = disk_export(f->disk)->block_min;
+
+	if (block == 1)
+		return true;
+	f->bounce_size = FUSE_PAYLOAD_MAX + 2 * (size_t)block;
+	f->bounce = fuse_pages(f->bounce_size);
+	return f->bounce != NULL;
+}
+
+static void
+init_fs(struct fuse *f, const struct fuse_config *config)
+{
+	bool can_uring = (f->ring->uring.flags & IORING_SETUP_SQE128) != 0 &&
+	    fuse_uring_support() == FUSE_URING_ON;
+	unsigned background = config->depth;
+
+	f->fs = (struct fuse_fs){
+		.uid = config->uid, .gid = config->gid, .mode = config->mode & 0777,
+		.read_only = config->read_only, .started_s = time(NULL),
+	};
+	f->fs.want_uring = config->want_uring && can_uring &&
+	    fuse_uring_init(f, config->depth);
+	if (f->fs.want_uring)
+		background = f->uring.queues * f->uring.per_queue;
+	f->fs.max_background = (uint16_t)(background < UINT16_MAX ? background :
+	    UINT16_MAX);
+}
+
+bool
+fuse_start(struct fuse **out, const struct fuse_config *given, struct ring *ring,
+    struct disk *disk, struct errtext *err)
+{
+	struct fuse_config config = *given;
+	struct fuse *f = calloc(1, sizeof(*f));
+
+	if (f == NULL)
+		return errtext_set(err, "out of memory");
+	f->ring = ring;
+	f->disk = disk;
+	f->dev.fd = -1;
+	if ((disk_export(disk)->flags & NBE_FLAG_READ_ONLY) != 0)
+		config.read_only = true;
+	if (!init_bounce(f) || !fuse_dev_init(f, config.depth)) {
+		errtext_set(err, "out of memory");
+		goto fail;
+	}
+	f->dev.fd = fuse_mount(&config, err);
+	if (f->dev.fd < 0)
+		goto fail;
+	init_fs(f, &config);
+	fuse_dev_start(f);
+	*out = f;
+	return true;
+fail:
+	fuse_free(f);
+	return false;
+}
+
+void
+fuse_free(struct fuse *f)
+{
+	if (f->dev.fd >= 0)
+		close(f->dev.fd);
+	fuse_dev_free(&f->dev);
+	fuse_uring_free(&f->uring);
+	if (f->bounce != NULL)
+		munmap(f->bounce, f->bounce_size);
+	free(f);
+}
+
+void
+fuse_stop(struct fuse *f)
+{
+	f->stopping = true;
+}
+
+void
+fuse_status(const struct fuse *f, struct fuse_status *s)
+{
+	*s = (struct fuse_status){
+		.state = f->state, .in_flight = f->in_flight,
+		.requests = f->requests,
+		.quiet = f->state == FUSE_ENDED && f->in_flight == 0 &&
+		    f->in_ring == 0,
+	};
+	if (s->state == FUSE_URING && f->uring.failed)
+		s->state = FUSE_CLASSIC;
+}
+
+bool
+fuse_dispatch(struct fuse_req *r, const struct fuse_call *call)
+{
+	struct fuse *f = r->fuse;
+	struct fuse_answer answer = { .out = r->data };
+	enum fuse_verdict verdict;
+
+	f->requests++;
+	r->unique = call->head->unique;
+	verdict = fuse_decode(&f->fs, disk_export(f->disk), call, &answer);
+	r->error = answer.error;
+	r->out_len = answer.len;
+	if (verdict == FUSE_SILENCE)
+		return false;
+	if (verdict == FUSE_ORDER && !f->stopping) {
+		f->in_flight++;
+		r->order = answer.order;
+		fuse_io_start(f, r);
+		return true;
+	}
+	if (verdict == FUSE_ORDER)
+		r->error = ENOTCONN;
+	r->answer(r);
+	return true;
+}
+
+void
+fuse_order_done(struct fuse_req *r)
+{
+	r->fuse->in_flight--;
+	r->answer(r);
+}
+
+void
+fuse_hello_done(struct fuse *f)
+{
+	f->serving = true;
+	f->state = f->fs.over_uring ? FUSE_URING : FUSE_CLASSIC;
+	if (f->fs.over_uring)
+		fuse_uring_register(f);
+}
+
+void
+fuse_ended(struct fuse *f)
+{
+	f->state = FUSE_ENDED;
+}
+
+static void
+notice_done(struct ring_op *op, int res, uint32_t flags)
+{
+	struct fuse *f = container_of(op, struct fuse, notice_op);
+
+	/* ENOENT: nobody has looked at the file yet, so nothing is remembered. */
+	(void)res;
+	(void)flags;
+	f->in_ring--;
+	f->notifying = false;
+	if (f->notify_again)
+		fuse_resize(f);
+}
+
+/* Attributes only: what is cached of the data stays valid when a disk grows. */
+void
+fuse_resize(struct fuse *f)
+{
+	struct io_uring_sqe *sqe;
+
+	f->notify_again = f->notifying;
+	if (f->notifying || !f->serving || f->state == FUSE_ENDED)
+		return;
+	f->notice = (struct fuse_notice){
+		.head.len = sizeof(f->notice),
+		.head.error = FUSE_NOTIFY_INVAL_INODE,
+		.inval = { .ino = FUSE_INO_DISK, .off = -1 },
+	};
+	f->notifying = true;
+	f->in_ring++;
+	f->notice_op.done = notice_done;
+	sqe = ring_sqe(f->ring);
+	io_uring_prep_write(sqe, f->dev.fd, &f->notice, sizeof(f->notice), 0);
+	ring_bind(sqe, &f->notice_op);
+}

@@ -1,0 +1,223 @@
+/*
+ * fuse_dev.c - requests over /dev/fuse, the classic way.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The device is nonblocking.  What waits for requests is a poll with a read linked
+ * behind it, which the kernel starts by itself.  When there is more than one
+ * request about, a burst of plain reads follows, as many as the last one found,
+ * until one finds nothing.  Reads, replies and the next poll all go into the ring
+ * and so share a system call.
+ *
+ * A request is read to 80 bytes before its page-aligned buffer.  Both headers of
+ * WRITE are that long, so its data begins at the buffer; and the header of a
+ * reply fits before the data of READ, so a reply is one piece.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "fuse_impl.h"
+
+#define HEADROOM	(sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
+#define BURST_MAX	32u
+
+_Static_assert(sizeof(struct fuse_in_header) + FUSE_ARG_SAFE == HEADROOM,
+    "an answer does not overwrite what the decoder still reads");
+
+static void read_on(struct fuse *);
+
+static void
+put_req(struct fuse *f, struct fuse_req *r)
+{
+	r->next = f->dev.free;
+	f->dev.free = r;
+	if (f->dev.starved) {
+		f->dev.starved = false;
+		read_on(f);
+	}
+}
+
+/* An error is ENOENT, when the request was given up meanwhile; but without the
+ * answer to INIT there is no connection. */
+static void
+written(struct ring_op *op, int res, uint32_t flags)
+{
+	struct fuse_req *r = container_of(op, struct fuse_req, op);
+	struct fuse *f = r->fuse;
+
+	(void)flags;
+	f->in_ring--;
+	if (!f->serving && f->fs.inited && res > 0)
+		fuse_hello_done(f);
+	else if (!f->serving && f->fs.inited)
+		fuse_ended(f);
+	put_req(f, r);
+}
+
+static void
+answer(struct fuse_req *r)
+{
+	struct fuse_out_header *head = (void *)(r->data - sizeof(*head));
+	struct fuse *f = r->fuse;
+	struct io_uring_sqe *sqe = ring_sqe(f->ring);
+
+	head->len = (uint32_t)sizeof(*head) + (r->error == 0 ? r->out_len : 0);
+	head->error = -r->error;
+	head->unique = r->unique;
+	r->op.done = written;
+	io_uring_prep_write(sqe, f->dev.fd, head, head->len, 0);
+	ring_bind(sqe, &r->op);
+	f->in_ring++;
+}
+
+/* Linux 5.17: an operation that went well need not complete. */
+static bool
+can_skip(const struct fuse *f)
+{
+	return (f->ring->uring.features & IORING_FEAT_CQE_SKIP) != 0;
+}
+
+/* The read behind it follows, or is cancelled; the poll itself says nothing. */
+static void
+polled(struct ring_op *op, int res, uint32_t flags)
+{
+	struct fuse *f = container_of(op, struct fuse, dev.poll);
+
+	(void)res;
+	(void)flags;
+	f->in_ring -= !can_skip(f);
+}
+
+static void
+start_poll(struct fuse *f)
+{
+	unsigned quiet = can_skip(f) ? IOSQE_CQE_SKIP_SUCCESS : 0;
+	struct io_uring_sqe *sqe = ring_sqe(f->ring);
+
+	io_uring_prep_poll_add(sqe, f->dev.fd, POLLIN);
+	sqe->flags = (uint8_t)(IOSQE_IO_LINK | quiet);
+	ring_bind(sqe, &f->dev.poll);
+	f->in_ring += !can_skip(f);
+}
+
+static void
+take(struct fuse *f, struct fuse_req *r, int res)
+{
+	struct fuse_call call;
+
+	switch (res) {
+	case -EAGAIN:
+	case -EINTR:
+		f->dev.drained = true;
+		break;
+	case -ENOENT:	/* the request was given up while it was read */
+		break;
+	default:
+		if (res <= 0) {
+			fuse_ended(f);
+			break;
+		}
+		f->dev.got++;
+		if (fuse_call_split(&call, r->data - HEADROOM, (size_t)res) &&
+		    fuse_dispatch(r, &call))
+			return;
+	}
+	put_req(f, r);
+}
+
+static void
+was_read(struct ring_op *op, int res, uint32_t flags)
+{
+	struct fuse_req *r = container_of(op, struct fuse_req, op);
+	struct fuse *f = r->fuse;
+
+	(void)flags;
+	f->in_ring--;
+	f->dev.reading--;
+	take(f, r, res);
+	if (f->dev.reading == 0 && f->state != FUSE_ENDED)
+		read_on(f);
+}
+
+static void
+start_read(struct fuse *f)
+{
+	struct fuse_req *r = f->dev.free;
+	struct io_uring_sqe *sqe = ring_sqe(f->ring);
+
+	f->dev.free = r->next;
+	f->dev.reading++;
+	f->in_ring++;
+	r->op.done = was_read;
+	io_uring_prep_read(sqe, f->dev.fd, r->data - HEADROOM,
+	    HEADROOM + FUSE_PAYLOAD_MAX, 0);
+	ring_bind(sqe, &r->op);
+}
+
+/* No read is in the ring: start one behind a poll, or a burst. */
+static void
+read_on(struct fuse *f)
+{
+	struct fuse_dev *d = &f->dev;
+	bool more = !d->drained && (d->burst > 1 || f->in_flight > 1);
+
+	d->starved = d->free == NULL;
+	if (d->starved)
+		return;
+	if (more) {
+		for (unsigned i = 0; i < d->burst && d->free != NULL; i++)
+			start_read(f);
+		d->burst = d->burst < BURST_MAX / 2 ? 2 * d->burst : BURST_MAX;
+		return;
+	}
+	d->burst = d->got > 1 ? d->got : 1;
+	d->got = 0;
+	d->drained = false;
+	/* Both in one submission, or the link is cut. */
+	ring_reserve(f->ring, 2);
+	start_poll(f);
+	start_read(f);
+}
+
+bool
+fuse_dev_init(struct fuse *f, unsigned depth)
+{
+	struct fuse_dev *d = &f->dev;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t stride = page + FUSE_PAYLOAD_MAX;
+
+	d->poll.done = polled;
+	d->depth = depth;
+	d->burst = 1;
+	d->buffers_size = stride * depth;
+	d->reqs = calloc(depth, sizeof(*d->reqs));
+	d->buffers = fuse_pages(d->buffers_size);
+	if (d->reqs == NULL || d->buffers == NULL)
+		return false;
+	for (unsigned i = 0; i < depth; i++) {
+		struct fuse_req *r = &d->reqs[i];
+
+		r->fuse = f;
+		r->answer = answer;
+		r->data = d->buffers + stride * i + page;
+		r->next = d->free;
+		d->free = r;
+	}
+	return true;
+}
+
+void
+fuse_dev_start(struct fuse *f)
+{
+	read_on(f);
+}
+
+void
+fuse_dev_free(struct fuse_dev *d)
+{
+	if (d->buffers != NULL)
+		munmap(d->buffers, d->buffers_size);
+	free(d->reqs);
+}

@@ -1,0 +1,123 @@
+/*
+ * helper.c - a second process that does what the daemon's ring must not.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "helper.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define KEPT_FD		3
+#define END_TRIES	100
+#define END_POLL_NS	10000000
+
+/* ---- in the helper ----------------------------------------------------------- */
+
+static bool
+carry_out(const struct state *s, const struct helper_order *order,
+    struct attachment *a, struct errtext *why)
+{
+	switch (order->job) {
+	case HELPER_ATTACH:
+		return attachment_make(s, order->block_min, order->read_only, a, why);
+	case HELPER_RESIZE:
+		return attachment_resize(s, a, order->size, why);
+	case HELPER_DETACH:
+		return attachment_undo(s, a, order->timeout_ms, why);
+	case HELPER_FORCE:
+		attachment_undo_by_force(s, a, why);
+		return true;
+	}
+	return false;
+}
+
+/* Signals to a whole terminal or unit are the daemon's business, which needs the
+ * helper to do as they say. */
+static void
+be_helper(int sock, const struct state *s)
+{
+	struct helper_order order;
+	struct helper_result result = { .ok = false };
+
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	prctl(PR_SET_NAME, "nbdisk-helper");
+	if (dup2(sock, KEPT_FD) != KEPT_FD)
+		_exit(1);
+	(void)close_range(KEPT_FD + 1, ~0u, 0);
+	while (recv(KEPT_FD, &order, sizeof(order), 0) == sizeof(order)) {
+		result.job = order.job;
+		result.why.text[0] = '\0';
+		result.ok = carry_out(s, &order, &result.attachment, &result.why);
+		(void)send(KEPT_FD, &result, sizeof(result), MSG_NOSIGNAL);
+	}
+	_exit(0);
+}
+
+/* ---- in the daemon ----------------------------------------------------------- */
+
+bool
+helper_start(struct helper *h, const struct state *s, struct errtext *err)
+{
+	int pair[2];
+
+	*h = (struct helper){ .sock = -1, .pid = -1 };
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return errtext_set(err, "socketpair: %s", strerror(errno));
+	h->pid = fork();
+	if (h->pid == 0)
+		be_helper(pair[1], s);
+	close(pair[1]);
+	h->sock = pair[0];
+	return h->pid > 0 || errtext_set(err, "fork: %s", strerror(errno));
+}
+
+static void
+received(struct ring_op *op, int res, uint32_t flags)
+{
+	struct helper *h = container_of(op, struct helper, op);
+
+	(void)flags;
+	if (res != (int)sizeof(h->result)) {
+		h->result = (struct helper_result){ .job = h->order.job };
+		errtext_set(&h->result.why, "the helper process has died");
+	}
+	h->busy = false;
+	h->done(h->arg, &h->result);
+}
+
+void
+helper_give(struct helper *h, const struct helper_order *order)
+{
+	struct io_uring_sqe *sqe = ring_sqe(h->ring);
+
+	h->order = *order;
+	h->busy = true;
+	h->op.done = received;
+	/* One small packet into an empty socket: does not wait. */
+	(void)send(h->sock, &h->order, sizeof(h->order), MSG_NOSIGNAL | MSG_DONTWAIT);
+	io_uring_prep_recv(sqe, h->sock, &h->result, sizeof(h->result), 0);
+	ring_bind(sqe, &h->op);
+}
+
+void
+helper_end(struct helper *h)
+{
+	const struct timespec poll = { .tv_nsec = END_POLL_NS };
+
+	if (h->sock >= 0)
+		close(h->sock);
+	for (int i = 0; h->pid > 0 && i < END_TRIES; i++) {
+		if (waitpid(h->pid, NULL, WNOHANG) != 0)
+			return;
+		(void)nanosleep(&poll, NULL);
+	}
+}

@@ -1,0 +1,420 @@
+/*
+ * link.c - one connection of a disk: its socket on the ring.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "disk.h"
+#include "tls.h"
+
+#define SEALED_PLAIN	(128 * 1024)	/* plain bytes sealed at a time */
+/* Above this mean payload a copy costs more than a system call per reply: only
+ * the header is read ahead, the payload goes where it belongs. */
+#define DIRECT_PAYLOAD	(16 * 1024)
+#define HEADER_AHEAD	64
+
+static void start_recv(struct link *);
+
+static bool
+in_process_tls(const struct link *l)
+{
+	return l->nbc.tls != NULL;
+}
+
+bool
+link_quiet(const struct link *l)
+{
+	return !l->sending && !l->receiving;
+}
+
+static void
+free_buffers(struct link *l)
+{
+	free(l->ahead);
+	free(l->sealed);
+	free(l->opened);
+	l->ahead = l->sealed = l->opened = NULL;
+}
+
+/* ---- the end of it ------------------------------------------------------------- */
+
+/* Both operations are back, so nobody uses the buffers. */
+static void
+finish(struct link *l)
+{
+	if (!l->closing || !link_quiet(l))
+		return;
+	l->closing = false;
+	nbc_close(&l->nbc, false);
+	free_buffers(l);
+	nbe_conn_down(l->dev, l->conn, NBE_WHY_CLOSED, l->now(l->arg));
+}
+
+/* Best effort: by now the peer may not read any more. */
+static void
+say_goodbye(struct link *l)
+{
+	uint8_t buf[256];
+	size_t len;
+
+	if (l->nbc.ktls)
+		nbc_ktls_shutdown(l->nbc.fd);
+	if (!in_process_tls(l) || l->sending)
+		return;
+	nbc_tls_shutdown(l->nbc.tls);
+	len = nbc_tls_output(l->nbc.tls, buf, sizeof(buf));
+	if (len != 0)
+		(void)send(l->nbc.fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void
+link_close(struct link *l)
+{
+	enum nbe_why why = nbe_conn_why(l->dev, l->conn);
+
+	if (l->closing)
+		return;
+	l->closing = true;
+	if (why != NBE_WHY_CLOSED && why != NBE_WHY_TLS_FAILED)
+		snprintf(l->problem, sizeof(l->problem), "%s", nbe_why_text(why));
+	say_goodbye(l);
+	(void)shutdown(l->nbc.fd, SHUT_RDWR);	/* ends what is in the ring */
+	finish(l);
+}
+
+/* What a socket's error means to the engine. */
+static enum nbe_why
+lost(struct link *l, int err)
+{
+	if (!l->closing)
+		snprintf(l->problem, sizeof(l->problem), "%s",
+		    err == 0 ? nbe_why_text(NBE_WHY_CLOSED) : strerror(err));
+	return NBE_WHY_CLOSED;
+}
+
+static enum nbe_why
+tls_lost(struct link *l)
+{
+	if (!l->closing)
+		snprintf(l->problem, sizeof(l->problem), "TLS: %s",
+		    nbc_tls_error(l->nbc.tls));
+	return NBE_WHY_TLS_FAILED;
+}
+
+/* ---- sending -------------------------------------------------------------------- */
+
+static struct disk_io *
+io_of(struct nbe_req *r)
+{
+	return container_of(r, struct disk_io, req);
+}
+
+static unsigned
+to_iov(const struct link *l, const struct nbe_seg *seg, unsigned n, struct iovec *iov)
+{
+	for (unsigned i = 0; i < n; i++) {
+		iov[i].iov_len = seg[i].len;
+		if (seg[i].kind == NBE_SEG_CORE)
+			iov[i].iov_base = seg[i].base;
+		else if (seg[i].kind == NBE_SEG_DATA)
+			iov[i].iov_base = io_of(seg[i].req)->data + seg[i].off;
+		else
+			iov[i].iov_base = (void *)(uintptr_t)(l->keep + seg[i].off);
+	}
+	return n;
+}
+
+static void
+push_plain(struct link *l, unsigned n)
+{
+	struct io_uring_sqe *sqe = ring_sqe(l->ring);
+
+	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = n };
+	io_uring_prep_sendmsg(sqe, l->nbc.fd, &l->tx_msg, MSG_NOSIGNAL | MSG_WAITALL);
+	ring_bind(sqe, &l->send_op);
+	l->sending = true;
+}
+
+static void
+push_sealed(struct link *l)
+{
+	struct io_uring_sqe *sqe = ring_sqe(l->ring);
+
+	io_uring_prep_send(sqe, l->nbc.fd, l->sealed + l->sealed_pos,
+	    l->sealed_len - l->sealed_pos, MSG_NOSIGNAL | MSG_WAITALL);
+	ring_bind(sqe, &l->send_op);
+	l->sending = true;
+}
+
+/* Once sealed, the plain bytes are of no more use: they count as sent. */
+static void
+seal(struct link *l, unsigned n)
+{
+	long taken = nbc_tls_seal(l->nbc.tls, l->tx_iov, n, l->sealed,
+	    nbc_tls_sealed_max(SEALED_PLAIN), &l->sealed_len);
+
+	l->sealed_pos = 0;
+	nbe_tx_end(l->dev, l->conn, taken < 0 ? 0 : (uint64_t)taken,
+	    taken < 0 ? tls_lost(l) : NBE_WHY_NONE, l->now(l->arg));
+	if (l->sealed_len != 0)
+		push_sealed(l);
+}
+
+void
+link_send(struct link *l)
+{
+	struct nbe_seg seg[LINK_TX_SEGS];
+	unsigned n;
+
+	if (l->sending || l->closing)
+		return;
+	n = nbe_tx_begin(l->dev, l->conn, seg, LINK_TX_SEGS, l->now(l->arg));
+	if (n == 0)
+		return;
+	to_iov(l, seg, n, l->tx_iov);
+	if (in_process_tls(l))
+		seal(l, n);
+	else
+		push_plain(l, n);
+}
+
+static void
+sealed_sent(struct link *l, int res)
+{
+	if (res <= 0)
+		return;		/* the receive side sees the loss, and its reason */
+	l->sealed_pos += (size_t)res;
+	if (l->sealed_pos < l->sealed_len && !l->closing)
+		push_sealed(l);
+}
+
+static void
+sent(struct ring_op *op, int res, uint32_t flags)
+{
+	struct link *l = container_of(op, struct link, send_op);
+
+	(void)flags;
+	l->sending = false;
+	if (in_process_tls(l))
+		sealed_sent(l, res);
+	else
+		nbe_tx_end(l->dev, l->conn, res < 0 ? 0 : (uint64_t)res,
+		    res < 0 ? lost(l, -res) : NBE_WHY_NONE, l->now(l->arg));
+	finish(l);
+}
+
+/* ---- receiving ------------------------------------------------------------------- */
+
+static void
+copy(const struct nbe_seg *seg, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t *to = io_of(seg[i].req)->data + seg[i].off;
+
+		if (seg[i].kind == NBE_SEG_ZERO)
+			memset(to, 0, seg[i].len);
+		else
+			memcpy(to, seg[i].base, seg[i].len);
+	}
+}
+
+/* Bytes that were read ahead. */
+static void
+parse(struct link *l, const uint8_t *buf, size_t len)
+{
+	struct nbe_seg seg[LINK_RX_SEGS];
+	size_t used;
+	unsigned n;
+
+	do {			/* all of it is used when seg[] was not full */
+		n = nbe_rx_ahead(l->dev, l->conn, buf, len, seg, LINK_RX_SEGS, &used);
+		copy(seg, n);
+		nbe_rx_end(l->dev, l->conn, 0, NBE_WHY_NONE, l->now(l->arg));
+		buf += used;
+		len -= used;
+	} while (n == LINK_RX_SEGS);
+}
+
+/* The payload that is under way, into rx_iov[0]; false: a header is next. */
+static bool
+name_payload(struct link *l)
+{
+	struct nbe_seg seg[2];
+	uint64_t need;
+
+	if (nbe_rx_left(l->dev, l->conn) == 0 ||
+	    nbe_rx_begin(l->dev, l->conn, seg, 2, &need) == 0)
+		return false;
+	l->rx_iov[0].iov_len = seg[0].len;
+	if (seg[0].kind == NBE_SEG_DATA) {
+		l->rx_iov[0].iov_base = io_of(seg[0].req)->data + seg[0].off;
+	} else {			/* nobody wants it */
+		l->rx_iov[0].iov_base = l->ahead;
+		if (l->rx_iov[0].iov_len > LINK_AHEAD / 2)
+			l->rx_iov[0].iov_len = LINK_AHEAD / 2;
+	}
+	l->rx_direct = l->rx_iov[0].iov_len;
+	return true;
+}
+
+static void
+start_recv_plain(struct link *l)
+{
+	struct io_uring_sqe *sqe = ring_sqe(l->ring);
+	bool direct = name_payload(l);
+	bool small = nbe_rx_payload(l->dev, l->conn) < DIRECT_PAYLOAD;
+
+	if (!direct) {
+		l->rx_direct = 0;
+		io_uring_prep_recv(sqe, l->nbc.fd, l->ahead,
+		    small ? LINK_AHEAD : HEADER_AHEAD, 0);
+	} else {
+		l->rx_iov[1].iov_base = l->ahead + LINK_AHEAD / 2;
+		l->rx_iov[1].iov_len = small ? LINK_AHEAD / 2 : HEADER_AHEAD;
+		l->rx_msg = (struct msghdr){ .msg_iov = l->rx_iov, .msg_iovlen = 2 };
+		io_uring_prep_recvmsg(sqe, l->nbc.fd, &l->rx_msg, 0);
+	}
+	ring_bind(sqe, &l->recv_op);
+	l->receiving = true;
+}
+
+static void
+start_recv_sealed(struct link *l)
+{
+	struct io_uring_sqe *sqe = ring_sqe(l->ring);
+
+	io_uring_prep_recv(sqe, l->nbc.fd, l->ahead, LINK_AHEAD, 0);
+	ring_bind(sqe, &l->recv_op);
+	l->receiving = true;
+}
+
+static void
+start_recv(struct link *l)
+{
+	if (l->closing || l->receiving)
+		return;
+	if (in_process_tls(l))
+		start_recv_sealed(l);
+	else
+		start_recv_plain(l);
+}
+
+/* Zero, or an error, came instead of bytes. */
+static void
+recv_failed(struct link *l, int res)
+{
+	struct nbe_seg seg[2];
+	uint64_t need;
+	enum nbe_why why = lost(l, -res);
+
+	/* The engine learns of it at the end of a receive, so there is to be one. */
+	if (l->rx_direct == 0 &&
+	    nbe_rx_begin(l->dev, l->conn, seg, 2, &need) == 0)
+		return;
+	nbe_rx_end(l->dev, l->conn, 0, why, l->now(l->arg));
+}
+
+static void
+received_plain(struct link *l, size_t len)
+{
+	size_t direct = len < l->rx_direct ? len : l->rx_direct;
+
+	if (l->rx_direct != 0) {
+		nbe_rx_end(l->dev, l->conn, direct, NBE_WHY_NONE, l->now(l->arg));
+		if (len > direct)
+			parse(l, l->ahead + LINK_AHEAD / 2, len - direct);
+	} else {
+		parse(l, l->ahead, len);
+	}
+}
+
+/* Straight into the request, as far as the present payload goes. */
+static long
+open_direct(struct link *l)
+{
+	long n;
+
+	if (!name_payload(l))
+		return 0;
+	n = nbc_tls_open(l->nbc.tls, l->rx_iov[0].iov_base, l->rx_iov[0].iov_len);
+	l->rx_direct = 0;
+	nbe_rx_end(l->dev, l->conn, n < 0 ? 0 : (uint64_t)n, NBE_WHY_NONE,
+	    l->now(l->arg));
+	return n;
+}
+
+static long
+open_ahead(struct link *l)
+{
+	long n = nbc_tls_open(l->nbc.tls, l->opened, LINK_AHEAD);
+
+	if (n > 0)
+		parse(l, l->opened, (size_t)n);
+	return n;
+}
+
+static void
+received_sealed(struct link *l, size_t len)
+{
+	struct nbe_seg seg[2];
+	uint64_t need;
+	long n = nbc_tls_feed(l->nbc.tls, l->ahead, len) < 0 ? -1 : 1;
+
+	while (n > 0) {
+		bool large = nbe_rx_left(l->dev, l->conn) >= DIRECT_PAYLOAD;
+
+		n = large ? open_direct(l) : open_ahead(l);
+	}
+	if (n == 0)
+		return;
+	if (nbe_rx_begin(l->dev, l->conn, seg, 2, &need) != 0)
+		nbe_rx_end(l->dev, l->conn, 0,
+		    n == -2 ? lost(l, 0) : tls_lost(l), l->now(l->arg));
+}
+
+static void
+received(struct ring_op *op, int res, uint32_t flags)
+{
+	struct link *l = container_of(op, struct link, recv_op);
+
+	(void)flags;
+	l->receiving = false;
+	if (res <= 0)
+		recv_failed(l, res);
+	else if (in_process_tls(l))
+		received_sealed(l, (size_t)res);
+	else
+		received_plain(l, (size_t)res);
+	if (res > 0)
+		start_recv(l);
+	finish(l);
+}
+
+/* ---- up -------------------------------------------------------------------------- */
+
+bool
+link_up(struct link *l, struct nbc_conn *nbc)
+{
+	bool tls = nbc->tls != NULL;
+
+	l->ahead = malloc(LINK_AHEAD);
+	l->sealed = tls ? malloc(nbc_tls_sealed_max(SEALED_PLAIN)) : NULL;
+	l->opened = tls ? malloc(LINK_AHEAD) : NULL;
+	if (l->ahead == NULL || (tls && (l->sealed == NULL || l->opened == NULL))) {
+		free_buffers(l);
+		return false;
+	}
+	l->nbc = *nbc;
+	l->send_op.done = sent;
+	l->recv_op.done = received;
+	l->rx_direct = 0;
+	l->problem[0] = '\0';
+	start_recv(l);
+	return true;
+}

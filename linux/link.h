@@ -1,0 +1,56 @@
+/*
+ * link.h - one connection of a disk: its socket on the ring.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * At most one send and one receive are in flight.  A send carries a whole batch of
+ * the engine.  A receive brings the rest of the payload that is under way, straight
+ * into its request, and behind it, in the same call, what the server has sent since
+ * into a read-ahead buffer; so small replies come many at a time.  With TLS in this
+ * process the bytes go through the session instead.
+ */
+#ifndef LINK_H
+#define LINK_H
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "connect.h"
+#include "nbe.h"
+#include "ring.h"
+
+#define LINK_TX_SEGS	128
+#define LINK_RX_SEGS	64
+#define LINK_AHEAD	(128 * 1024)
+
+struct link {
+	struct nbe_dev	*dev;
+	struct ring	*ring;
+	unsigned	conn;		/* its number in the engine */
+	nbe_time	(*now)(void *arg);
+	const uint8_t	*keep;		/* the keep buffer */
+	void		*arg;
+	struct nbc_conn	nbc;		/* fd -1: there is none */
+	bool		sending, receiving;
+	bool		closing;	/* shut down; waits for the two above */
+	struct ring_op	send_op, recv_op;
+	struct msghdr	tx_msg, rx_msg;
+	struct iovec	tx_iov[LINK_TX_SEGS], rx_iov[2];
+	uint64_t	rx_direct;	/* bytes of rx_iov[0] that are payload */
+	uint8_t		*ahead;		/* LINK_AHEAD bytes, while it is up */
+	/* TLS in this process: sealed bytes on their way, room for opened ones */
+	uint8_t		*sealed;
+	size_t		sealed_len, sealed_pos;
+	uint8_t		*opened;
+	char		problem[256];	/* of the last connection, for people */
+};
+
+/* False: out of memory; nbc stays the caller's. */
+bool	link_up(struct link *, struct nbc_conn *nbc);
+/* The engine has bytes to send. */
+void	link_send(struct link *);
+/* The engine wants it closed.  Ends with nbe_conn_down, now or later. */
+void	link_close(struct link *);
+/* Nothing of it is in the ring. */
+bool	link_quiet(const struct link *);
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * main.c - nbdisk: NBD exports as block devices.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+#include "text_file.h"
+#include "verb_help.h"
+
+#define CONFIG_MAX	65536
+
+static enum exit_status
+usage_error(const struct verb *v, const char *text)
+{
+	complain(text);
+	fprintf(stderr, "See \"nbdisk help %s\".\n", v->name);
+	return EXIT_USAGE;
+}
+
+static bool
+check_operands(const struct options *o, const struct verb *v, struct errtext *err)
+{
+	if (o->operands < v->operands_min)
+		return errtext_set(err, "%s: %s is missing", v->name, v->operands);
+	if (o->operands > v->operands_max)
+		return errtext_set(err, "%s: \"%s\" is too much", v->name,
+		    o->operand[v->operands_max]);
+	return true;
+}
+
+static enum exit_status
+run_with(struct options *o, const struct verb *v, char *config)
+{
+	struct errtext err;
+
+	if (config != NULL &&
+	    !options_load(o, verb_id(v), o->config_file, config, &err))
+		return usage_error(v, err.text);
+	if (!check_operands(o, v, &err))
+		return usage_error(v, err.text);
+	return v->run(o);
+}
+
+static enum exit_status
+run(struct options *o, const struct verb *v)
+{
+	enum exit_status status;
+	struct errtext err;
+	char *config;
+
+	if (o->help) {
+		help_verb(stdout, v);
+		return EXIT_OK;
+	}
+	if (o->config_file == NULL)
+		return run_with(o, v, NULL);
+	config = text_file_read(o->config_file, CONFIG_MAX);
+	if (config == NULL) {
+		errtext_set(&err, "%s: %s", o->config_file, strerror(errno));
+		complain(err.text);
+		return EXIT_FAILED;
+	}
+	status = run_with(o, v, config);
+	free(config);
+	return status;
+}
+
+/* What people try on a program that they do not know. */
+static const char *
+plain_verb(const char *word)
+{
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+		return "help";
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
+		return "version";
+	return word;
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct verb *v;
+	struct options o;
+	struct errtext err;
+
+	if (argc < 2) {
+		help_all(stderr);
+		return EXIT_USAGE;
+	}
+	v = verb_find(plain_verb(argv[1]));
+	if (v == NULL) {
+		errtext_set(&err, "there is no verb \"%s\"; see \"nbdisk help\"",
+		    argv[1]);
+		complain(err.text);
+		return EXIT_USAGE;
+	}
+	options_init(&o);
+	if (!options_parse(&o, verb_id(v), argc - 2, argv + 2, &err))
+		return usage_error(v, err.text);
+	return run(&o, v);
+}

@@ -1,0 +1,272 @@
+/*
+ * mounts.c - who uses a block device.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * First the set of devices: the disk, its partitions, and all that stands on
+ * them, as sysfs shows it.  Then each place that may name one of the set.
+ */
+#include "mounts.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define DEVICES_MAX	256
+
+struct device {
+	dev_t	dev;
+	char	name[NAME_MAX + 1];
+	bool	held;		/* another of the set stands on it */
+	bool	named;		/* some use of it is in the text */
+};
+
+struct search {
+	struct device	device[DEVICES_MAX];
+	unsigned	count;
+	struct errtext	*users;
+	size_t		len;
+};
+
+/* One line more; what no longer fits is left out. */
+static void
+say(struct search *s, struct device *d, const char *use, const char *where)
+{
+	size_t room = sizeof(s->users->text) - s->len;
+	int n = snprintf(s->users->text + s->len, room, "%s%s is %s%s",
+	    s->len > 0 ? "\n" : "", d->name, use, where);
+
+	d->named = true;
+	if (n > 0 && (size_t)n < room)
+		s->len += (size_t)n;
+	else
+		s->users->text[s->len] = '\0';
+}
+
+static struct device *
+find(struct search *s, dev_t dev)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->device[i].dev == dev)
+			return &s->device[i];
+	return NULL;
+}
+
+/* ---- the set ----------------------------------------------------------------- */
+
+static bool
+read_dev(const char *dir, dev_t *dev)
+{
+	char path[PATH_MAX];
+	unsigned major, minor;
+	FILE *file;
+	bool ok;
+
+	if (snprintf(path, sizeof(path), "%s/dev", dir) >= (int)sizeof(path))
+		return false;
+	file = fopen(path, "re");
+	if (file == NULL)
+		return false;
+	ok = fscanf(file, "%u:%u", &major, &minor) == 2;
+	fclose(file);
+	*dev = makedev(major, minor);
+	return ok;
+}
+
+static bool
+add(struct search *s, const char *dir)
+{
+	struct device *d = &s->device[s->count];
+	const char *slash;
+	char path[PATH_MAX];
+	dev_t dev;
+
+	if (s->count == DEVICES_MAX || !read_dev(dir, &dev) || find(s, dev) != NULL ||
+	    realpath(dir, path) == NULL)
+		return false;
+	slash = strrchr(path, '/');
+	*d = (struct device){ .dev = dev };
+	snprintf(d->name, sizeof(d->name), "%s", slash + 1);
+	s->count++;
+	return true;
+}
+
+/* Adds the devices in a directory of sysfs; false: there is none. */
+static bool
+add_all(struct search *s, const char *path)
+{
+	DIR *dir = opendir(path);
+	const struct dirent *entry;
+	char child[PATH_MAX];
+	bool any = false;
+
+	if (dir == NULL)
+		return false;
+	while ((entry = readdir(dir)) != NULL) {
+		if (entry->d_name[0] == '.')
+			continue;
+		if (snprintf(child, sizeof(child), "%s/%s", path, entry->d_name) <
+		    (int)sizeof(child))
+			any |= add(s, child);
+	}
+	closedir(dir);
+	return any;
+}
+
+/* The list grows while it is walked. */
+static void
+collect(struct search *s, dev_t disk)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major(disk), minor(disk));
+	(void)add(s, path);
+	for (unsigned i = 0; i < s->count; i++) {
+		dev_t dev = s->device[i].dev;
+
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major(dev),
+		    minor(dev));
+		(void)add_all(s, path);
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/holders",
+		    major(dev), minor(dev));
+		s->device[i].held = add_all(s, path);
+	}
+}
+
+/* ---- the uses ---------------------------------------------------------------- */
+
+static bool
+is_octal(const char *s)
+{
+	return s[0] >= '0' && s[0] <= '3' && s[1] >= '0' && s[1] <= '7' &&
+	    s[2] >= '0' && s[2] <= '7';
+}
+
+/* Undoes \ooo, which stands for space, tab, newline and backslash. */
+static void
+unescape(char *s)
+{
+	char *to = s;
+
+	while (*s != '\0') {
+		if (s[0] == '\\' && is_octal(s + 1)) {
+			*to++ = (char)((s[1] & 3) << 6 | (s[2] & 7) << 3 | (s[3] & 7));
+			s += 4;
+		} else {
+			*to++ = *s++;
+		}
+	}
+	*to = '\0';
+}
+
+static struct device *
+find_node(struct search *s, const char *path)
+{
+	struct stat st;
+
+	/* Only what is in /dev: stat of any other path might hang. */
+	if (strncmp(path, "/dev/", 5) != 0 || stat(path, &st) < 0 ||
+	    !S_ISBLK(st.st_mode))
+		return NULL;
+	return find(s, st.st_rdev);
+}
+
+/* proc(5), mountinfo: "id parent major:minor root point options ... - type
+ * source ...".  Where a file system spans devices (btrfs), the numbers are its
+ * own and only the source names one of them. */
+static void
+check_mount(struct search *s, char *line)
+{
+	unsigned major, minor;
+	char *point, *source = strstr(line, " - ");
+	struct device *d;
+	int at = 0;
+
+	if (sscanf(line, "%*u %*u %u:%u %*s %n", &major, &minor, &at) != 2 || at == 0)
+		return;
+	if (source != NULL && (source = strchr(source + 3, ' ')) != NULL)
+		source[1 + strcspn(source + 1, " \n")] = '\0';
+	point = line + at;
+	point[strcspn(point, " ")] = '\0';
+	d = find(s, makedev(major, minor));
+	if (d == NULL && source != NULL)
+		d = find_node(s, source + 1);
+	if (d == NULL)
+		return;
+	unescape(point);
+	say(s, d, "mounted on ", point);
+}
+
+static void
+check_swap(struct search *s, char *line)
+{
+	struct device *d;
+
+	line[strcspn(line, " \t\n")] = '\0';
+	unescape(line);
+	d = find_node(s, line);
+	if (d != NULL)
+		say(s, d, "swap space", "");
+}
+
+static void
+each_line(struct search *s, const char *path, void (*check)(struct search *, char *))
+{
+	FILE *file = fopen(path, "re");
+	char *line = NULL;
+	size_t size = 0;
+
+	if (file == NULL)
+		return;
+	while (getline(&line, &size, file) > 0)
+		check(s, line);
+	free(line);
+	fclose(file);
+}
+
+/* Whoever uses a device keeps it exclusively; what no list named shows here. */
+static void
+check_exclusive(struct search *s, struct device *d)
+{
+	char path[NAME_MAX + 8];
+	int fd;
+
+	if (d->named || d->held)
+		return;
+	snprintf(path, sizeof(path), "/dev/%s", d->name);
+	fd = open(path, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	else if (errno == EBUSY)
+		say(s, d, "in exclusive use, by a program or in another mount "
+		    "namespace", "");
+}
+
+bool
+mounts_in_use(dev_t disk, struct errtext *users)
+{
+	struct search *s = calloc(1, sizeof(*s));
+	bool in_use;
+
+	users->text[0] = '\0';
+	if (s == NULL)
+		return !errtext_set(users, "out of memory");
+	s->users = users;
+	collect(s, disk);
+	each_line(s, "/proc/self/mountinfo", check_mount);
+	each_line(s, "/proc/swaps", check_swap);
+	/* The disk last: a partition in use makes it look used as well. */
+	for (unsigned i = 1; i < s->count; i++)
+		check_exclusive(s, &s->device[i]);
+	if (s->len == 0 && s->count > 0)
+		check_exclusive(s, &s->device[0]);
+	in_use = s->len > 0;
+	free(s);
+	return in_use;
+}

@@ -1,0 +1,24 @@
+/*
+ * mounts.h - who uses a block device.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * For "disconnect refuses while the device is in use, and says by whom".  Any
+ * thread may call; nothing here reads the device itself.
+ */
+#ifndef MOUNTS_H
+#define MOUNTS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "errtext.h"
+
+/*
+ * Whether the disk, one of its partitions, or a device on top of either (device
+ * mapper, RAID) is mounted, swapped on, or opened exclusively.  users names every
+ * use, one per line: "loop0p1 is mounted on /mnt".  What another mount namespace
+ * does is seen too, though not where.
+ */
+bool	mounts_in_use(dev_t disk, struct errtext *users);
+
+#endif

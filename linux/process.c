@@ -1,0 +1,93 @@
+/*
+ * process.c - what makes a process a daemon that a disk may depend on.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * When memory is short the kernel writes dirty pages out, perhaps to our own disk.
+ * That write needs this process: it must neither be killed for its memory, nor
+ * wait for a page of its own to come back from a disk, nor start such a write-out
+ * when it allocates.
+ */
+#include "process.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "text_file.h"
+
+#define OOM_SCORE	"-500"
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER	57	/* Linux 5.6 */
+#endif
+
+void
+process_leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	setsid();
+	if (null < 0)
+		return;
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	close(null);
+}
+
+static void
+raise_open_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void
+process_prepare(void)
+{
+	/* A file system that nobody can unmount because we stand in it. */
+	(void)!chdir("/");
+	umask(077);
+	raise_open_files();
+	if (geteuid() != 0)
+		return;
+	(void)text_file_write("/proc/self/oom_score_adj", OOM_SCORE);
+	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	/* Only what is touched: most of the buffers never are. */
+	(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+}
+
+void
+process_notify(const char *text)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t len = path != NULL ? strlen(path) : 0;
+	int sock;
+
+	if (len < 2 || len >= sizeof(address.sun_path))
+		return;
+	memcpy(address.sun_path, path, len);
+	if (path[0] == '@')
+		address.sun_path[0] = '\0';
+	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (sock < 0)
+		return;
+	(void)sendto(sock, text, strlen(text), MSG_NOSIGNAL,
+	    (struct sockaddr *)&address,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+	close(sock);
+}

@@ -1,0 +1,16 @@
+/*
+ * process.h - what makes a process a daemon that a disk may depend on.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#ifndef PROCESS_H
+#define PROCESS_H
+
+/* A session of its own, no terminal. */
+void	process_leave_terminal(void);
+/* Nothing here is needed to work, so nothing fails. */
+void	process_prepare(void);
+
+/* Tells systemd, where it waits for that: "READY=1". */
+void	process_notify(const char *text);
+
+#endif

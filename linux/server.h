@@ -1,0 +1,24 @@
+/*
+ * server.h - the server that the command line names.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#ifndef SERVER_H
+#define SERVER_H
+
+#include "connect.h"
+#include "options.h"
+
+struct server {
+	struct nbc_target	target;
+	struct nbc_tls_context	*tls;		/* NULL: TLS is off */
+	struct nbc_options	options;
+};
+
+/* From the first operand.  On failure it has been said on stderr, and there is
+ * nothing to close. */
+enum exit_status server_init(struct server *, const struct options *);
+void	server_free(struct server *);
+/* Says it on stderr; EXIT_USAGE where the user typed something wrong. */
+enum exit_status server_complain(const struct nbc_error *);
+
+#endif

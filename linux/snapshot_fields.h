@@ -1,0 +1,26 @@
+/*
+ * snapshot_fields.h - a snapshot in words: the fields of list, show and stats.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Names are those that users of gnbd and of wnbd-client know.
+ */
+#ifndef SNAPSHOT_FIELDS_H
+#define SNAPSHOT_FIELDS_H
+
+#include "control.h"
+#include "record.h"
+
+struct field_table {
+	const struct field	*field;
+	size_t			count;
+};
+
+extern const struct field_table geom_fields;	/* as in gnbd list */
+extern const struct field_table provider_fields;
+extern const struct field_table counter_fields;	/* as in wnbd-client stats */
+extern const struct field_table repair_fields;	/* lost connections and the like */
+extern const struct field_table setting_fields;	/* show */
+
+const char *snapshot_state(const struct control_snapshot *);
+
+#endif

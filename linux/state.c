@@ -1,0 +1,274 @@
+/*
+ * state.c - what is known of a device on disk: one directory each.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "text_file.h"
+
+#define ROOT_BASE	"/run/nbdisk"
+#define NAMES_MAX	4096	/* nbd0 .. */
+
+static const char *const files[] = { "control", "device", "config" };
+
+/* ---- where ------------------------------------------------------------------- */
+
+static bool
+base_path(char *base, size_t size, struct errtext *err)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	int n;
+
+	if (geteuid() == 0)
+		n = snprintf(base, size, ROOT_BASE);
+	else if (runtime != NULL && runtime[0] == '/')
+		n = snprintf(base, size, "%s/nbdisk", runtime);
+	else
+		n = snprintf(base, size, "/tmp/nbdisk-%u", (unsigned)geteuid());
+	/* The path of the control socket must fit into a socket address. */
+	if (n < 0 || (size_t)n >= size || n > 60)
+		return errtext_set(err, "XDG_RUNTIME_DIR: %s: the path is too long",
+		    runtime);
+	return true;
+}
+
+/* Others may write to /tmp: what they put there is not trusted. */
+static bool
+base_make(const char *base, struct errtext *err)
+{
+	struct stat st;
+
+	if (mkdir(base, 0700) < 0 && errno != EEXIST)
+		return errtext_set(err, "%s: %s", base, strerror(errno));
+	if (lstat(base, &st) < 0)
+		return errtext_set(err, "%s: %s", base, strerror(errno));
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+		return errtext_set(err, "%s: must be a directory of yours that only "
+		    "you may use; remove it", base);
+	return true;
+}
+
+const char *
+state_path(const struct state *s, const char *file, char *buf)
+{
+	snprintf(buf, STATE_PATH_MAX, "%s/%s", s->dir, file);
+	return buf;
+}
+
+bool
+state_write(const struct state *s, const char *file, const char *text)
+{
+	char path[STATE_PATH_MAX];
+
+	return text_file_write(state_path(s, file, path), text);
+}
+
+/* ---- the lock ---------------------------------------------------------------- */
+
+static int
+open_lock(const struct state *s, int flags)
+{
+	char path[STATE_PATH_MAX];
+
+	return open(state_path(s, "lock", path), flags | O_RDWR | O_CLOEXEC, 0600);
+}
+
+pid_t
+state_pid(const struct state *s)
+{
+	int fd = open_lock(s, 0);
+	char text[16] = "";
+	bool alive;
+
+	if (fd < 0)
+		return 0;
+	alive = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	if (alive && read(fd, text, sizeof(text) - 1) <= 0)
+		alive = false;
+	close(fd);
+	return alive ? (pid_t)atol(text) : 0;
+}
+
+bool
+state_lock_dead(struct state *s)
+{
+	s->lock = open_lock(s, 0);
+	if (s->lock >= 0 && flock(s->lock, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	state_close(s);
+	return false;
+}
+
+void
+state_close(struct state *s)
+{
+	if (s->lock >= 0)
+		close(s->lock);
+	s->lock = -1;
+}
+
+/* ---- make and remove --------------------------------------------------------- */
+
+/* In a directory that nobody looks for yet. */
+static bool
+make_new(struct state *s, struct errtext *err)
+{
+	char path[STATE_PATH_MAX];
+
+	if (mkdir(s->dir, 0700) < 0 ||
+	    mkdir(state_path(s, "mnt", path), 0700) < 0)
+		return errtext_set(err, "%s: %s", s->dir, strerror(errno));
+	s->lock = open_lock(s, O_CREAT | O_EXCL);
+	if (s->lock < 0 || flock(s->lock, LOCK_EX | LOCK_NB) < 0)
+		return errtext_set(err, "%s/lock: %s", s->dir, strerror(errno));
+	return true;
+}
+
+/* False with errno EEXIST: the name is taken. */
+static bool
+name_it(struct state *s, const char *base, const char *name)
+{
+	char dir[sizeof(s->dir)];
+
+	snprintf(dir, sizeof(dir), "%s/%s", base, name);
+	if (renameat2(AT_FDCWD, s->dir, AT_FDCWD, dir, RENAME_NOREPLACE) < 0)
+		return false;
+	memcpy(s->dir, dir, sizeof(dir));
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	return true;
+}
+
+static bool
+name_lowest(struct state *s, const char *base)
+{
+	char name[16];
+
+	for (unsigned i = 0; i < NAMES_MAX; i++) {
+		snprintf(name, sizeof(name), "nbd%u", i);
+		if (name_it(s, base, name))
+			return true;
+		if (errno != EEXIST)
+			return false;
+	}
+	return false;
+}
+
+static bool
+explain_taken(const char *name, struct errtext *err)
+{
+	struct state other;
+	int error = errno;
+
+	if (error != EEXIST || !state_open(&other, name, err))
+		return errtext_set(err, "%s: %s", name, strerror(error));
+	if (state_pid(&other) != 0)
+		return errtext_set(err, "%s is connected already", name);
+	return errtext_set(err, "%s is what a dead daemon left; first run "
+	    "\"nbdisk disconnect %s\"", name, name);
+}
+
+bool
+state_create(struct state *s, const char *wanted, struct errtext *err)
+{
+	char base[64];
+	bool named;
+
+	*s = (struct state){ .lock = -1 };
+	if (!base_path(base, sizeof(base), err) || !base_make(base, err))
+		return false;
+	snprintf(s->dir, sizeof(s->dir), "%s/.new-%ld", base, (long)getpid());
+	if (!make_new(s, err)) {
+		state_remove(s);
+		return false;
+	}
+	named = wanted != NULL ? name_it(s, base, wanted) : name_lowest(s, base);
+	if (named)
+		return true;
+	if (wanted != NULL)
+		explain_taken(wanted, err);
+	else
+		errtext_set(err, "%s: no name is free: %s", base, strerror(errno));
+	state_remove(s);
+	return false;
+}
+
+bool
+state_open(struct state *s, const char *name, struct errtext *err)
+{
+	char base[64];
+	struct stat st;
+
+	*s = (struct state){ .lock = -1 };
+	if (!value_device_name(name))
+		return errtext_set(err, "\"%s\" is not the name of a device", name);
+	if (!base_path(base, sizeof(base), err))
+		return false;
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	snprintf(s->dir, sizeof(s->dir), "%s/%s", base, name);
+	if (lstat(s->dir, &st) < 0)
+		return errtext_set(err, "%s: there is no such device; see "
+		    "\"nbdisk status\"", name);
+	return st.st_uid == geteuid() || errtext_set(err, "%s: not yours", s->dir);
+}
+
+void
+state_remove(struct state *s)
+{
+	char path[STATE_PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		(void)unlink(state_path(s, files[i], path));
+	(void)rmdir(state_path(s, "mnt", path));
+	(void)unlink(state_path(s, "lock", path));
+	(void)rmdir(s->dir);
+	state_close(s);
+}
+
+/* ---- all of them ------------------------------------------------------------- */
+
+static int
+is_name(const struct dirent *entry)
+{
+	return value_device_name(entry->d_name);
+}
+
+char **
+state_names(size_t *count)
+{
+	struct dirent **entries;
+	struct errtext err;
+	char base[64], **names;
+	int n = -1;
+
+	*count = 0;
+	if (base_path(base, sizeof(base), &err))
+		n = scandir(base, &entries, is_name, versionsort);
+	if (n < 0)
+		return NULL;
+	names = calloc((size_t)n + 1, sizeof(*names));
+	for (int i = 0; i < n; i++) {
+		if (names != NULL)
+			names[(*count)++] = strdup(entries[i]->d_name);
+		free(entries[i]);
+	}
+	free(entries);
+	return names;
+}
+
+void
+state_names_free(char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+}

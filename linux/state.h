@@ -1,0 +1,53 @@
+/*
+ * state.h - what is known of a device on disk: one directory each.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * /run/nbdisk/NAME for root, $XDG_RUNTIME_DIR/nbdisk/NAME or /tmp/nbdisk-UID/NAME
+ * for others:
+ *	lock	locked (flock) as long as the daemon lives; holds its process id
+ *	control	the daemon's socket (control.h)
+ *	mnt	where FUSE is mounted
+ *	device	the loop device's number, once it is attached
+ *	config	URI and settings, to be read by a person; no secrets
+ * A directory appears complete and locked, by a rename, and so its name is taken.
+ */
+#ifndef STATE_H
+#define STATE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "errtext.h"
+#include "values.h"
+
+#define STATE_PATH_MAX	256
+
+struct state {
+	char	name[DEVICE_NAME_MAX + 1];
+	char	dir[STATE_PATH_MAX / 2];
+	int	lock;		/* -1: not ours */
+};
+
+/* wanted NULL: the lowest free one of nbd0, nbd1, ...  Locked. */
+bool	state_create(struct state *, const char *wanted, struct errtext *);
+/* One that exists; not locked. */
+bool	state_open(struct state *, const char *name, struct errtext *);
+void	state_close(struct state *);
+/* The daemon's process id, 0: none lives.  For a state that is not locked here. */
+pid_t	state_pid(const struct state *);
+/* Locks the remains of a dead one; false: a daemon lives, or somebody was
+ * faster. */
+bool	state_lock_dead(struct state *);
+/* Takes the directory away, when it is locked here; what is mounted stays. */
+void	state_remove(struct state *);
+
+/* The path of a file of it, in buf of STATE_PATH_MAX. */
+const char *state_path(const struct state *, const char *file, char *buf);
+bool	state_write(const struct state *, const char *file, const char *text);
+
+/* All names, sorted; to be freed with state_names_free. */
+char	**state_names(size_t *count);
+void	state_names_free(char **, size_t count);
+
+#endif

@@ -1,0 +1,15 @@
+/*
+ * text_file.h - small files as strings.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#ifndef TEXT_FILE_H
+#define TEXT_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The whole file, at most max bytes of it, to be freed; NULL with errno. */
+char	*text_file_read(const char *path, size_t max);
+bool	text_file_write(const char *path, const char *text);
+
+#endif
