@@ -1,0 +1,166 @@
+/*
+ * g_nbd.h - the objects of the GEOM class NBD.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * docs/freebsd.md, "Design", has the picture.  Locks, in their order:
+ *
+ *  topology	GEOM's: verbs, provider, sc_provider
+ *  so_snd	the send buffer's mutex: nc_room_want
+ *  so_rcv	the receive buffer's mutex: nc_data_want
+ *  sc_mtx	(s) the engine and all that says so below; held only around calls of
+ *		the engine, never over a socket call or a delivery
+ *
+ * (c) is constant once set, (o) belongs to the one thread that uses it.
+ */
+#ifndef _G_NBD_H_
+#define	_G_NBD_H_
+
+#include <sys/param.h>
+#include <sys/systm.h>
+#include <sys/bio.h>
+#include <sys/callout.h>
+#include <sys/condvar.h>
+#include <sys/kernel.h>
+#include <sys/lock.h>
+#include <sys/malloc.h>
+#include <sys/mutex.h>
+#include <sys/proc.h>
+#include <sys/queue.h>
+#include <sys/sbuf.h>
+#include <sys/taskqueue.h>
+
+#include <geom/geom.h>
+
+#include "nbe.h"
+
+#define	G_NBD_CLASS_NAME	"NBD"
+#define	G_NBD_VERSION		1
+
+#define	G_NBD_DEPTH		128	/* commands in flight per connection */
+#define	G_NBD_TX_SEGS		64	/* segments per send */
+#define	G_NBD_RX_SEGS		64	/* segments per locking of the receiver */
+#define	G_NBD_KEEP_SIZE		(16 * 1024 * 1024)	/* unflushed = replay */
+#define	G_NBD_KEEP_RECORDS	4096
+#define	G_NBD_DRAIN_SECONDS	30	/* a soft disconnect becomes a hard one */
+#define	G_NBD_SLOT_SECONDS	5	/* for a connection given up to end */
+
+struct mbuf;
+struct socket;
+struct g_nbd_softc;
+
+struct g_nbd_io {
+	struct nbe_req	 io_req;
+	struct bio	*io_bio;
+	struct g_nbd_softc *io_sc;
+	u_int		 io_lent;	/* atomic: mbufs, and a send under way */
+};
+
+struct g_nbd_conn {
+	struct g_nbd_softc *nc_sc;	/* (c) */
+	u_int		 nc_index;	/* (c) its number in the engine */
+	u_int		 nc_refs;	/* (s) who uses it; 0: nobody */
+	bool		 nc_closing;	/* (s) the threads are to leave */
+	struct socket	*nc_so;		/* constant while nc_refs != 0 */
+	u_int		 nc_tls_max;	/* likewise: bytes in a record; 0: no TLS */
+	lwpid_t		 nc_tid[2];	/* likewise: to be joined */
+	struct cv	 nc_work_cv;	/* sc_mtx: the sender waits for commands */
+	struct cv	 nc_room_cv;	/* so_snd: it waits for room */
+	struct cv	 nc_data_cv;	/* so_rcv: the receiver waits for data */
+	u_int		 nc_room_want;	/* so_snd */
+	u_int		 nc_data_want;	/* so_rcv */
+	struct nbe_seg	 nc_tx_seg[G_NBD_TX_SEGS];	/* (o) */
+	struct nbe_seg	 nc_rx_seg[G_NBD_RX_SEGS];	/* (o) */
+	/* atomic */
+	uint64_t	 nc_sends, nc_send_wakeups;
+	uint64_t	 nc_receives, nc_receive_wakeups;
+};
+
+struct g_nbd_softc {
+	struct mtx	 sc_mtx;
+	struct g_provider *sc_provider;	/* topology; NULL before it exists */
+	struct nbe_dev	*sc_dev;	/* (s) */
+	void		*sc_dev_mem;	/* (c) */
+	uint8_t		*sc_keep;	/* (s) unflushed writes, or NULL */
+	u_int		 sc_conns_max;	/* (c) */
+	struct g_nbd_conn *sc_conn[NBE_MAX_CONNS];	/* (c) once used */
+	uint32_t	 sc_idle;	/* (s) bit per conn: its sender waits */
+	uint32_t	 sc_shut;	/* (s) bit per conn: shut its socket down */
+	u_int		 sc_conns;	/* (s) conns with nc_refs != 0 */
+	bool		 sc_stopping;	/* topology: disconnect was asked for */
+	bool		 sc_forced;	/* (s) ... without draining */
+	bool		 sc_stopped;	/* (s) the engine is done */
+	bool		 sc_resized;	/* (s) tell GEOM */
+	struct nbe_req	*sc_done;	/* (s) for the task to deliver */
+	nbe_time	 sc_wake;	/* (s) when the callout fires */
+	struct callout	 sc_callout;	/* (s) */
+	struct task	 sc_task;
+	struct cv	 sc_gone_cv;	/* sc_mtx: a connection is gone, or the
+					 * engine has stopped */
+	/* (c) as told by connect */
+	u_int		 sc_unit, sc_sectorsize, sc_stripesize;
+	uint64_t	 sc_fence_ns;
+	uint32_t	 sc_flags;	/* transmission << 16 | handshake */
+	bool		 sc_tls;
+	char		*sc_host, *sc_port, *sc_name, *sc_description;
+};
+
+MALLOC_DECLARE(M_GNBD);
+
+/* g_nbd.c */
+extern struct taskqueue *g_nbd_taskqueue;
+
+/* g_nbd_io.c */
+int	g_nbd_io_init(void);
+void	g_nbd_io_fini(void);
+int	g_nbd_errno(enum nbe_err);
+nbe_time g_nbd_now(void);
+void	g_nbd_start(struct bio *);
+/* With sc_mtx held, after calls of the engine; the result is for
+ * g_nbd_complete, without it. */
+struct nbe_req *g_nbd_turn(struct g_nbd_softc *, nbe_time now);
+void	g_nbd_complete(struct nbe_req *);
+void	g_nbd_lend(struct nbe_req *);
+void	g_nbd_unlend(struct nbe_req *, nbe_time now);
+void	g_nbd_lent_free(struct mbuf *);
+/* The bio's bytes [off, off + len), one stretch at a time. */
+uint8_t	*g_nbd_bio_at(const struct bio *, uint64_t off, size_t *len);
+static inline struct g_nbd_io *
+g_nbd_io_of(struct nbe_req *r)
+{
+
+	return (__containerof(r, struct g_nbd_io, io_req));
+}
+
+/* g_nbd_conn.c */
+int	g_nbd_conn_steal(lwpid_t, const int *fds, u_int n, struct socket **);
+void	g_nbd_socket_close(struct socket *, bool abort);
+/* Takes over the socket, also when it fails; *why: the device refused it.  Its
+ * number will be below limit. */
+int	g_nbd_conn_up(struct g_nbd_softc *, struct socket *,
+	    const struct nbe_export *, u_int limit, enum nbe_why *why);
+void	g_nbd_conn_shutdown(struct g_nbd_softc *, uint32_t conns);
+void	g_nbd_conn_free(struct g_nbd_softc *);
+
+/* g_nbd_mbuf.c */
+struct mbuf *g_nbd_to_mbufs(struct g_nbd_conn *, u_int nseg, u_int room,
+	    u_int *len);
+/* Contiguous bytes of m at off; *len is set, 0 at its end. */
+const uint8_t *g_nbd_mbuf_at(const struct mbuf *m, u_int off, u_int *len);
+void	g_nbd_from_segs(const struct nbe_seg *, u_int nseg);
+
+/* g_nbd_conf.c */
+extern u_int g_nbd_debug, g_nbd_maxpayload, g_nbd_timeout, g_nbd_dead_timeout;
+extern u_long g_nbd_sendspace, g_nbd_recvspace;
+extern uint64_t g_nbd_write_copied, g_nbd_enomems, g_nbd_write_truncs;
+extern uint64_t g_nbd_read_truncs;
+void	g_nbd_getattr(struct g_nbd_softc *, struct bio *);
+g_dumpconf_t g_nbd_dumpconf;
+
+#define	G_NBD_LOG(level, sc, fmt, ...) do {				\
+	if (g_nbd_debug >= (level))					\
+		printf("nbd%u: " fmt "\n", (sc)->sc_unit, ##__VA_ARGS__); \
+} while (0)
+#define	G_NBD_WARN	1
+#define	G_NBD_INFO	2
+
+#endif

@@ -1,0 +1,762 @@
+/*
+ * g_nbd_conn.c - a connection: its socket, its sender, its receiver.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Locks, in their order (g_nbd.h): so_snd or so_rcv, then sc_mtx.  Neither of them
+ * is held over a socket call.  The upcalls run with the buffer's mutex held and
+ * only test a number and signal.
+ *
+ * Who has a reference (nc_refs): the two threads, whoever brings the connection
+ * up, and a shutdown that the task is to make.  The last one closes the socket and
+ * tells the engine, for only then no tx and no rx can be open.
+ *
+ * Sender and receiver use the socket without ever blocking in it: they wait on
+ * condition variables of their own, for as much room or data as is worth a wake-up.
+ * A shutdown ends both waits.
+ */
+#include "g_nbd.h"
+
+#include <sys/capsicum.h>
+#include <sys/devctl.h>
+#include <sys/file.h>
+#include <sys/kthread.h>
+#include <sys/ktls.h>
+#include <sys/limits.h>
+#include <sys/mbuf.h>
+#include <sys/protosw.h>
+#include <sys/sched.h>
+#include <sys/socket.h>
+#include <sys/socketvar.h>
+#include <sys/sockopt.h>
+#include <sys/uio.h>
+
+#include "compat.h"
+
+/* ---- waiting for the socket ---------------------------------------------- */
+
+static bool
+g_nbd_has_room(struct g_nbd_conn *nc, struct socket *so)
+{
+
+	SOCK_SENDBUF_LOCK_ASSERT(so);
+	return (sbspace(&so->so_snd) >= (long)nc->nc_room_want ||
+	    (so->so_snd.sb_state & SBS_CANTSENDMORE) != 0 || so->so_error != 0);
+}
+
+/*
+ * Small mbufs may fill a buffer long before its bytes do, so a buffer that is half
+ * full wakes the receiver in any case: the rest may not fit.
+ */
+static bool
+g_nbd_has_data(struct g_nbd_conn *nc, struct socket *so)
+{
+	struct sockbuf *sb = &so->so_rcv;
+
+	SOCK_RECVBUF_LOCK_ASSERT(so);
+	return (sbavail(sb) >= nc->nc_data_want ||
+	    (sbavail(sb) != 0 && sbspace(sb) < (long)sb->sb_hiwat / 2) ||
+	    (sb->sb_state & SBS_CANTRCVMORE) != 0 || so->so_error != 0);
+}
+
+static int
+g_nbd_room_upcall(struct socket *so, void *arg, int waitflag __unused)
+{
+	struct g_nbd_conn *nc = arg;
+
+	if (nc->nc_room_want != 0 && g_nbd_has_room(nc, so))
+		cv_signal(&nc->nc_room_cv);
+	return (SU_OK);
+}
+
+static int
+g_nbd_data_upcall(struct socket *so, void *arg, int waitflag __unused)
+{
+	struct g_nbd_conn *nc = arg;
+
+	if (nc->nc_data_want != 0 && g_nbd_has_data(nc, so))
+		cv_signal(&nc->nc_data_cv);
+	return (SU_OK);
+}
+
+/* Room for len bytes, or for half of what the buffer holds.  How much there is;
+ * 0: the connection is broken. */
+static u_int
+g_nbd_wait_room(struct g_nbd_conn *nc, u_int len)
+{
+	struct socket *so = nc->nc_so;
+	long room;
+
+	SOCK_SENDBUF_LOCK(so);
+	nc->nc_room_want = MIN(len, so->so_snd.sb_hiwat / 2);
+	while (!g_nbd_has_room(nc, so)) {
+		cv_wait(&nc->nc_room_cv, SOCK_SENDBUF_MTX(so));
+		atomic_add_64(&nc->nc_send_wakeups, 1);
+	}
+	nc->nc_room_want = 0;
+	room = sbspace(&so->so_snd);
+	if ((so->so_snd.sb_state & SBS_CANTSENDMORE) != 0 || so->so_error != 0)
+		room = 0;
+	SOCK_SENDBUF_UNLOCK(so);
+	return (room > 0 ? MIN(room, INT_MAX) : 0);
+}
+
+/* False: nothing is to come any more. */
+static bool
+g_nbd_wait_data(struct g_nbd_conn *nc, uint64_t left)
+{
+	struct socket *so = nc->nc_so;
+	bool any;
+
+	SOCK_RECVBUF_LOCK(so);
+	nc->nc_data_want = left == 0 ? 1 : MIN(left, so->so_rcv.sb_hiwat / 4);
+	while (!g_nbd_has_data(nc, so)) {
+		cv_wait(&nc->nc_data_cv, SOCK_RECVBUF_MTX(so));
+		atomic_add_64(&nc->nc_receive_wakeups, 1);
+	}
+	nc->nc_data_want = 0;
+	any = sbavail(&so->so_rcv) != 0 ||
+	    (so->so_rcv.sb_state & SBS_CANTRCVMORE) == 0;
+	SOCK_RECVBUF_UNLOCK(so);
+	return (any);
+}
+
+/* ---- the end of it ------------------------------------------------------- */
+
+/*
+ * With abort, what is queued is dropped: data of bios that wait in a dead socket
+ * would keep these bios for as long as TCP tries.
+ */
+void
+g_nbd_socket_close(struct socket *so, bool abort)
+{
+	struct linger l = { .l_onoff = 1, .l_linger = 0 };
+
+	if (abort)
+		(void)so_setsockopt(so, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+	(void)soclose(so);
+}
+
+static bool
+g_nbd_was_meant(enum nbe_why why)
+{
+
+	return (why == NBE_WHY_SCALED || why == NBE_WHY_STOPPED);
+}
+
+static void
+g_nbd_tell_lost(struct g_nbd_conn *nc, enum nbe_why why)
+{
+	char data[sizeof("geom=nbd") + 10];
+
+	G_NBD_LOG(G_NBD_WARN, nc->nc_sc, "connection %u: %s", nc->nc_index,
+	    nbe_why_text(why));
+	snprintf(data, sizeof(data), "geom=nbd%u", nc->nc_sc->sc_unit);
+	devctl_notify("GEOM", "NBD", "DISCONNECTED", data);
+}
+
+static void
+g_nbd_upcalls_clear(struct socket *so)
+{
+
+	SOCK_SENDBUF_LOCK(so);
+	soupcall_clear(so, SO_SND);
+	SOCK_SENDBUF_UNLOCK(so);
+	SOCK_RECVBUF_LOCK(so);
+	soupcall_clear(so, SO_RCV);
+	SOCK_RECVBUF_UNLOCK(so);
+}
+
+/* Nobody uses the connection any more. */
+static void
+g_nbd_conn_gone(struct g_nbd_conn *nc)
+{
+	struct g_nbd_softc *sc = nc->nc_sc;
+	struct socket *so = nc->nc_so;
+	struct nbe_req *done;
+	enum nbe_why why;
+	nbe_time now;
+
+	g_nbd_upcalls_clear(so);
+	mtx_lock(&sc->sc_mtx);
+	why = nbe_conn_why(sc->sc_dev, nc->nc_index);
+	mtx_unlock(&sc->sc_mtx);
+	g_nbd_socket_close(so, !g_nbd_was_meant(why) || sc->sc_forced);
+	if (!g_nbd_was_meant(why))
+		g_nbd_tell_lost(nc, why);
+
+	mtx_lock(&sc->sc_mtx);
+	nc->nc_closing = false;
+	nc->nc_refs = 0;
+	sc->sc_conns--;
+	now = g_nbd_now();
+	nbe_conn_down(sc->sc_dev, nc->nc_index, NBE_WHY_CLOSED, now);
+	done = g_nbd_turn(sc, now);
+	cv_broadcast(&sc->sc_gone_cv);
+	mtx_unlock(&sc->sc_mtx);
+	g_nbd_complete(done);
+}
+
+static void
+g_nbd_conn_release(struct g_nbd_conn *nc)
+{
+	bool last;
+
+	mtx_lock(&nc->nc_sc->sc_mtx);
+	/* The slot is free only after g_nbd_conn_gone. */
+	last = nc->nc_refs == 1;
+	if (!last)
+		nc->nc_refs--;
+	mtx_unlock(&nc->nc_sc->sc_mtx);
+	if (last)
+		g_nbd_conn_gone(nc);
+}
+
+/* From the task: sleeps for a moment, if the other side of the socket is in use. */
+void
+g_nbd_conn_shutdown(struct g_nbd_softc *sc, uint32_t conns)
+{
+	u_int i;
+
+	for (i = 0; i < sc->sc_conns_max; i++) {
+		if ((conns & 1u << i) == 0)
+			continue;
+		(void)soshutdown(sc->sc_conn[i]->nc_so, SHUT_RDWR);
+		g_nbd_conn_release(sc->sc_conn[i]);
+	}
+}
+
+/* ---- the sender ---------------------------------------------------------- */
+
+static u_int
+g_nbd_total(const struct nbe_seg *seg, u_int nseg)
+{
+	uint64_t len = 0;
+
+	while (nseg-- != 0)
+		len += seg++->len;
+	return (MIN(len, INT_MAX));
+}
+
+/* One sosend.  How many bytes the socket took. */
+static u_int
+g_nbd_push(struct g_nbd_conn *nc, u_int nseg, enum nbe_why *why)
+{
+	struct mbuf *m;
+	u_int total = g_nbd_total(nc->nc_tx_seg, nseg), room, len;
+	int error;
+
+	room = g_nbd_wait_room(nc, total);
+	*why = room == 0 ? NBE_WHY_CLOSED : NBE_WHY_NONE;
+	if (room == 0)
+		return (0);
+	if (room < total)
+		atomic_add_64(&g_nbd_write_truncs, 1);
+	m = g_nbd_to_mbufs(nc, nseg, room, &len);
+	if (m == NULL) {
+		pause("nbdmem", 1);
+		return (0);
+	}
+	atomic_add_64(&nc->nc_sends, 1);
+	error = sosend(nc->nc_so, NULL, NULL, m, NULL, MSG_DONTWAIT, curthread);
+	if (error == EWOULDBLOCK)	/* the room went to somebody else */
+		pause("nbdroom", 1);
+	else if (error != 0)
+		*why = NBE_WHY_CLOSED;
+	return (error == 0 ? len : 0);
+}
+
+static void
+g_nbd_for_data(struct g_nbd_conn *nc, u_int nseg, bool lend, nbe_time now)
+{
+	const struct nbe_seg *seg = nc->nc_tx_seg;
+
+	mtx_assert(&nc->nc_sc->sc_mtx, MA_OWNED);
+	for (; nseg != 0; seg++, nseg--) {
+		if (seg->kind != NBE_SEG_DATA)
+			continue;
+		if (lend)
+			g_nbd_lend(seg->req);
+		else
+			g_nbd_unlend(seg->req, now);
+	}
+}
+
+/* Enters and leaves with the lock. */
+static void
+g_nbd_send(struct g_nbd_conn *nc, u_int nseg, nbe_time now)
+{
+	struct g_nbd_softc *sc = nc->nc_sc;
+	struct nbe_req *done;
+	enum nbe_why why;
+	u_int sent;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	g_nbd_for_data(nc, nseg, true, now);
+	mtx_unlock(&sc->sc_mtx);
+	sent = g_nbd_push(nc, nseg, &why);
+	mtx_lock(&sc->sc_mtx);
+	now = g_nbd_now();
+	g_nbd_for_data(nc, nseg, false, now);
+	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, why, now);
+	done = g_nbd_turn(sc, now);
+	if (done != NULL) {
+		mtx_unlock(&sc->sc_mtx);
+		g_nbd_complete(done);
+		mtx_lock(&sc->sc_mtx);
+	}
+}
+
+static void
+g_nbd_thread_start(struct g_nbd_conn *nc, u_int which)
+{
+
+	nc->nc_tid[which] = curthread->td_tid;
+	thread_lock(curthread);
+	sched_prio(curthread, PRIBIO);
+	thread_unlock(curthread);
+}
+
+static void
+g_nbd_sender(void *arg)
+{
+	struct g_nbd_conn *nc = arg;
+	struct g_nbd_softc *sc = nc->nc_sc;
+	nbe_time now;
+	u_int n;
+
+	g_nbd_thread_start(nc, 0);
+	mtx_lock(&sc->sc_mtx);
+	while (!nc->nc_closing) {
+		now = g_nbd_now();
+		n = nbe_tx_begin(sc->sc_dev, nc->nc_index, nc->nc_tx_seg,
+		    G_NBD_TX_SEGS, now);
+		if (n != 0) {
+			g_nbd_send(nc, n, now);
+			continue;
+		}
+		sc->sc_idle |= 1u << nc->nc_index;
+		cv_wait(&nc->nc_work_cv, &sc->sc_mtx);
+		sc->sc_idle &= ~(1u << nc->nc_index);
+		atomic_add_64(&nc->nc_send_wakeups, 1);
+	}
+	mtx_unlock(&sc->sc_mtx);
+	g_nbd_conn_release(nc);
+	kthread_exit();
+}
+
+/* ---- the receiver -------------------------------------------------------- */
+
+/* Where the receiver is in what it received. */
+struct g_nbd_cursor {
+	struct mbuf	*c_m;
+	u_int		 c_off;
+};
+
+static const uint8_t *
+g_nbd_next(struct g_nbd_cursor *c, u_int *len)
+{
+	const uint8_t *at;
+
+	for (; c->c_m != NULL; c->c_m = c->c_m->m_next, c->c_off = 0) {
+		at = g_nbd_mbuf_at(c->c_m, c->c_off, len);
+		if (*len != 0)
+			return (at);
+	}
+	*len = 0;
+	return (NULL);
+}
+
+/*
+ * Hand bytes to the engine until nc_rx_seg[] is full or all are used.  The copies
+ * are made later, without the lock, and the mbufs stay until then.  At the end of
+ * the chain there may still be a hole to name, which has no bytes.
+ */
+static u_int
+g_nbd_parse(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
+{
+	const uint8_t *at;
+	size_t used;
+	u_int n = 0, len;
+
+	mtx_assert(&nc->nc_sc->sc_mtx, MA_OWNED);
+	do {
+		at = g_nbd_next(c, &len);
+		n += nbe_rx_ahead(nc->nc_sc->sc_dev, nc->nc_index, at, len,
+		    &nc->nc_rx_seg[n], G_NBD_RX_SEGS - n, &used);
+		c->c_off += used;
+	} while (c->c_m != NULL && n < G_NBD_RX_SEGS);
+	return (n);
+}
+
+/* All of the chain goes to the engine and into the bios. */
+static uint64_t
+g_nbd_feed(struct g_nbd_conn *nc, struct mbuf *m)
+{
+	struct g_nbd_softc *sc = nc->nc_sc;
+	struct g_nbd_cursor c = { .c_m = m };
+	struct nbe_req *done;
+	nbe_time now;
+	uint64_t left;
+	u_int n;
+
+	do {
+		mtx_lock(&sc->sc_mtx);
+		n = g_nbd_parse(nc, &c);
+		if (n != 0) {
+			mtx_unlock(&sc->sc_mtx);
+			g_nbd_from_segs(nc->nc_rx_seg, n);
+			mtx_lock(&sc->sc_mtx);
+		}
+		now = g_nbd_now();
+		nbe_rx_end(sc->sc_dev, nc->nc_index, 0, NBE_WHY_NONE, now);
+		done = g_nbd_turn(sc, now);
+		left = nbe_rx_left(sc->sc_dev, nc->nc_index);
+		mtx_unlock(&sc->sc_mtx);
+		g_nbd_complete(done);
+	} while (c.c_m != NULL || n == G_NBD_RX_SEGS);
+	if (left != 0)
+		atomic_add_64(&g_nbd_read_truncs, 1);
+	return (left);
+}
+
+/* What there is, without waiting.  NULL and 0: the end of the stream. */
+static int
+g_nbd_pull(struct g_nbd_conn *nc, struct mbuf **m)
+{
+	struct uio uio = {
+		.uio_resid = INT_MAX,
+		.uio_segflg = UIO_SYSSPACE,
+		.uio_rw = UIO_READ,
+	};
+	int flags = MSG_DONTWAIT;
+
+	if (nc->nc_tls_max != 0)
+		flags |= MSG_TLSAPPDATA;	/* an alert is an error */
+	atomic_add_64(&nc->nc_receives, 1);
+	*m = NULL;
+	return (soreceive(nc->nc_so, NULL, &uio, m, NULL, &flags));
+}
+
+/* The engine learns of the end of a connection at the end of a receive. */
+static void
+g_nbd_receive_failed(struct g_nbd_conn *nc, enum nbe_why why)
+{
+	struct g_nbd_softc *sc = nc->nc_sc;
+	struct nbe_seg seg[2];
+	struct nbe_req *done;
+	nbe_time now;
+	uint64_t need;
+
+	mtx_lock(&sc->sc_mtx);
+	now = g_nbd_now();
+	if (nbe_rx_begin(sc->sc_dev, nc->nc_index, seg, nitems(seg), &need) != 0)
+		nbe_rx_end(sc->sc_dev, nc->nc_index, 0, why, now);
+	done = g_nbd_turn(sc, now);
+	mtx_unlock(&sc->sc_mtx);
+	g_nbd_complete(done);
+}
+
+static void
+g_nbd_receiver(void *arg)
+{
+	struct g_nbd_conn *nc = arg;
+	struct mbuf *m;
+	uint64_t left = 0;
+	int error = 0;
+
+	g_nbd_thread_start(nc, 1);
+	while (g_nbd_wait_data(nc, left)) {
+		error = g_nbd_pull(nc, &m);
+		if (error == EWOULDBLOCK) {	/* TLS has yet to open it */
+			pause("nbdtls", 1);
+			continue;
+		}
+		if (error != 0 || m == NULL)
+			break;
+		left = g_nbd_feed(nc, m);
+		m_freem(m);
+	}
+	g_nbd_receive_failed(nc, error == EBADMSG ? NBE_WHY_TLS_FAILED :
+	    NBE_WHY_CLOSED);
+	g_nbd_conn_release(nc);
+	kthread_exit();
+}
+
+/* ---- taking sockets over ------------------------------------------------- */
+
+/* The descriptor stays open, and is good for nothing but close(2). */
+static int
+g_nbd_steal_one(struct thread *td, int fd, struct socket **so)
+{
+	struct file *fp;
+	cap_rights_t rights;
+	int error;
+
+	error = fget(td, fd, cap_rights_init_one(&rights, CAP_SOCK_CLIENT), &fp);
+	if (error != 0)
+		return (error);
+	if (fp->f_type != DTYPE_SOCKET ||
+	    ((struct socket *)fp->f_data)->so_type != SOCK_STREAM) {
+		fdrop(fp, td);
+		return (ENOTSOCK);
+	}
+	*so = fp->f_data;
+	fp->f_ops = &badfileops;
+	fp->f_data = NULL;
+	fdrop(fp, td);
+	return (0);
+}
+
+/*
+ * All or none of the sockets of thread tid, which waits in the ioctl that we
+ * serve; its process is held all the same, for the number comes from outside.
+ */
+int
+g_nbd_conn_steal(lwpid_t tid, const int *fds, u_int n, struct socket **so)
+{
+	struct thread *td;
+	u_int i;
+	int error = 0;
+
+	td = tdfind(tid, -1);
+	if (td == NULL)
+		return (ESRCH);
+	_PHOLD(td->td_proc);
+	PROC_UNLOCK(td->td_proc);
+	for (i = 0; i < n && error == 0; i++)
+		error = g_nbd_steal_one(td, fds[i], &so[i]);
+	PRELE(td->td_proc);
+	if (error == 0)
+		return (0);
+	for (i--; i-- != 0;)
+		g_nbd_socket_close(so[i], true);
+	return (error);
+}
+
+/* ---- up ------------------------------------------------------------------ */
+
+/*
+ * Wait until the slot's former threads have left the module's text: from the point
+ * where tdfind misses them, they run in the kernel's.
+ */
+static void
+g_nbd_join(struct g_nbd_conn *nc)
+{
+	struct thread *td;
+	u_int i;
+
+	for (i = 0; i < nitems(nc->nc_tid); i++) {
+		while (nc->nc_tid[i] != 0 &&
+		    (td = tdfind(nc->nc_tid[i], -1)) != NULL) {
+			PROC_UNLOCK(td->td_proc);
+			pause("nbdjoin", 1);
+		}
+		nc->nc_tid[i] = 0;
+	}
+}
+
+static struct g_nbd_conn *
+g_nbd_conn_new(struct g_nbd_softc *sc, u_int index)
+{
+	struct g_nbd_conn *nc;
+
+	nc = malloc(sizeof(*nc), M_GNBD, M_WAITOK | M_ZERO);
+	nc->nc_sc = sc;
+	nc->nc_index = index;
+	cv_init(&nc->nc_work_cv, "nbdwork");
+	cv_init(&nc->nc_room_cv, "nbdroom");
+	cv_init(&nc->nc_data_cv, "nbddata");
+	return (nc);
+}
+
+/* The free slot of the lowest number, to be filled under topology; NULL: none
+ * below limit. */
+static struct g_nbd_conn *
+g_nbd_conn_slot(struct g_nbd_softc *sc, u_int limit)
+{
+	u_int i;
+
+	g_topology_assert();
+	for (i = 0; i < limit; i++) {
+		if (sc->sc_conn[i] == NULL)
+			sc->sc_conn[i] = g_nbd_conn_new(sc, i);
+		if (sc->sc_conn[i]->nc_refs == 0)
+			return (sc->sc_conn[i]);
+	}
+	return (NULL);
+}
+
+/* Slots that were given up finish their commands; that takes a moment. */
+static struct g_nbd_conn *
+g_nbd_conn_wait_slot(struct g_nbd_softc *sc, u_int limit)
+{
+	struct g_nbd_conn *nc;
+	u_int tries;
+
+	for (tries = 0; tries < G_NBD_SLOT_SECONDS; tries++) {
+		nc = g_nbd_conn_slot(sc, limit);
+		if (nc != NULL)
+			break;
+		mtx_lock(&sc->sc_mtx);
+		(void)cv_timedwait(&sc->sc_gone_cv, &sc->sc_mtx, hz);
+		mtx_unlock(&sc->sc_mtx);
+	}
+	return (nc);
+}
+
+/* Room for a batch, and the upcalls.  ENOPROTOOPT: TLS is not as was said. */
+static int
+g_nbd_socket_init(struct g_nbd_conn *nc)
+{
+	const u_long max = sb_max / (MSIZE + MCLBYTES) * MCLBYTES;
+	struct socket *so = nc->nc_so;
+	bool rx_tls;
+	int error;
+
+	error = soreserve(so, MIN(g_nbd_sendspace, max), MIN(g_nbd_recvspace, max));
+	if (error != 0)
+		return (error);
+	SOCK_RECVBUF_LOCK(so);
+	so->so_rcv.sb_flags |= SB_AUTOSIZE;
+	rx_tls = so->so_rcv.sb_tls_info != NULL;
+	SOCK_RECVBUF_UNLOCK(so);
+	SOCK_SENDBUF_LOCK(so);
+	so->so_snd.sb_flags |= SB_AUTOSIZE;
+	nc->nc_tls_max = so->so_snd.sb_tls_info == NULL ? 0 :
+	    so->so_snd.sb_tls_info->params.max_frame_len;
+	SOCK_SENDBUF_UNLOCK(so);
+	if (rx_tls != nc->nc_sc->sc_tls || rx_tls != (nc->nc_tls_max != 0))
+		return (ENOPROTOOPT);
+	return (0);
+}
+
+static void
+g_nbd_upcalls_set(struct g_nbd_conn *nc)
+{
+	struct socket *so = nc->nc_so;
+
+	SOCK_RECVBUF_LOCK(so);
+	soupcall_set(so, SO_RCV, g_nbd_data_upcall, nc);
+	SOCK_RECVBUF_UNLOCK(so);
+	SOCK_SENDBUF_LOCK(so);
+	soupcall_set(so, SO_SND, g_nbd_room_upcall, nc);
+	SOCK_SENDBUF_UNLOCK(so);
+}
+
+/* The device does not want it: say goodbye, as the protocol asks for. */
+static void
+g_nbd_refuse(struct socket *so, enum nbe_framing framing)
+{
+	uint8_t disc[32];
+	struct iovec iov = { .iov_base = disc };
+	struct uio uio = {
+		.uio_iov = &iov,
+		.uio_iovcnt = 1,
+		.uio_segflg = UIO_SYSSPACE,
+		.uio_rw = UIO_WRITE,
+	};
+
+	iov.iov_len = nbe_disc(disc, framing);
+	uio.uio_resid = iov.iov_len;
+	(void)sosend(so, NULL, &uio, NULL, NULL, MSG_DONTWAIT, curthread);
+	g_nbd_socket_close(so, false);
+}
+
+/* A thread that cannot be made ends the connection; the other one, if there is
+ * one, sees that. */
+static int
+g_nbd_conn_threads(struct g_nbd_conn *nc)
+{
+	static void (*const run[])(void *) = { g_nbd_sender, g_nbd_receiver };
+	static const char *const name[] = { "send", "recv" };
+	u_int i;
+	int error = 0;
+
+	for (i = 0; i < nitems(run) && error == 0; i++) {
+		mtx_lock(&nc->nc_sc->sc_mtx);
+		nc->nc_refs++;
+		mtx_unlock(&nc->nc_sc->sc_mtx);
+		error = kthread_add(run[i], nc, NULL, NULL, 0, 0, "nbd%u %s %u",
+		    nc->nc_sc->sc_unit, name[i], nc->nc_index);
+		if (error != 0)
+			g_nbd_conn_release(nc);
+	}
+	if (error != 0)
+		g_nbd_receive_failed(nc, NBE_WHY_STOPPED);
+	return (error);
+}
+
+static enum nbe_why
+g_nbd_conn_enter(struct g_nbd_conn *nc, const struct nbe_export *exp)
+{
+	struct g_nbd_softc *sc = nc->nc_sc;
+	struct nbe_req *done;
+	enum nbe_why why;
+	nbe_time now;
+
+	mtx_lock(&sc->sc_mtx);
+	now = g_nbd_now();
+	why = nbe_conn_up(sc->sc_dev, nc->nc_index, exp, now);
+	if (why == NBE_WHY_NONE) {
+		nc->nc_refs = 1;
+		sc->sc_conns++;
+	}
+	done = g_nbd_turn(sc, now);
+	mtx_unlock(&sc->sc_mtx);
+	g_nbd_complete(done);
+	return (why);
+}
+
+int
+g_nbd_conn_up(struct g_nbd_softc *sc, struct socket *so,
+    const struct nbe_export *exp, u_int limit, enum nbe_why *why)
+{
+	struct g_nbd_conn *nc;
+	int error;
+
+	g_topology_assert();
+	*why = NBE_WHY_NONE;
+	nc = g_nbd_conn_wait_slot(sc, limit);
+	if (nc == NULL) {
+		g_nbd_refuse(so, exp->framing);
+		return (EBUSY);
+	}
+	g_nbd_join(nc);
+	nc->nc_so = so;
+	error = g_nbd_socket_init(nc);
+	if (error != 0) {
+		g_nbd_socket_close(so, true);
+		return (error);
+	}
+	g_nbd_upcalls_set(nc);
+	*why = g_nbd_conn_enter(nc, exp);
+	if (*why != NBE_WHY_NONE) {
+		g_nbd_upcalls_clear(so);
+		g_nbd_refuse(so, exp->framing);
+		return (EINVAL);
+	}
+	error = g_nbd_conn_threads(nc);
+	g_nbd_conn_release(nc);
+	return (error);
+}
+
+/* After the last connection is gone. */
+void
+g_nbd_conn_free(struct g_nbd_softc *sc)
+{
+	struct g_nbd_conn *nc;
+	u_int i;
+
+	for (i = 0; i < sc->sc_conns_max; i++) {
+		nc = sc->sc_conn[i];
+		if (nc == NULL)
+			continue;
+		KASSERT(nc->nc_refs == 0, ("connection %u is in use", i));
+		g_nbd_join(nc);
+		cv_destroy(&nc->nc_work_cv);
+		cv_destroy(&nc->nc_room_cv);
+		cv_destroy(&nc->nc_data_cv);
+		free(nc, M_GNBD);
+		sc->sc_conn[i] = NULL;
+	}
+}

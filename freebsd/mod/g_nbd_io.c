@@ -1,0 +1,314 @@
+/*
+ * g_nbd_io.c - bios into requests of the engine, and back.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Locks: all functions here take or need sc_mtx only; g_nbd.h has the order.
+ *
+ * A turn is what follows each group of calls of the engine.  It may be made by any
+ * thread, and in ext_free, so it only signals; what may sleep or calls out is left
+ * to the task.
+ */
+#include "g_nbd.h"
+
+#include <sys/mbuf.h>
+#include <sys/time.h>
+
+#include <vm/vm.h>
+#include <vm/uma.h>
+#include <vm/vm_page.h>
+
+#include "compat.h"
+
+static uma_zone_t g_nbd_io_zone;
+
+int
+g_nbd_io_init(void)
+{
+
+	g_nbd_io_zone = uma_zcreate("g_nbd_io", sizeof(struct g_nbd_io), NULL,
+	    NULL, NULL, NULL, UMA_ALIGN_PTR, 0);
+	return (g_nbd_io_zone == NULL ? ENOMEM : 0);
+}
+
+void
+g_nbd_io_fini(void)
+{
+
+	uma_zdestroy(g_nbd_io_zone);
+}
+
+nbe_time
+g_nbd_now(void)
+{
+
+	return ((nbe_time)sbttons(sbinuptime()));
+}
+
+/*
+ * ENOMEM from the server is EIO here: GEOM takes ENOMEM for a shortage of its own
+ * and would send the bio again for ever.
+ */
+static const int g_nbd_errnos[] = {
+	[NBE_OK] = 0,
+	[NBE_EPERM] = EPERM,
+	[NBE_EIO] = EIO,
+	[NBE_ENOMEM] = EIO,
+	[NBE_EINVAL] = EINVAL,
+	[NBE_ENOSPC] = ENOSPC,
+	[NBE_EOVERFLOW] = EOVERFLOW,
+	[NBE_ENOTSUP] = EOPNOTSUPP,
+	[NBE_ESHUTDOWN] = ENXIO,
+	[NBE_ETIMEDOUT] = ETIMEDOUT,
+	[NBE_EABORTED] = ECANCELED,
+};
+_Static_assert(nitems(g_nbd_errnos) == NBE_ERRS, "one line per error");
+
+int
+g_nbd_errno(enum nbe_err err)
+{
+
+	return (err < NBE_ERRS ? g_nbd_errnos[err] : EIO);
+}
+
+/* ---- the data of a bio --------------------------------------------------- */
+
+uint8_t *
+g_nbd_bio_at(const struct bio *bp, uint64_t off, size_t *len)
+{
+	u_int page_off;
+
+	if ((bp->bio_flags & BIO_UNMAPPED) == 0)
+		return ((uint8_t *)bp->bio_data + off);
+	off += bp->bio_ma_offset;
+	page_off = off & PAGE_MASK;
+	if (*len > PAGE_SIZE - page_off)
+		*len = PAGE_SIZE - page_off;
+	return ((uint8_t *)PHYS_TO_DMAP(
+	    VM_PAGE_TO_PHYS(bp->bio_ma[off >> PAGE_SHIFT])) + page_off);
+}
+
+/* What the engine wants to remember of a write, before its bio may go. */
+static void
+g_nbd_keep(struct g_nbd_softc *sc, const struct nbe_req *r, const struct bio *bp)
+{
+	uint64_t at = 0;
+	size_t len;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	for (; at < r->length; at += len) {
+		uint8_t *from;
+
+		len = r->length - at;
+		from = g_nbd_bio_at(bp, at, &len);
+		memcpy(sc->sc_keep + r->keep + at, from, len);
+	}
+}
+
+/* ---- lent data ----------------------------------------------------------- */
+
+/* The request's data is given to a socket; it is held while anybody has it. */
+void
+g_nbd_lend(struct nbe_req *r)
+{
+	struct g_nbd_io *io = g_nbd_io_of(r);
+
+	mtx_assert(&io->io_sc->sc_mtx, MA_OWNED);
+	if (atomic_fetchadd_int(&io->io_lent, 1) == 0)
+		nbe_hold(r);
+}
+
+void
+g_nbd_unlend(struct nbe_req *r, nbe_time now)
+{
+	struct g_nbd_io *io = g_nbd_io_of(r);
+
+	mtx_assert(&io->io_sc->sc_mtx, MA_OWNED);
+	if (atomic_fetchadd_int(&io->io_lent, -1) == 1)
+		nbe_release(io->io_sc->sc_dev, r, now);
+}
+
+/*
+ * ext_free of an mbuf over a bio's data.  May run with locks of the network stack
+ * held: what is done because of it is delivered by the task.  Mostly that is
+ * nothing, for the reply comes after the acknowledgement of the data.
+ */
+void
+g_nbd_lent_free(struct mbuf *m)
+{
+	struct g_nbd_io *io = m->m_ext.ext_arg1;
+	struct g_nbd_softc *sc = io->io_sc;
+	struct nbe_req **last;
+	nbe_time now;
+
+	if (atomic_fetchadd_int(&io->io_lent, -1) != 1)
+		return;
+	mtx_lock(&sc->sc_mtx);
+	now = g_nbd_now();
+	nbe_release(sc->sc_dev, &io->io_req, now);
+	for (last = &sc->sc_done; *last != NULL; last = &(*last)->next)
+		;
+	*last = g_nbd_turn(sc, now);
+	if (*last != NULL)
+		taskqueue_enqueue(g_nbd_taskqueue, &sc->sc_task);
+	mtx_unlock(&sc->sc_mtx);
+}
+
+/* ---- the turn ------------------------------------------------------------ */
+
+/* One at a time: a sender that has sent makes a turn itself. */
+static void
+g_nbd_wake_sender(struct g_nbd_softc *sc, uint32_t tx)
+{
+	u_int i;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	tx &= sc->sc_idle;
+	if (tx == 0)
+		return;
+	i = ffs(tx) - 1;
+	sc->sc_idle &= ~(1u << i);
+	cv_signal(&sc->sc_conn[i]->nc_work_cv);
+}
+
+/* Each is closed once: its threads are told, its socket is left to the task. */
+static void
+g_nbd_close_conns(struct g_nbd_softc *sc, uint32_t conns)
+{
+	struct g_nbd_conn *nc;
+	u_int i;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	for (i = 0; i < sc->sc_conns_max; i++) {
+		nc = sc->sc_conn[i];
+		if ((conns & 1u << i) == 0 || nc->nc_closing)
+			continue;
+		nc->nc_closing = true;
+		nc->nc_refs++;
+		sc->sc_shut |= 1u << i;
+		sc->sc_idle &= ~(1u << i);
+		cv_signal(&nc->nc_work_cv);
+	}
+}
+
+static void
+g_nbd_callout(void *arg)
+{
+	struct g_nbd_softc *sc = arg;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	sc->sc_wake = NBE_NEVER;
+	taskqueue_enqueue(g_nbd_taskqueue, &sc->sc_task);
+}
+
+/* Earlier only: a callout that fires too early costs less than to move it with
+ * each reply. */
+static void
+g_nbd_set_callout(struct g_nbd_softc *sc, nbe_time wake, nbe_time now)
+{
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	if (wake >= sc->sc_wake || sc->sc_stopped)
+		return;
+	sc->sc_wake = wake;
+	callout_reset_sbt(&sc->sc_callout, wake > now ? nstosbt(wake - now) : 1,
+	    SBT_1MS, g_nbd_callout, sc, 0);
+}
+
+struct nbe_req *
+g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
+{
+	struct nbe_work w;
+	struct nbe_req *r;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	nbe_work(sc->sc_dev, &w, now);
+	for (r = w.done; r != NULL; r = r->next)
+		if (r->keep != NBE_NO_KEEP)
+			g_nbd_keep(sc, r, g_nbd_io_of(r)->io_bio);
+	g_nbd_wake_sender(sc, w.tx);
+	g_nbd_close_conns(sc, w.close);
+	sc->sc_resized |= w.resized;
+	if (sc->sc_shut != 0 || sc->sc_resized)
+		taskqueue_enqueue(g_nbd_taskqueue, &sc->sc_task);
+	if (w.stopped && !sc->sc_stopped) {
+		sc->sc_stopped = true;
+		cv_broadcast(&sc->sc_gone_cv);
+	}
+	g_nbd_set_callout(sc, w.wake, now);
+	return (w.done);
+}
+
+void
+g_nbd_complete(struct nbe_req *r)
+{
+	struct nbe_req *next;
+
+	for (; r != NULL; r = next) {
+		struct g_nbd_io *io = g_nbd_io_of(r);
+		struct bio *bp = io->io_bio;
+		int error = g_nbd_errno(r->error);
+
+		next = r->next;
+		uma_zfree(g_nbd_io_zone, io);
+		bp->bio_completed = error == 0 ? bp->bio_length : 0;
+		bp->bio_resid = bp->bio_length - bp->bio_completed;
+		g_io_deliver(bp, error);
+	}
+}
+
+/* ---- bios ---------------------------------------------------------------- */
+
+static void
+g_nbd_submit(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
+{
+	struct g_nbd_io *io;
+	struct nbe_req *done;
+	nbe_time now;
+
+	io = uma_zalloc(g_nbd_io_zone, M_NOWAIT);
+	if (io == NULL) {
+		atomic_add_64(&g_nbd_enomems, 1);
+		g_io_deliver(bp, ENOMEM);
+		return;
+	}
+	io->io_bio = bp;
+	io->io_sc = sc;
+	io->io_lent = 0;
+	io->io_req.op = op;
+	io->io_req.flags = (bp->bio_flags & BIO_ORDERED) != 0 ? NBE_BARRIER : 0;
+	io->io_req.offset = op == NBE_FLUSH ? 0 : bp->bio_offset;
+	io->io_req.length = op == NBE_FLUSH ? 0 : bp->bio_length;
+	mtx_lock(&sc->sc_mtx);
+	now = g_nbd_now();
+	nbe_submit(sc->sc_dev, &io->io_req, now);
+	done = g_nbd_turn(sc, now);
+	mtx_unlock(&sc->sc_mtx);
+	g_nbd_complete(done);
+}
+
+void
+g_nbd_start(struct bio *bp)
+{
+	struct g_nbd_softc *sc = bp->bio_to->private;
+
+	switch (bp->bio_cmd) {
+	case BIO_READ:
+		g_nbd_submit(sc, bp, NBE_READ);
+		break;
+	case BIO_WRITE:
+		g_nbd_submit(sc, bp, NBE_WRITE);
+		break;
+	case BIO_DELETE:
+		g_nbd_submit(sc, bp, NBE_TRIM);
+		break;
+	case BIO_FLUSH:
+		g_nbd_submit(sc, bp, NBE_FLUSH);
+		break;
+	case BIO_GETATTR:
+		g_nbd_getattr(sc, bp);
+		break;
+	default:
+		g_io_deliver(bp, EOPNOTSUPP);
+		break;
+	}
+}
