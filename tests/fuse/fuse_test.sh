@@ -1,0 +1,311 @@
+#!/bin/bash
+# fuse_test.sh - FUSE and loop against a disk in memory, on this kernel.
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# usage: fuse_test.sh FUSE_SERVE FUSE_TEST; prints TAP.  Needs root.  Turns FUSE
+# over io_uring on for its own mounts and puts every setting back.
+set -u
+serve=$(realpath "$1") tool=$(realpath "$2")
+
+[ "$(id -u)" = 0 ] || { echo "1..0 # SKIP needs root"; exit 0; }
+[ -e /dev/fuse ] || { echo "1..0 # SKIP no /dev/fuse"; exit 0; }
+
+tmp=$(mktemp -d) mnt=$tmp/mnt fs=$tmp/fs disk=$tmp/mnt/disk
+switch=/sys/module/fuse/parameters/enable_uring
+switch_was=$(cat $switch 2>/dev/null)
+fuse_mode=$(stat -c %a /dev/fuse)
+number= server= tests=0 failed=0
+mkdir "$mnt" "$fs"
+chmod 755 "$tmp"
+
+clean() {
+	mountpoint -q "$fs" && umount "$fs"
+	[ -n "$number" ] && "$tool" detach "$number" 2000
+	grep -q " $mnt " /proc/mounts && umount -l "$mnt"
+	[ -n "$server" ] && kill "$server" 2>/dev/null
+	[ -n "$switch_was" ] && echo "$switch_was" >$switch
+	chmod "$fuse_mode" /dev/fuse
+	rm -rf --one-file-system "$tmp"
+}
+trap clean EXIT
+
+# ok NAME COMMAND...: one test; what the command prints is shown if it fails.
+ok() {
+	local name=$1
+	shift
+	tests=$((tests + 1))
+	if "$@" >"$tmp/said" 2>&1; then
+		echo "ok $tests - $name"
+	else
+		echo "not ok $tests - $name"
+		tail -30 "$tmp/said" | sed 's/^/# /'
+		failed=$((failed + 1))
+	fi
+}
+no() { ! "$@"; }
+skip() { tests=$((tests + 1)); echo "ok $tests - $1 # SKIP $2"; }
+
+# start ARGS...: serve on $mnt; $state is how.
+start() {
+	coproc SRV { exec "$@" "$mnt" 2>"$tmp/stderr"; }
+	server=$SRV_PID
+	exec {from}<&"${SRV[0]}" {to}>&"${SRV[1]}"
+	state=
+	read -r -t 10 -u "$from" state
+}
+ask() { echo "$1" >&"$to"; read -r -t 10 -u "$from" reply; echo "$reply"; }
+count() { ask counts | tr ' ' '\n' | sed -n "s/^$1=//p"; }
+# stop: unmount and let the server end by itself.
+stop() {
+	"$tool" unmount "$mnt" now && exec {to}>&- && wait_server
+}
+wait_server() {
+	local i
+	for i in $(seq 100); do
+		kill -0 "$server" 2>/dev/null || { wait "$server"; return; }
+		sleep .05
+	done
+	return 1
+}
+attach() {
+	number=$("$tool" attach "$disk" "${1:-1}") && [ -b "/dev/loop$number" ]
+}
+detach() { "$tool" detach "$number" 5000 && number=; }
+queue() { cat "/sys/block/loop$number/queue/$1"; }
+equal() { [ "$1" = "$2" ] || { echo "$1, not $2"; false; }; }
+above() { [ "$1" -gt "$2" ] || { echo "$1, not above $2"; false; }; }
+fio_verify() {
+	fio --name=verify --filename="/dev/loop$number" --direct=1 \
+	    --ioengine=io_uring --verify=crc32c --do_verify=1 --verify_fatal=1 \
+	    --verify_state_save=0 \
+	    --rw=randwrite --bs="$1" --iodepth="$2" --size="$3" --offset=32M
+}
+zeroes() { cmp -n $((8 << 20)) "/dev/loop$number" /dev/zero; }
+
+# ---- what every transport and block size must do --------------------------------
+
+test_file() {	# block_min
+	start "$serve" $flag -b "$1"
+	ok "$mode, block $1: serves" equal "$state" "$mode"
+	ok "$mode, block $1: as a file" "$tool" file "$disk"
+	ok "$mode, block $1: writers of one block" "$tool" contend "$disk"
+	ok "$mode, block $1: asked for whole blocks" equal "$(count unaligned)" 0
+	ok "$mode, block $1: ends" stop
+}
+
+test_sync() {
+	start "$serve" $flag
+	ok "$mode: O_DSYNC and fsync" "$tool" sync "$disk"
+	ok "$mode: O_DSYNC is FUA" equal "$(count fua)" 1
+	ok "$mode: fsync is a flush" equal "$(count flush)" 1
+	ok "$mode: ends" stop
+	start "$serve" $flag -n
+	ok "$mode: fsync, server without FLUSH" "$tool" sync "$disk"
+	ok "$mode: asks for no flush" equal "$(count flush)" 0
+	ok "$mode: ends" stop
+}
+
+test_loop() {	# block_min
+	local sectors=$1 page
+	page=$(getconf PAGESIZE)
+	[ "$sectors" -lt 512 ] && sectors=512
+	[ "$sectors" -gt "$page" ] && sectors=$page
+	start "$serve" $flag -b "$1"
+	ok "$mode, block $1: loop attaches" attach "$1"
+	ok "$mode: its block size" equal "$(queue logical_block_size)" "$sectors"
+	ok "$mode: it discards" above "$(queue discard_max_bytes)" 0
+	ok "$mode: it zeroes" above "$(queue write_zeroes_max_bytes)" 0
+	ok "$mode: it is found" equal "$("$tool" find "$disk")" "$number"
+	ok "$mode: verify 4k, depth 32" fio_verify 4k 32 16M
+	ok "$mode: verify 256k, depth 8" fio_verify 256k 8 64M
+	ok "$mode: asked for whole blocks" equal "$(count unaligned)" 0
+	test_zeroing
+	test_filesystem
+	test_users
+	test_resize
+	ok "$mode: detaches" detach
+	ok "$mode: is found no more" no "$tool" find "$disk"
+	ok "$mode: ends" stop
+}
+
+test_zeroing() {
+	local dev=/dev/loop$number trims zeros kept
+	dd if=/dev/urandom of="$dev" bs=1M count=8 oflag=direct 2>/dev/null
+	trims=$(count trim) zeros=$(count zero)
+	ok "$mode: blkdiscard" blkdiscard -l 8M "$dev"
+	ok "$mode: it trimmed" above "$(count trim)" "$trims"
+	ok "$mode: and zeroed" above "$(count zero)" "$zeros"
+	ok "$mode: reads as zeroes" zeroes
+	dd if=/dev/urandom of="$dev" bs=1M count=8 oflag=direct 2>/dev/null
+	trims=$(count trim) kept=$(count no_hole)
+	ok "$mode: zeroout" blkdiscard -z -l 8M "$dev"
+	ok "$mode: it kept the space" above "$(count no_hole)" "$kept"
+	ok "$mode: and trimmed nothing" equal "$(count trim)" "$trims"
+	ok "$mode: reads as zeroes" zeroes
+}
+
+test_filesystem() {
+	local dev=/dev/loop$number trims
+	ok "$mode: nobody uses it" no "$tool" users "$dev"
+	ok "$mode: mkfs" mkfs.ext4 -qF "$dev"
+	ok "$mode: mount" mount "$dev" "$fs"
+	ok "$mode: says where it is mounted" equal "$("$tool" users "$dev")" \
+	    "loop$number is mounted on $fs"
+	dd if=/dev/urandom of="$fs/a" bs=1M count=40 2>/dev/null
+	cp "$fs/a" "$fs/b"; sync; echo 3 >/proc/sys/vm/drop_caches
+	ok "$mode: files compare" cmp "$fs/a" "$fs/b"
+	rm "$fs/b"; sync
+	trims=$(count trim)
+	ok "$mode: fstrim" fstrim "$fs"
+	ok "$mode: it trimmed" above "$(count trim)" "$trims"
+	ok "$mode: detach is put off while mounted" no "$tool" detach "$number" 100
+	ok "$mode: umount" umount "$fs"
+	sleep .2
+	ok "$mode: then it detached" no "$tool" find "$disk"
+	attach 1
+	ok "$mode: fsck" fsck.ext4 -fn "/dev/loop$number"
+}
+
+# Other users than a mount: swap, a partition.
+test_users() {
+	local dev=/dev/loop$number
+	wipefs -qa "$dev"
+	mkswap -q "$dev"
+	if swapon "$dev" 2>"$tmp/said"; then
+		ok "$mode: says that it is swap" equal "$("$tool" users "$dev")" \
+		    "loop$number is swap space"
+		swapoff "$dev"
+	else
+		skip "$mode: swap" "$(cat "$tmp/said")"
+	fi
+	wipefs -qa "$dev"
+	addpart "$dev" 1 2048 65536
+	mkfs.ext4 -qF "${dev}p1"
+	ok "$mode: mount a partition" mount "${dev}p1" "$fs"
+	ok "$mode: says that" equal "$("$tool" users "$dev")" \
+	    "loop${number}p1 is mounted on $fs"
+	umount "$fs"
+	delpart "$dev" 1
+	ok "$mode: nobody uses it any more" no "$tool" users "$dev"
+}
+
+test_resize() {
+	ok "$mode: the disk grows" equal "$(ask 'grow 512')" ok
+	ok "$mode: loop is told" "$tool" resize "$number" "$disk"
+	ok "$mode: it has the new size" equal \
+	    "$(blockdev --getsize64 "/dev/loop$number")" $((512 << 20))
+	ok "$mode: reads there" dd if="/dev/loop$number" of=/dev/null bs=1M \
+	    skip=500 count=12 iflag=direct,fullblock
+}
+
+test_refusals() {
+	start "$serve" $flag -z
+	ok "$mode: without WRITE_ZEROES: no punch" no fallocate -p -l 4096 "$disk"
+	attach
+	# The block layer takes "not supported" for done: discard is a hint.
+	ok "$mode: a discard does no harm" blkdiscard "/dev/loop$number"
+	ok "$mode: as nothing is trimmed" equal "$(count trim)" 0
+	ok "$mode: but zeroout" blkdiscard -z -l 8M "/dev/loop$number"
+	detach
+	ok "$mode: ends" stop
+	start "$serve" $flag -r
+	ok "$mode: read-only: no write" no dd if=/dev/zero of="$disk" bs=4k count=1
+	attach
+	ok "$mode: loop is read-only" equal "$(blockdev --getro "/dev/loop$number")" 1
+	detach
+	ok "$mode: ends" stop
+}
+
+test_trouble() {
+	start "$serve" $flag
+	ask 'fail 1' >/dev/null
+	ok "$mode: an error is seen" no dd if="$disk" of=/dev/null bs=4k count=1
+	ok "$mode: and the next read is fine" dd if="$disk" of=/dev/null bs=4k count=1
+	ask 'delay 500000' >/dev/null
+	timeout -s INT .2 dd if="$disk" of=/dev/null bs=1M count=1 2>/dev/null
+	ok "$mode: an interrupted read does no harm" \
+	    dd if="$disk" of=/dev/null bs=4k count=1
+	dd if="$disk" of="$tmp/late" bs=1M count=1 2>/dev/null & late=$!
+	sleep .2
+	ask stop >/dev/null
+	ok "$mode: after stop: refused" no dd if="$disk" of=/dev/null bs=4k count=1
+	ok "$mode: what was under way is done" wait "$late"
+	ok "$mode: ends" stop
+}
+
+# The server dies with requests under way, and is cleaned up after.
+test_kill() {
+	local load
+	start "$serve" $flag
+	attach
+	fio --name=load --filename="/dev/loop$number" --direct=1 --rw=randrw --bs=4k \
+	    --iodepth=32 --ioengine=io_uring --time_based --runtime=20 \
+	    >/dev/null 2>&1 & load=$!
+	sleep 1
+	kill -9 "$server"; wait "$server" 2>/dev/null
+	ok "$mode: killed: its users see errors and end" ends_soon "$load"
+	ok "$mode: killed: loop is found" equal "$("$tool" find "$disk")" "$number"
+	ok "$mode: killed: loop detaches" detach
+	ok "$mode: killed: unmounts" "$tool" unmount "$mnt" now
+	ok "$mode: killed: nothing is left" no grep -q " $mnt " /proc/mounts
+}
+ends_soon() {
+	local i
+	for i in $(seq 100); do
+		kill -0 "$1" 2>/dev/null || return 0
+		sleep .1
+	done
+	return 1
+}
+
+# A user without rights, through fusermount3.
+test_user() {
+	command -v fusermount3 >/dev/null ||
+	    { skip "$mode: user" "no fusermount3"; return; }
+	chmod 666 /dev/fuse
+	chown nobody "$mnt"
+	cp "$serve" "$tool" "$tmp"
+	start setpriv --reuid=nobody --regid=nogroup --clear-groups \
+	    "$tmp/${serve##*/}" $flag
+	ok "$mode: user: serves" equal "$state" "$mode"
+	as_user() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
+	ok "$mode: user: as a file" as_user "$tmp/${tool##*/}" file "$disk"
+	ok "$mode: user: unmounts" as_user "$tmp/${tool##*/}" unmount "$mnt" now
+	exec {to}>&-
+	ok "$mode: user: ends" wait_server
+	chown root "$mnt"
+	chmod "$fuse_mode" /dev/fuse
+}
+
+run_all() {
+	local block
+	for block in 1 512 65536; do
+		test_file $block
+	done
+	test_sync
+	test_loop 1
+	test_loop 4096
+	test_loop 65536
+	test_refusals
+	test_trouble
+	test_kill
+	test_user
+}
+
+mode=classic flag=
+run_all
+if [ -n "$switch_was" ]; then
+	echo N >$switch
+	ok "io_uring is off" equal "$("$tool" support)" off
+	start "$serve" -u
+	ok "switched off: classic" equal "$state" classic
+	ok "switched off: ends" stop
+	echo Y >$switch
+	ok "io_uring is on" equal "$("$tool" support)" on
+	mode=uring flag=-u
+	run_all
+else
+	skip "FUSE over io_uring" "not in this kernel"
+fi
+echo "1..$tests"
+exit $((failed > 0))

@@ -1,0 +1,120 @@
+#!/bin/bash
+# filesystem_test.sh NBDISK - a real file system on the device, and a server that dies.
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Files are written, copied, removed and synced while the server is killed with -9 and
+# started again, and while connections are added and taken away; then every checksum
+# must be right, and fsck must find nothing.
+
+nbdisk=$1
+. "$(dirname "$0")/../lib.sh"
+
+if [ "$(id -u)" -ne 0 ] || ! have nbdkit || ! have mkfs.ext4; then
+	echo "1..0 # SKIP needs root, nbdkit and e2fsprogs"
+	exit 0
+fi
+
+name=fs$$
+device=/dev/nbdisk/$name
+mnt=$dir/mnt
+sock=$dir/s
+mkdir "$mnt"
+
+leave() {
+	mountpoint -q "$mnt" && umount -l "$mnt"
+	[ ! -e "/run/nbdisk/$name" ] || "$nbdisk" disconnect --force "$name"
+	cleanup
+}
+trap leave EXIT
+
+serve() {
+	rm -f "$sock"
+	nbdkit -f -U "$sock" file "$dir/disk" >>"$dir/server.log" 2>&1 </dev/null &
+	pid=$!
+	pids="$pids $pid"
+	wait_until [ -S "$sock" ]
+}
+
+# Trees of files with a list of their checksums, until the file "enough" is there.
+write_files() {
+	round=0
+	while [ ! -e "$dir/enough" ]; do
+		round=$((round + 1))
+		tree=$mnt/tree$((round % 4))
+		rm -rf "$tree" && mkdir "$tree" || return
+		for i in $(seq 40); do
+			head -c $((RANDOM * 4 + i)) /dev/urandom >"$tree/$i" || return
+		done
+		(cd "$tree" && sha256sum -- [0-9]* >sums) || return
+		[ $((round % 3)) -ne 0 ] || sync -f "$mnt" || return
+	done
+	sync -f "$mnt"
+}
+
+check_files() {
+	for tree in "$mnt"/tree*; do
+		(cd "$tree" && sha256sum --quiet -c sums) || return
+	done
+}
+
+# survive MKFS FSCK NAME: the whole story on one kind of file system
+survive() {
+	rm -f "$dir/disk" "$dir/enough"
+	truncate -s 512M "$dir/disk"
+	serve
+	run "$nbdisk" connect -c 2 --device "$name" --unflushed replay --fence 1s \
+		"nbd+unix:///?socket=$sock"
+	status_is 0 && out_has "$device"
+	ok "$3: connect"
+	run $1 "$device" && run mount "$device" "$mnt"
+	status_is 0 && mountpoint -q "$mnt"
+	ok "$3: made and mounted"
+	write_files >"$dir/writer.log" 2>&1 &
+	writer=$!
+	for i in 1 2 3 4 5 6; do
+		sleep 0.7
+		kill -9 "$pid"
+		wait "$pid" 2>/dev/null
+		sleep 0.2
+		serve
+		"$nbdisk" scale -c $((1 + i % 4)) "$name" >/dev/null 2>&1
+	done
+	touch "$dir/enough"
+	wait "$writer"
+	status=$?
+	cp "$dir/writer.log" "$dir/err"
+	status_is 0
+	ok "$3: no write failed while the server was killed 6 times"
+	run check_files
+	status_is 0
+	ok "$3: all checksums, from the cache"
+	run "$nbdisk" disconnect "$name"
+	status_is 1 && err_has "$mnt"
+	ok "$3: disconnect refuses while it is mounted, and says where"
+	run fstrim -v "$mnt"
+	status_is 0
+	ok "$3: fstrim"
+	umount "$mnt" && run $2 "$device"
+	status_is 0
+	ok "$3: fsck finds nothing"
+	mount "$device" "$mnt" && run check_files
+	status_is 0
+	ok "$3: all checksums, from the server"
+	umount "$mnt"
+	run "$nbdisk" disconnect "$name"
+	status_is 0 && [ ! -e "$device" ] && [ ! -e "/run/nbdisk/$name" ]
+	ok "$3: disconnected, nothing left"
+	stop "$pid"
+	run $2 "$dir/disk"
+	status_is 0
+	ok "$3: fsck of the server's file finds nothing"
+}
+
+survive "mkfs.ext4 -q" "fsck.ext4 -fn" ext4
+if have mkfs.xfs && grep -qw xfs /proc/filesystems; then
+	survive "mkfs.xfs -q -f" "xfs_repair -n" xfs
+else
+	skip "xfs" "no mkfs.xfs, or not in this kernel"
+fi
+
+finish

@@ -1,0 +1,79 @@
+#!/bin/bash
+# gnbd_test.sh GNBD_KPI - gnbd(8)'s verbs, on the module, with a real nbdkit.
+# SPDX-License-Identifier: BSD-2-Clause
+
+gnbd=$1
+. "$(dirname "$0")/../lib.sh"
+
+if ! have nbdkit; then
+	echo "1..0 # SKIP nbdkit is not installed"
+	exit 0
+fi
+
+sock=$dir/s
+truncate -s 64M "$dir/disk"
+start_nbdkit "$sock" file "$dir/disk"
+
+run "$gnbd" "connect $sock" "list nbd0" "io nbd0" "disconnect nbd0"
+status_is 0 && out_has nbd0 && out_has "Connections: 1" && out_has "TLS: no" &&
+	out_has "Host: $sock" && out_has "Name: (null)" && out_has "Size: 67108864" &&
+	out_has "HandshakeFlags: FIXED_NEWSTYLE, NO_ZEROES"
+ok "connect, list, disconnect"
+[ "$(grep -n '^Connections:' "$dir/out" | cut -d: -f1)" -lt \
+	"$(grep -n '^Host:' "$dir/out" | cut -d: -f1)" ]
+ok "the fields come in the order that scripts know"
+
+run "$gnbd" "connect -c 4 nbd+unix:///?socket=$sock" "list nbd0" "io nbd0"
+status_is 0 && out_has "Connections: 4" && out_has "ActiveConnections: 4"
+ok "four connections, from a URI; unloaded while connected"
+
+run "$gnbd" "connect $sock" "scale -c 3 nbd0" "list nbd0" "io nbd0" "scale -c 1 nbd0" \
+	"sh sleep 0.3" "list nbd0" "disconnect nbd0"
+status_is 0 && out_has "ActiveConnections: 3" && out_has "ActiveConnections: 1"
+ok "scale up and down"
+
+run "$gnbd" "connect -t 5 -T 10 -u replay -s 4096 $sock" "io nbd0" "disconnect -f nbd0"
+status_is 0
+ok "options of ours"
+
+run "$gnbd" "connect -c 0 $sock"
+status_is 1 && grep -q "Invalid number of connections" "$dir/err"
+ok "connections are 1 or more"
+run "$gnbd" "scale nbd0"
+status_is 1 && grep -q "^usage: gnbd scale -c num" "$dir/err"
+ok "scale needs -c"
+run "$gnbd" "scale -c 2 nbd0"
+status_is 1 && grep -q "no NBD device" "$dir/err"
+ok "a device that is not there"
+run "$gnbd" "connect $dir/nobody"
+status_is 1 && [ -s "$dir/err" ]
+ok "nobody listens"
+run "$gnbd" "connect -C cert.pem $sock"
+status_is 1 && grep -q "needed with each other" "$dir/err"
+ok "-C without -K"
+run "$gnbd" "connect $sock" "scale -A $dir/ca.pem -c 2 nbd0"
+status_is 1 && grep -q "TLS is not used on this device" "$dir/err"
+ok "TLS on a device without"
+run "$gnbd" "connect -n nothing $sock" "list nbd0" "disconnect nbd0"
+status_is 0 && out_has "Name: nothing"
+ok "a named export"
+
+stop "$pid"
+rm -f "$sock"
+timeout 60 nbdkit -P "$dir/pid" -U "$sock" file "$dir/disk"
+run "$gnbd" "connect -c 2 $sock" "sh kill -9 \$(cat $dir/pid); rm $sock; sleep 0.3" "list nbd0" \
+	"sh (sleep 1.5; nbdkit -P $dir/pid -U $sock file $dir/disk) >/dev/null 2>&1 &" \
+	"reconnect -r 1 nbd0" "list nbd0" "io nbd0" "reconnect nbd0"
+status_is 0 && out_has "State: DISCONNECTED" && out_has "State: CONNECTED"
+ok "reconnect -r, when the server comes back"
+kill "$(cat "$dir/pid")"
+
+start_nbdkit "$sock" eval list_exports='echo INTERLEAVED; echo one; echo first; echo two; echo second' get_size='echo 1M' \
+	pread='head -c $3 /dev/zero'
+run "$gnbd" "exports $sock"
+status_is 0 && out_has "$(printf 'one\tfirst')" && out_has "$(printf 'two\tsecond')"
+ok "exports"
+run "$gnbd" "connect -c 2 --  $sock"
+status_is 0 || grep -q "does not allow multiple" "$dir/err"
+ok "more than one connection needs CAN_MULTI_CONN"
+finish

@@ -1,0 +1,362 @@
+/*
+ * gnbd_kpi.c - geom_nbd.so's source and geom_nbd.ko's in one process.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ *	gnbd_kpi COMMAND...
+ *
+ * Each argument is one command line of gnbd(8), or "list NAME", "io NAME",
+ * "sh COMMAND".  Ends at the first that fails, with status 1, else unloads the
+ * module, which must leave nothing behind.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <sys/thr.h>
+
+#include "core/geom.h"
+#include "glue.h"
+#include "misc/subr.h"
+
+extern struct g_command class_commands[];
+extern uint32_t version;
+
+/* ---- libgeom ------------------------------------------------------------- */
+
+int
+thr_self(long *tid)
+{
+	*tid = glue_tid();
+	return 0;
+}
+
+static struct gctl_arg *
+find(struct gctl_req *req, const char *name)
+{
+	for (int i = 0; i < req->narg; i++)
+		if (strcmp(req->arg[i].name, name) == 0)
+			return &req->arg[i];
+	return NULL;
+}
+
+void
+gctl_ro_param(struct gctl_req *req, const char *name, int len, const void *value)
+{
+	if (find(req, name) != NULL) {
+		fprintf(stderr, "parameter %s is there twice\n", name);
+		abort();
+	}
+	req->arg[req->narg++] = (struct gctl_arg){ name, value, NULL,
+	    len >= 0 ? len : (int)strlen(value) + 1 };
+}
+
+void
+gctl_rw_param(struct gctl_req *req, const char *name, int len, void *value)
+{
+	gctl_ro_param(req, name, len, value);
+	req->arg[req->narg - 1].out = value;
+}
+
+int
+gctl_change_param(struct gctl_req *req, const char *name, int len, const void *value)
+{
+	struct gctl_arg *a = find(req, name);
+
+	if (a == NULL)
+		return ENOENT;
+	a->value = value;
+	a->len = len >= 0 ? len : (int)strlen(value) + 1;
+	return 0;
+}
+
+int
+gctl_has_param(struct gctl_req *req, const char *name)
+{
+	return req->error == NULL && find(req, name) != NULL;
+}
+
+static const void *
+get(struct gctl_req *req, const char *fmt, va_list ap)
+{
+	char name[64];
+	struct gctl_arg *a;
+
+	vsnprintf(name, sizeof(name), fmt, ap);
+	a = find(req, name);
+	if (a == NULL) {
+		fprintf(stderr, "no parameter %s\n", name);
+		abort();
+	}
+	return a->value;
+}
+
+int
+gctl_get_int(struct gctl_req *req, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = *(const int *)get(req, fmt, ap);
+	va_end(ap);
+	return n;
+}
+
+intmax_t
+gctl_get_intmax(struct gctl_req *req, const char *fmt, ...)
+{
+	va_list ap;
+	intmax_t n;
+
+	va_start(ap, fmt);
+	n = *(const intmax_t *)get(req, fmt, ap);
+	va_end(ap);
+	return n;
+}
+
+const char *
+gctl_get_ascii(struct gctl_req *req, const char *fmt, ...)
+{
+	va_list ap;
+	const char *s;
+
+	va_start(ap, fmt);
+	s = get(req, fmt, ap);
+	va_end(ap);
+	return s;
+}
+
+void
+gctl_error(struct gctl_req *req, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (req->error != NULL)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(req->text, sizeof(req->text), fmt, ap);
+	va_end(ap);
+	req->error = req->text;
+}
+
+/* The sockets' descriptors are given to the kernel that is played. */
+static int
+install(const struct gctl_arg *a, int *kfd)
+{
+	int n = a->len / (int)sizeof(int);
+
+	for (int i = 0; i < n; i++)
+		kfd[i] = glue_install(dup(((const int *)a->value)[i]));
+	return n;
+}
+
+const char *
+gctl_issue(struct gctl_req *req)
+{
+	static char error[256];
+	char provider[64] = "";
+	int kfd[64], n = 0;
+	void *k = glue_req(find(req, "verb")->value);
+
+	for (int i = 0; i < req->narg; i++) {
+		const struct gctl_arg *a = &req->arg[i];
+
+		if (strcmp(a->name, "sockets") == 0) {
+			n = install(a, kfd);
+			glue_add(k, "sockets", kfd, n * (int)sizeof(int));
+		} else {
+			glue_add(k, a->name, a->value, a->len);
+		}
+	}
+	glue_run(k, error, sizeof(error), provider, sizeof(provider));
+	while (n-- > 0)
+		glue_close(kfd[n]);
+	if (find(req, "provider") != NULL)
+		memcpy(find(req, "provider")->out, provider, sizeof(provider));
+	return error[0] == '\0' ? NULL : error;
+}
+
+/* One element of a confxml: its name and its text, in place. */
+static char *
+element(char *at, struct gconfig *c)
+{
+	char *to, *end;
+
+	c->lg_name = at + 1;
+	at = strchr(at, '>');
+	*at++ = '\0';
+	end = strchr(at, '<');
+	*end = '\0';
+	c->lg_val = to = at;
+	while (*at != '\0') {
+		if (strncmp(at, "&#x", 3) != 0) {
+			*to++ = *at++;
+			continue;
+		}
+		*to++ = (char)strtol(at + 3, &at, 16);
+		at++;				/* the semicolon */
+	}
+	*to = '\0';
+	return strchr(end + 1, '\n') + 1;
+}
+
+int
+geom_gettree(struct gmesh *mesh)
+{
+	static struct gconfig config[128];
+	static struct gclass class = { .lg_name = "NBD" };
+	static char name[] = "nbd0";
+	static struct ggeom geom = { .lg_name = name };
+	static char xml[16384];
+	char *at = xml;
+
+	glue_confxml(xml, sizeof(xml));
+	LIST_INIT(&mesh->lg_class);
+	LIST_INIT(&class.lg_geom);
+	LIST_INIT(&geom.lg_config);
+	LIST_INSERT_HEAD(&mesh->lg_class, &class, lg_class);
+	if (xml[0] != '\0')
+		LIST_INSERT_HEAD(&class.lg_geom, &geom, lg_geom);
+	for (int i = 0; *at != '\0'; i++) {
+		at = element(at, &config[i]);
+		LIST_INSERT_HEAD(&geom.lg_config, &config[i], lg_config);
+	}
+	return 0;
+}
+
+void
+geom_deletetree(struct gmesh *mesh)
+{
+	(void)mesh;
+}
+
+/* ---- geom(8) ------------------------------------------------------------- */
+
+static void
+add_option(struct gctl_req *req, const struct g_option *o, const char *text)
+{
+	static intmax_t numbers[16];
+	static int one = 1, zero, used;
+
+	if (o->go_type == G_TYPE_STRING) {
+		gctl_ro_param(req, o->go_name, -1, text);
+	} else if (o->go_type == G_TYPE_BOOL) {
+		gctl_ro_param(req, o->go_name, sizeof(int),
+		    text != NULL ? &one : &zero);
+	} else {
+		numbers[used % 16] = strtoll(text, NULL, 10);
+		gctl_ro_param(req, o->go_name, sizeof(intmax_t), &numbers[used++ % 16]);
+	}
+}
+
+/* The options of the command line, then what has a default.  False: usage. */
+static bool
+parse_options(struct gctl_req *req, const struct g_command *cmd, int argc, char **argv)
+{
+	char opts[64] = "+";
+	const struct g_option *o;
+	int c;
+
+	for (o = cmd->gc_options; o->go_char != '\0'; o++)
+		snprintf(opts + strlen(opts), sizeof(opts) - strlen(opts), "%c%s",
+		    o->go_char, o->go_type == G_TYPE_BOOL ? "" : ":");
+	optind = 0;
+	while ((c = getopt(argc, argv, opts)) != -1) {
+		for (o = cmd->gc_options; o->go_char != '\0' && o->go_char != c; o++)
+			;
+		if (o->go_char == '\0')
+			return false;
+		add_option(req, o, o->go_type == G_TYPE_BOOL ? "" : optarg);
+	}
+	for (o = cmd->gc_options; o->go_char != '\0'; o++) {
+		if (find(req, o->go_name) != NULL || o->go_val == G_VAL_OPTIONAL)
+			continue;
+		if (o->go_val == NULL && o->go_type != G_TYPE_BOOL)
+			return false;
+		add_option(req, o, o->go_val);
+	}
+	return true;
+}
+
+static bool
+run_command(const struct g_command *cmd, int argc, char **argv)
+{
+	static const char *const names[] = { "arg0", "arg1", "arg2", "arg3" };
+	static struct gctl_req req;
+	const char *error;
+	int nargs;
+
+	memset(&req, 0, sizeof(req));
+	gctl_ro_param(&req, "verb", -1, argv[0]);
+	gctl_ro_param(&req, "version", sizeof(version), &version);
+	if (!parse_options(&req, cmd, argc, argv)) {
+		fprintf(stderr, "usage: gnbd %s %s\n", cmd->gc_name, cmd->gc_usage);
+		return false;
+	}
+	nargs = argc - optind;
+	gctl_ro_param(&req, "nargs", sizeof(nargs), &nargs);
+	for (int i = 0; i < nargs && i < 4; i++)
+		gctl_ro_param(&req, names[i], -1, argv[optind + i]);
+	if (cmd->gc_func != NULL)
+		cmd->gc_func(&req, 0);
+	error = cmd->gc_func != NULL ? req.error : gctl_issue(&req);
+	if (error != NULL)
+		fprintf(stderr, "gnbd: %s\n", error);
+	return error == NULL;
+}
+
+static bool
+list(void)
+{
+	struct gmesh mesh;
+	struct ggeom *gp;
+	struct gconfig *c;
+
+	geom_gettree(&mesh);
+	gp = LIST_FIRST(&LIST_FIRST(&mesh.lg_class)->lg_geom);
+	if (gp == NULL)
+		return false;
+	printf("Geom name: %s\n", gp->lg_name);
+	LIST_FOREACH(c, &gp->lg_config, lg_config)
+		printf("%s: %s\n", c->lg_name, c->lg_val[0] != '\0' ? c->lg_val :
+		    "(null)");
+	return true;
+}
+
+static bool
+run_line(char *line)
+{
+	char *argv[16];
+	int argc = 0;
+
+	if (strncmp(line, "sh ", 3) == 0)
+		return system(line + 3) == 0;
+	for (char *s = strtok(line, " "); s != NULL && argc < 15; s = strtok(NULL, " "))
+		argv[argc++] = s;
+	argv[argc] = NULL;
+	if (strcmp(argv[0], "list") == 0)
+		return list();
+	if (strcmp(argv[0], "io") == 0)
+		return glue_io(argv[1], 8192, 'x');
+	for (const struct g_command *c = class_commands; c->gc_name != NULL; c++)
+		if (strcmp(c->gc_name, argv[0]) == 0)
+			return run_command(c, argc, argv);
+	return false;
+}
+
+int
+main(int argc, char **argv)
+{
+	bool good = true;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	alarm(60);
+	glue_load();
+	for (int i = 1; i < argc && good; i++)
+		good = run_line(argv[i]);
+	return glue_unload() != 0 || !good;
+}

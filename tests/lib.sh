@@ -1,0 +1,132 @@
+# lib.sh - for tests in POSIX shell: a directory, servers, assertions, TAP.
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Source it, call the functions, end with "finish".  Every server that was started
+# is ended by its process id, and the directory removed, however the test ends.
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/nbdisk-test.XXXXXX") || exit 99
+pids=
+tests_run=0
+tests_failed=0
+
+cleanup() {
+	for pid in $pids; do
+		kill "$pid" 2>/dev/null
+		wait "$pid" 2>/dev/null
+	done
+	rm -rf "$dir"
+}
+trap cleanup EXIT
+trap 'exit 99' INT TERM HUP
+
+# ok NAME: the last command's status is the verdict.  Shows what "run" got if not 0.
+ok() {
+	verdict=$?
+	tests_run=$((tests_run + 1))
+	if [ "$verdict" -eq 0 ]; then
+		echo "ok $tests_run - $1"
+		return 0
+	fi
+	tests_failed=$((tests_failed + 1))
+	echo "not ok $tests_run - $1"
+	echo "# status ${status-none}"
+	[ ! -f "$dir/out" ] || sed 's/^/# out: /' "$dir/out"
+	[ ! -f "$dir/err" ] || sed 's/^/# err: /' "$dir/err"
+}
+
+skip() {
+	tests_run=$((tests_run + 1))
+	echo "ok $tests_run - $1 # SKIP $2"
+}
+
+finish() {
+	echo "1..$tests_run"
+	[ "$tests_failed" -eq 0 ]
+	exit
+}
+
+have() {
+	command -v "$1" >/dev/null 2>&1
+}
+
+# run COMMAND...: its status in $status, its output in $dir/out and $dir/err.
+run() {
+	status=0
+	"$@" >"$dir/out" 2>"$dir/err" || status=$?
+}
+
+# status_is N; out_has LINE; out_lacks, err_has, err_lacks TEXT: for "... ; ok NAME".
+status_is() {
+	[ "$status" -eq "$1" ]
+}
+out_has() {
+	grep -qxF -- "$1" "$dir/out"
+}
+out_lacks() {
+	! grep -qF -- "$1" "$dir/out"
+}
+err_has() {
+	grep -qF -- "$1" "$dir/err"
+}
+err_lacks() {
+	! grep -qF -- "$1" "$dir/err"
+}
+
+# wait_until COMMAND...: for up to 10 seconds.
+wait_until() {
+	tries=0
+	until "$@"; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 200 ] || return 1
+		sleep 0.05
+	done
+}
+
+# start COMMAND...: in the background, ended after a minute or at the end of the
+# test.  Its process id is in $pid.
+start() {
+	timeout 60 "$@" >>"$dir/server.log" 2>&1 </dev/null &
+	pid=$!
+	pids="$pids $pid"
+}
+
+stop() {
+	kill "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+}
+
+# start_nbdkit SOCKET ARGUMENT...: returns when it listens there.
+start_nbdkit() {
+	socket=$1
+	shift
+	rm -f "$socket"
+	start nbdkit -f -U "$socket" "$@"
+	wait_until [ -S "$socket" ] || {
+		echo "# nbdkit $* did not start"
+		sed 's/^/# /' "$dir/server.log"
+		return 1
+	}
+}
+
+# A port of 127.0.0.1 that nobody listens on, as far as one can tell.
+listens() {
+	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+free_port() {
+	port=$((20000 + $$ % 20000))
+	while listens "$port"; do
+		port=$((port + 1))
+	done
+}
+
+# start_on_port COMMAND...: with "PORT" in the arguments replaced by $port.
+start_on_port() {
+	free_port
+	for arg; do
+		shift
+		case $arg in *PORT*) arg=${arg%%PORT*}$port${arg#*PORT} ;; esac
+		set -- "$@" "$arg"
+	done
+	start "$@"
+	wait_until listens "$port"
+}

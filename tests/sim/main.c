@@ -1,0 +1,245 @@
+/*
+ * main.c - runs seeds: a safety phase with faults, then a liveness phase without.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * usage: sim [--seed N | --from N] [--seeds N] [--steps N] [--trace]
+ *
+ * In the liveness phase no new faults come, and everything must finish in bounded
+ * time; then the device is stopped, and the disk is compared.
+ */
+#include <stdarg.h>
+#include <string.h>
+
+#include "sim.h"
+
+uint64_t sim_seed;
+struct plan plan;
+nbe_time now;
+struct nbe_dev *dev;
+
+static uint64_t state;
+
+uint64_t
+rnd(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+uint64_t
+below(uint64_t n)
+{
+	return n == 0 ? 0 : rnd() % n;
+}
+
+bool
+one_in(unsigned n)
+{
+	return below(n) == 0;
+}
+
+void
+violated(const char *promise, const char *fmt, ...)
+{
+	va_list ap;
+
+	fflush(stdout);
+	fprintf(stderr, "%s: ", promise);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\nagain: sim --seed %llu\n", (unsigned long long)sim_seed);
+	abort();
+}
+
+static bool tracing;
+
+void
+trace(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!tracing)
+		return;
+	printf("%10llu us  ", (unsigned long long)(now / US));
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+static uint16_t
+pick_export_flags(void)
+{
+	uint16_t flags = NBE_FLAG_HAS_FLAGS | NBE_FLAG_CAN_MULTI_CONN;
+
+	if (!one_in(6))
+		flags |= NBE_FLAG_SEND_FLUSH;
+	if (one_in(2))
+		flags |= NBE_FLAG_SEND_FUA;
+	if (!one_in(4))
+		flags |= NBE_FLAG_SEND_TRIM;
+	if (!one_in(4))
+		flags |= NBE_FLAG_SEND_WRITE_ZEROES;
+	if (one_in(2))
+		flags |= NBE_FLAG_SEND_FAST_ZERO;
+	if (one_in(2))
+		flags |= NBE_FLAG_SEND_CACHE;
+	return flags;
+}
+
+static void
+pick_export(struct nbe_export *e)
+{
+	*e = (struct nbe_export){
+		.size = BLOCKS * BLOCK, .block_min = BLOCK, .block_pref = BLOCK,
+		.payload_max = BLOCK * (1 + (uint32_t)below(24)),
+		.alloc_context = (uint32_t)rnd(),
+		.flags = pick_export_flags(),
+		.framing = (enum nbe_framing)below(3),
+	};
+	e->has_alloc = e->framing != NBE_SIMPLE && one_in(2);
+}
+
+static void
+pick_config(struct nbe_dev_config *c)
+{
+	uint16_t conns = (uint16_t)(1 + below(CONNS));
+
+	*c = (struct nbe_dev_config){
+		.conns_max = conns, .conns = (uint16_t)(1 + below(conns)),
+		.depth = (uint16_t)(1 + below(12)),
+		.part_max = one_in(2) ? 0 : BLOCK * (1 + (uint32_t)below(8)),
+		.timeout = plan.silence ? 30 * MS : NBE_NEVER,
+		.dead_timeout = one_in(3) ? 60 * MS : NBE_NEVER,
+		.fence = (1 + below(20)) * MS,
+		.backoff_min = 100 * US, .backoff_max = 5 * MS,
+		.unflushed = (enum nbe_unflushed)below(3),
+		.keep_size = BLOCK * (2 + below(200)),
+		.keep_records = (uint32_t)(2 + below(60)),
+		.seed = rnd(),
+	};
+}
+
+static void
+pick_plan(void)
+{
+	memset(&plan, 0, sizeof(plan));
+	plan.lying = one_in(4);
+	plan.honest = !plan.lying;
+	plan.silence = plan.lying || one_in(3);
+	plan.shutdowns = one_in(5);
+	plan.late = !one_in(4);
+	plan.cut_odds = one_in(5) ? 0 : 300;
+	plan.restart_odds = one_in(2) ? 0 : 1500;
+	plan.abort_odds = one_in(3) ? 60 : 0;
+	plan.scale_odds = one_in(3) ? 500 : 0;
+	plan.error_odds = one_in(3) ? 40 : 0;
+	pick_export(&plan.exp);
+	pick_config(&plan.cfg);
+}
+
+static void
+settle(void)
+{
+	unsigned long limit = 400000;
+
+	plan.lying = plan.shutdowns = false;
+	while (oracle_live() != 0) {
+		HOLDS("P7", limit-- != 0, "%u requests never finish", oracle_live());
+		front_step(false);
+	}
+}
+
+/* True: all was flushed. */
+static bool
+stop(void)
+{
+	unsigned long limit = 400000;
+	bool drain = !one_in(4);
+
+	nbe_stop(dev, drain, now);
+	while (!front_stopped) {
+		HOLDS("P7", limit-- != 0, "the device never stops");
+		front_step(false);
+	}
+	return drain && !dev->dead;
+}
+
+static void
+run(unsigned long steps)
+{
+	bool flushed;
+	void *mem;
+
+	state = sim_seed * UINT64_C(0x9E3779B97F4A7C15) | 1;
+	for (int i = 0; i < 8; i++)
+		rnd();
+	now = 1000 * MS;
+	pick_plan();
+	mem = malloc(nbe_dev_size(&plan.cfg));
+	dev = nbe_dev_init(mem, &plan.cfg, &plan.exp, now);
+	server_init();
+	oracle_init();
+	front_init();
+	while (steps-- != 0)
+		front_step(true);
+	settle();
+	plan.error_odds = 0;
+	flushed = stop();
+	now += plan.cfg.fence + 1;
+	server_run_late();
+	if (plan.honest)
+		oracle_end(flushed);
+	server_free();
+	oracle_free();
+	front_free();
+	free(mem);
+}
+
+static unsigned long
+number(const char *s)
+{
+	char *end;
+	unsigned long n = strtoul(s, &end, 0);
+
+	if (*s == '\0' || *end != '\0') {
+		fprintf(stderr, "sim: not a number: %s\n", s);
+		exit(2);
+	}
+	return n;
+}
+
+int
+main(int argc, char **argv)
+{
+	unsigned long from = 1, count = 200, steps = 6000;
+
+	for (int i = 1; i < argc; i += 2) {
+		unsigned long n;
+
+		if (strcmp(argv[i], "--trace") == 0) {
+			tracing = true;
+			i--;
+			continue;
+		}
+		n = i + 1 < argc ? number(argv[i + 1]) : 0;
+		if (strcmp(argv[i], "--seed") == 0)
+			from = n, count = 1;
+		else if (strcmp(argv[i], "--from") == 0)
+			from = n;
+		else if (strcmp(argv[i], "--seeds") == 0)
+			count = n;
+		else if (strcmp(argv[i], "--steps") == 0)
+			steps = n;
+		else
+			return 2;
+	}
+	for (sim_seed = from; sim_seed < from + count; sim_seed++)
+		run(steps);
+	printf("%lu seeds: %lu requests, %lu of them failed\n", count, done_count,
+	    error_count);
+	return 0;
+}

@@ -1,0 +1,135 @@
+/*
+ * sim.h - one seed, one run: the engine against a model of the world.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * One thread, virtual time, one generator of random numbers.  The world is a
+ * server with a disk and a write-back cache (server.c), connections that cut,
+ * stall and delay (net.c), and an upper layer that issues requests and knows
+ * what each block may hold (oracle.c).  front.c is the front: it moves bytes
+ * between the engine and the connections, in pieces of every size.
+ *
+ * The promises of the project are checkers; each names itself when it fails:
+ *   P1 flush	P2 no loss	P3 fence	P4 restart	P5 FUA, barrier
+ *   P6 identity	P7 hostile server		P8 TLS
+ */
+#ifndef SIM_H
+#define SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "device.h"
+
+#define BLOCK		512u
+#define BLOCKS		160u		/* at first; the disk may grow by a half */
+#define BLOCKS_MAX	240u
+#define IOS		28u
+#define CONNS		4u
+#define US		UINT64_C(1000)
+#define MS		UINT64_C(1000000)
+
+/* ---- random numbers ---- */
+extern uint64_t sim_seed;
+uint64_t rnd(void);
+uint64_t below(uint64_t n);
+bool	 one_in(unsigned n);
+
+_Noreturn void violated(const char *promise, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+#define HOLDS(promise, cond, ...) \
+	do { if (!(cond)) violated(promise, __VA_ARGS__); } while (0)
+
+/* With --trace: what happens, with the time. */
+void	 trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- what varies from seed to seed ---- */
+struct plan {
+	bool lying;			/* the server lies now */
+	bool honest;			/* it never did: contents can be checked */
+	bool silence;			/* connections may stall for ever */
+	bool shutdowns;			/* ESHUTDOWN */
+	unsigned restart_odds, cut_odds, abort_odds, scale_odds, error_odds;
+	bool late;			/* commands of cut connections run later */
+	struct nbe_dev_config cfg;
+	struct nbe_export exp;
+};
+extern struct plan plan;
+extern nbe_time now;
+extern struct nbe_dev *dev;
+
+/* ---- pipes (net.c) ---- */
+struct pipe {
+	uint8_t *b;
+	size_t head, len, room;
+};
+void	pipe_put(struct pipe *, const void *, size_t);
+void	pipe_take(struct pipe *, void *, size_t);	/* NULL: drop */
+const uint8_t *pipe_peek(const struct pipe *);
+void	pipe_clear(struct pipe *);
+
+/* ---- greet.c ---- */
+bool	greet_line(const struct nbe_export *offer, struct nbe_export *got);
+
+/* ---- server.c ---- */
+struct command {
+	uint16_t cmd, flags;
+	uint64_t cookie, off, len;
+	uint8_t	*data;			/* WRITE */
+	nbe_time run_at;		/* of late ones */
+};
+struct server_conn {
+	bool	alive;			/* the server has it */
+	bool	stalled;
+	struct pipe up, down;
+	struct command q[256];
+	unsigned count;
+};
+extern struct server_conn server_conn[CONNS];
+void	server_init(void);
+void	server_free(void);
+void	server_step(unsigned conn);
+void	server_run_late(void);
+void	server_cut(unsigned conn);	/* forgets it; what it had may run late */
+void	server_forget(unsigned conn);	/* and the client does, too */
+void	server_restart(void);
+const uint8_t *server_durable(unsigned block);
+const uint8_t *server_current(unsigned block);
+extern uint64_t server_size;		/* grows */
+extern unsigned long server_restarts;
+
+/* ---- oracle.c ---- */
+struct io {
+	struct nbe_req r;
+	uint8_t	*buf;
+	bool	live, aborted;
+	uint64_t seq, version;
+	uint64_t *snap;			/* FLUSH: what it covers, by block */
+	unsigned lates;			/* holds to be released */
+	unsigned restarts;		/* server_restarts at submission */
+	struct nbe_extent ext[4];
+};
+extern struct io io[IOS];
+void	oracle_init(void);
+void	oracle_free(void);
+void	oracle_issue(void);		/* perhaps submit a request */
+void	oracle_done(struct nbe_req *);
+void	oracle_restarted(unsigned block);	/* the server dropped its cache */
+void	oracle_arrives(const struct nbe_req *);	/* a command of it is sent */
+void	oracle_check_write(const uint8_t *data, uint64_t off, uint64_t len);
+void	oracle_end(bool flushed);	/* all done: the disk is as it should be */
+unsigned oracle_live(void);
+void	oracle_abort_one(void);
+struct io *io_of(const struct nbe_req *);
+extern unsigned long done_count, error_count;
+
+/* ---- front.c ---- */
+void	front_init(void);
+void	front_step(bool faults);
+void	front_work(void);
+void	front_free(void);
+extern bool front_stopped;
+extern uint8_t *keep_buf;
+
+#endif

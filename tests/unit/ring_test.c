@@ -1,0 +1,165 @@
+/*
+ * ring_test.c - the loop around io_uring.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "../fuse/tap.h"
+#include "ring.h"
+
+#define MS	UINT64_C(1000000)
+#define MANY	300		/* more than the ring has entries */
+
+static struct {
+	struct ring	ring;
+	struct ring_op	op[MANY];
+	unsigned	completed, in_order, rounds, stop_at;
+	uint64_t	sleep_ns;
+} t;
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 * MS + (uint64_t)now.tv_nsec;
+}
+
+static void
+done(struct ring_op *op, int res, uint32_t flags)
+{
+	(void)flags;
+	CHECK(res == 0 || res == -ETIME);
+	t.in_order += op == &t.op[t.completed];
+	t.completed++;
+}
+
+static void
+start_nop(unsigned i)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&t.ring);
+
+	t.op[i].done = done;
+	io_uring_prep_nop(sqe);
+	ring_bind(sqe, &t.op[i]);
+}
+
+static void
+start_timer(unsigned i, struct __kernel_timespec *after)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&t.ring);
+
+	t.op[i].done = done;
+	io_uring_prep_timeout(sqe, after, 0, 0);
+	ring_bind(sqe, &t.op[i]);
+}
+
+static bool
+begin(bool sqe128)
+{
+	memset(&t, 0, sizeof(t));
+	t.sleep_ns = UINT64_MAX;
+	return CHECK(ring_init(&t.ring, 64, sqe128) == 0);
+}
+
+static uint64_t
+stop_when_completed(void *arg)
+{
+	(void)arg;
+	t.rounds++;
+	t.ring.stop = t.completed == t.stop_at;
+	return t.sleep_ns;
+}
+
+static uint64_t
+stop_after_rounds(void *arg)
+{
+	(void)arg;
+	t.ring.stop = ++t.rounds == t.stop_at;
+	return t.sleep_ns;
+}
+
+/* More operations than entries, of both sizes. */
+static void
+case_many(void)
+{
+	for (int sqe128 = 0; sqe128 < 2; sqe128++) {
+		if (!begin(sqe128 != 0))
+			return;
+		for (unsigned i = 0; i < MANY; i++)
+			start_nop(i);
+		t.stop_at = MANY;
+		CHECK(ring_run(&t.ring, stop_when_completed, NULL) == 0);
+		CHECK(t.completed == MANY && t.in_order == MANY);
+		ring_free(&t.ring);
+	}
+}
+
+static void
+case_idle_runs_in_time(void)
+{
+	uint64_t start, took;
+
+	if (!begin(false))
+		return;
+	t.stop_at = 4;
+	t.sleep_ns = 20 * MS;
+	start = now_ns();
+	CHECK(ring_run(&t.ring, stop_after_rounds, NULL) == 0);
+	took = now_ns() - start;
+	CHECK(took >= 60 * MS && took < 1000 * MS);
+	ring_free(&t.ring);
+}
+
+/* A completion ends the wait, and a wait without end too. */
+static void
+case_completion_wakes(void)
+{
+	struct __kernel_timespec soon = { .tv_nsec = 20 * (long long)MS };
+	uint64_t start;
+
+	if (!begin(false))
+		return;
+	t.stop_at = 1;
+	start_nop(0);
+	CHECK(ring_run(&t.ring, stop_when_completed, NULL) == 0);
+	CHECK(t.rounds == 2);
+	t.ring.stop = false;
+	t.stop_at = 2;
+	start_timer(1, &soon);
+	start = now_ns();
+	CHECK(ring_run(&t.ring, stop_when_completed, NULL) == 0);
+	CHECK(t.completed == 2 && now_ns() - start >= 20 * MS);
+	ring_free(&t.ring);
+}
+
+static void
+case_reserve(void)
+{
+	if (!begin(false))
+		return;
+	for (unsigned i = 0; i < 63; i++)
+		start_nop(i);
+	CHECK(io_uring_sq_space_left(&t.ring.uring) == 1);
+	ring_reserve(&t.ring, 2);
+	CHECK(io_uring_sq_space_left(&t.ring.uring) == 64);
+	t.stop_at = 63;
+	CHECK(ring_run(&t.ring, stop_when_completed, NULL) == 0);
+	ring_free(&t.ring);
+}
+
+static const struct tap_case cases[] = {
+	{ "more operations than entries", case_many },
+	{ "idle runs in time", case_idle_runs_in_time },
+	{ "a completion wakes", case_completion_wakes },
+	{ "reserve", case_reserve },
+};
+
+int
+main(void)
+{
+	return tap_main(cases, sizeof(cases) / sizeof(*cases));
+}

@@ -1,0 +1,500 @@
+/*
+ * unflushed_test.c - acknowledged, not flushed, and the server restarts.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * "point" in a name is the number in the protocol checklist of docs/protocol.md.
+ */
+#include "harness.h"
+#include "test.h"
+
+static struct rig *
+start(enum nbe_unflushed policy)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+
+	g->cfg.unflushed = policy;
+	g->cfg.keep_size = 65536;
+	g->cfg.keep_records = 32;
+	rig_start(g);
+	return g;
+}
+
+static struct io *
+write_acked(struct rig *g, uint64_t off, uint64_t len)
+{
+	struct io *o = rig_submit(g, NBE_WRITE, off, len, 0);
+
+	rig_serve(g, 0);
+	return o;
+}
+
+static void
+restart(struct rig *g)
+{
+	rig_down(g, 0);
+	rig_wait(g, 12 * NBE_SECOND);
+	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+}
+
+static struct io *
+flush(struct rig *g)
+{
+	struct io *o = rig_submit(g, NBE_FLUSH, 0, 0, 0);
+
+	rig_serve(g, 0);
+	return o;
+}
+
+/* ---- FAIL ---------------------------------------------------------------- */
+
+static void
+test_fail_says_so_once(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_FAIL);
+	struct nbe_stats st;
+
+	write_acked(g, 0, 512);
+	restart(g);
+	CHECK(io_ended(flush(g), NBE_EIO));
+	CHECK(io_ended(flush(g), NBE_OK));
+	nbe_stats(g->dev, &st);
+	CHECK(st.flushes_failed == 1 && st.restarts == 1 && !st.dirty);
+	rig_end(g);
+}
+
+static void
+test_point_55_fail_covers_every_change(void)
+{
+	static const enum nbe_op ops[] = { NBE_WRITE, NBE_TRIM, NBE_ZERO };
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct rig *g = start(NBE_UNFLUSHED_FAIL);
+
+		rig_submit(g, ops[i], 0, 512, 0);
+		rig_serve(g, 0);
+		restart(g);
+		CHECK(io_ended(flush(g), NBE_EIO));
+		rig_end(g);
+	}
+}
+
+static void
+test_fail_not_when_flushed_or_durable(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_FAIL);
+
+	write_acked(g, 0, 512);
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_submit(g, NBE_WRITE, 512, 512, NBE_FUA);
+	rig_serve(g, 0);
+	rig_submit(g, NBE_READ, 0, 512, 0);
+	rig_serve(g, 0);
+	restart(g);
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_end(g);
+}
+
+/* Under way when the server went: each of them speaks for the lost write. */
+static void
+test_fail_all_flushes_under_way(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_FAIL);
+	struct io *a, *b;
+
+	write_acked(g, 0, 512);
+	a = rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	b = rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	rig_send(g, 0);
+	restart(g);
+	rig_serve(g, 0);
+	CHECK(io_ended(a, NBE_EIO) && io_ended(b, NBE_EIO));
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_end(g);
+}
+
+/* The write after it was answered by the new server: it is not lost. */
+static void
+test_fail_not_for_what_came_later(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_FAIL);
+
+	restart(g);
+	write_acked(g, 0, 512);
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_end(g);
+}
+
+static void
+test_point_57_no_flush_no_promise(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct nbe_stats st;
+
+	g->exp.flags &= (uint16_t)~NBE_FLAG_SEND_FLUSH;
+	rig_start(g);
+	write_acked(g, 0, 512);
+	nbe_stats(g->dev, &st);
+	CHECK(!st.dirty);
+	rig_end(g);
+}
+
+/* An unacknowledged write is not covered by the flush that was sent before. */
+static void
+test_point_54_flush_covers_what_was_acknowledged(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_FAIL);
+	struct command f, w;
+
+	rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	f = rig_command(g, 0);
+	rig_submit(g, NBE_WRITE, 0, 512, 0);
+	w = rig_command(g, 0);
+	rig_answer(g, 0, &w, 0);
+	rig_answer(g, 0, &f, 0);
+	restart(g);
+	CHECK(io_ended(flush(g), NBE_EIO));
+	rig_end(g);
+}
+
+/* ---- IGNORE -------------------------------------------------------------- */
+
+static void
+test_ignore(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_IGNORE);
+
+	write_acked(g, 0, 512);
+	restart(g);
+	rig_send(g, 0);
+	CHECK(g->sent[0].len == 0);
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_end(g);
+}
+
+/* ---- REPLAY -------------------------------------------------------------- */
+
+static void
+test_replay_before_anything_else(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+	struct nbe_stats st;
+	struct command c;
+
+	write_acked(g, 4096, 1024);
+	rig_submit(g, NBE_READ, 0, 512, 0);
+	restart(g);
+	c = rig_command(g, 0);
+	CHECK(c.type == CMD_WRITE && c.off == 4096 && c.len == 1024);
+	for (unsigned i = 0; i < 1024; i++)
+		CHECK(c.payload[i] == rig_data(4096 + i));
+	CHECK(rig_count(g, 0) == 0);
+	rig_answer(g, 0, &c, 0);
+	CHECK(rig_command(g, 0).type == CMD_READ);
+	nbe_stats(g->dev, &st);
+	CHECK(st.replayed == 1 && st.kept_bytes == 1024);
+	CHECK(io_ended(flush(g), NBE_OK));
+	nbe_stats(g->dev, &st);
+	CHECK(st.kept_bytes == 0);
+	rig_end(g);
+}
+
+/* Also trims and zeroes, in waves: what overlaps goes one after the other. */
+static void
+test_replay_keeps_the_order_of_overlaps(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+	struct command a, b;
+
+	write_acked(g, 0, 1024);
+	rig_submit(g, NBE_ZERO, 8192, 512, NBE_NO_HOLE);
+	rig_submit(g, NBE_TRIM, 512, 512, 0);
+	rig_serve(g, 0);
+	restart(g);
+	a = rig_command(g, 0);
+	b = rig_take(g, 0);
+	CHECK(a.type == CMD_WRITE && b.type == CMD_WRITE_ZEROES);
+	CHECK(b.flags == CMD_FLAG_NO_HOLE && rig_count(g, 0) == 0);
+	rig_answer(g, 0, &b, 0);
+	rig_send(g, 0);
+	CHECK(rig_count(g, 0) == 0);
+	rig_answer(g, 0, &a, 0);
+	a = rig_command(g, 0);
+	CHECK(a.type == CMD_TRIM && a.off == 512);
+	rig_answer(g, 0, &a, 0);
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_end(g);
+}
+
+static void
+test_replay_lost_is_sent_again(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+	struct command a, b;
+
+	write_acked(g, 0, 512);
+	write_acked(g, 512, 512);
+	restart(g);
+	a = rig_command(g, 0);
+	b = rig_take(g, 0);
+	rig_answer(g, 0, &b, 0);
+	restart(g);
+	CHECK(rig_command(g, 0).off == a.off);
+	rig_end(g);
+}
+
+static void
+test_replay_refused_fails_the_next_flush(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+	struct command c;
+
+	write_acked(g, 0, 512);
+	restart(g);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, WIRE_ENOSPC);
+	CHECK(!rig_closing(g, 0));
+	CHECK(io_ended(flush(g), NBE_EIO));
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_end(g);
+}
+
+static void
+test_replay_not_of_what_was_flushed(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+
+	write_acked(g, 0, 512);
+	CHECK(io_ended(flush(g), NBE_OK));
+	restart(g);
+	rig_send(g, 0);
+	CHECK(g->sent[0].len == 0);
+	rig_end(g);
+}
+
+static void
+test_replay_of_a_long_write_in_parts(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct command c;
+
+	g->cfg.unflushed = NBE_UNFLUSHED_REPLAY;
+	g->cfg.keep_size = 65536;
+	g->cfg.keep_records = 32;
+	g->exp.payload_max = 4096;
+	rig_start(g);
+	write_acked(g, 512, 10240);
+	restart(g);
+	rig_send(g, 0);
+	CHECK(rig_count(g, 0) == 3);
+	for (uint64_t off = 512; rig_count(g, 0) != 0; off += 4096) {
+		c = rig_take(g, 0);
+		CHECK(c.off == off);
+		for (uint64_t i = 0; i < c.len; i++)
+			CHECK(c.payload[i] == rig_data(off + i));
+	}
+	rig_end(g);
+}
+
+/* Half full: the device flushes by itself, and forgets. */
+static void
+test_keep_buffer_half_full_flushes(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+	struct nbe_stats st;
+	struct command c;
+
+	for (unsigned i = 0; i < 7; i++)
+		write_acked(g, 4096 * i, 4096);
+	CHECK(g->work.tx == 0);
+	rig_submit(g, NBE_WRITE, 0, 4096, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, 0);
+	CHECK(io_ended(g->io[7], NBE_OK));
+	c = rig_command(g, 0);
+	CHECK(c.type == CMD_FLUSH);
+	rig_answer(g, 0, &c, 0);
+	nbe_stats(g->dev, &st);
+	CHECK(st.kept_bytes == 0 && !st.dirty);
+	rig_end(g);
+}
+
+/* Full: what cannot be kept is not reported until a flush has made room. */
+static struct rig *
+start_full(struct io **waits, struct command *own_flush)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+	struct command c;
+
+	for (unsigned i = 0; i < 5; i++)
+		rig_submit(g, NBE_WRITE, 16384 * i, 16384, 0);
+	rig_send(g, 0);
+	for (unsigned i = 0; i < 5; i++) {
+		c = rig_take(g, 0);
+		rig_answer(g, 0, &c, 0);
+	}
+	*waits = g->io[4];
+	CHECK(g->io[3]->done && !g->io[4]->done);
+	*own_flush = rig_command(g, 0);
+	CHECK(own_flush->type == CMD_FLUSH);
+	return g;
+}
+
+static void
+test_keep_buffer_full_waits_for_a_flush(void)
+{
+	struct command f;
+	struct io *o;
+	struct rig *g = start_full(&o, &f);
+
+	rig_answer(g, 0, &f, 0);
+	CHECK(io_ended(o, NBE_OK) && o->r.keep != NBE_NO_KEEP);
+	rig_serve(g, 0);
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_end(g);
+}
+
+static void
+test_own_flush_fails(void)
+{
+	struct command f;
+	struct io *o;
+	struct rig *g = start_full(&o, &f);
+
+	rig_answer(g, 0, &f, WIRE_EIO);
+	CHECK(io_ended(o, NBE_EIO));
+	rig_end(g);
+}
+
+static void
+test_abort_while_it_cannot_be_kept(void)
+{
+	struct command f;
+	struct io *o;
+	struct rig *g = start_full(&o, &f);
+
+	nbe_abort(g->dev, &o->r, g->now);
+	rig_work(g);
+	CHECK(io_ended(o, NBE_EABORTED));
+	rig_answer(g, 0, &f, 0);
+	CHECK(!rig_closing(g, 0));
+	rig_end(g);
+}
+
+static void
+test_stop_now_while_it_cannot_be_kept(void)
+{
+	struct command f;
+	struct io *o;
+	struct rig *g = start_full(&o, &f);
+
+	nbe_stop(g->dev, false, g->now);
+	rig_work(g);
+	CHECK(io_ended(o, NBE_ESHUTDOWN));
+	rig_close(g, 0);
+	CHECK(g->work.stopped);
+	rig_end(g);
+}
+
+/* It could never be kept: it is made durable at once instead. */
+static void
+test_write_larger_than_the_keep_buffer(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+	struct command c;
+	struct io *o;
+
+	o = rig_submit(g, NBE_WRITE, 0, 65536 + 512, 0);
+	rig_send(g, 0);
+	CHECK(rig_count(g, 0) == 2);
+	for (unsigned i = 0; i < 2; i++) {
+		c = rig_take(g, 0);
+		rig_answer(g, 0, &c, 0);
+	}
+	CHECK(!o->done);
+	c = rig_command(g, 0);
+	CHECK(c.type == CMD_FLUSH);
+	rig_answer(g, 0, &c, 0);
+	CHECK(io_ended(o, NBE_OK) && o->r.keep == NBE_NO_KEEP);
+	restart(g);
+	rig_send(g, 0);
+	CHECK(g->sent[0].len == 0);
+	rig_end(g);
+}
+
+/* The records run out before the bytes do. */
+static void
+test_keep_records_run_out(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct nbe_stats st;
+
+	g->cfg.unflushed = NBE_UNFLUSHED_REPLAY;
+	g->cfg.keep_size = MEGABYTE;
+	g->cfg.keep_records = 4;
+	rig_start(g);
+	for (unsigned i = 0; i < 40; i++)
+		CHECK(io_ended(write_acked(g, 512 * i, 512), NBE_OK));
+	nbe_stats(g->dev, &st);
+	CHECK(st.kept_bytes <= 4 * 512);
+	rig_end(g);
+}
+
+/* Places in the keep buffer that are in use are never given out twice. */
+static void
+test_keep_buffer_wraps(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+
+	g->cfg.unflushed = NBE_UNFLUSHED_REPLAY;
+	g->cfg.keep_size = 7 * 512;
+	g->cfg.keep_records = 64;
+	rig_start(g);
+	for (unsigned i = 0; i < 60; i++) {
+		uint64_t len = 512 * (1 + i % 3);
+		struct command c;
+
+		write_acked(g, 4096 * i, len);
+		if (i % 5 != 4)
+			continue;
+		restart(g);
+		for (rig_send(g, 0); rig_count(g, 0) != 0; rig_send(g, 0)) {
+			c = rig_take(g, 0);
+			for (uint64_t k = 0; c.type == CMD_WRITE && k < c.len; k++)
+				CHECK(c.payload[k] == rig_data(c.off + k));
+			rig_answer(g, 0, &c, 0);
+		}
+	}
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_end(g);
+}
+
+static const struct test tests[] = {
+	TEST(fail_says_so_once),
+	TEST(point_55_fail_covers_every_change),
+	TEST(fail_not_when_flushed_or_durable),
+	TEST(fail_all_flushes_under_way),
+	TEST(fail_not_for_what_came_later),
+	TEST(point_57_no_flush_no_promise),
+	TEST(point_54_flush_covers_what_was_acknowledged),
+	TEST(ignore),
+	TEST(replay_before_anything_else),
+	TEST(replay_keeps_the_order_of_overlaps),
+	TEST(replay_lost_is_sent_again),
+	TEST(replay_refused_fails_the_next_flush),
+	TEST(replay_not_of_what_was_flushed),
+	TEST(replay_of_a_long_write_in_parts),
+	TEST(keep_buffer_half_full_flushes),
+	TEST(keep_buffer_full_waits_for_a_flush),
+	TEST(own_flush_fails),
+	TEST(abort_while_it_cannot_be_kept),
+	TEST(stop_now_while_it_cannot_be_kept),
+	TEST(write_larger_than_the_keep_buffer),
+	TEST(keep_records_run_out),
+	TEST(keep_buffer_wraps),
+};
+
+int
+main(void)
+{
+	return TEST_MAIN(tests);
+}
