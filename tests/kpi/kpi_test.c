@@ -354,10 +354,12 @@ io_data(struct io *io, char *buf, bool in, bool compare)
 	size_t off = (size_t)io->bio.bio_ma_offset;
 
 	for (; left != 0; left -= n, at += n, off += n) {
-		char *p = io->bio.bio_data + at;
+		char *p;
 
-		n = left;
-		if (io->ma != NULL) {
+		if (io->ma == NULL) {
+			n = left;
+			p = io->bio.bio_data + at;
+		} else {
 			n = MIN(left, PAGE_SIZE - off % PAGE_SIZE);
 			p = (char *)PHYS_TO_DMAP(
 			    io->ma[off / PAGE_SIZE]->phys_addr) + off % PAGE_SIZE;
