@@ -6,6 +6,7 @@
  * libnbd understands.  Whatever is not understood is refused by name: a parameter
  * that is passed over could be the one that makes the connection safe.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,17 @@ has_two_colons(struct slice s)
 	return more.ptr != NULL;
 }
 
+/* A number, or a service's name (RFC 6335, 5.1). */
+static bool
+set_port(struct nbc_target *t, struct slice s, struct nbc_error *err)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (!isalnum((unsigned char)s.ptr[i]) && s.ptr[i] != '-')
+			return nbc_fail(err, NBC_USAGE, "\"%.*s\" is not a port: give "
+			    "a number or the name of a service", (int)s.len, s.ptr);
+	return set_slice(&t->port, s, err);
+}
+
 /* "host", "host:port", "[v6]", "[v6]:port"; an empty port is none. */
 static bool
 parse_host_port(struct nbc_target *t, struct slice s, struct nbc_error *err)
@@ -153,7 +165,7 @@ parse_host_port(struct nbc_target *t, struct slice s, struct nbc_error *err)
 	} else {
 		host = split(s, ':', &port);
 	}
-	if (!set_slice(&t->port, port, err))
+	if (!set_port(t, port, err))
 		return false;
 	if (host.len == 0)
 		return true;
@@ -190,8 +202,7 @@ take_socket(struct nbc_target *t, struct slice value, struct nbc_error *err)
 		return nbc_fail(err, NBC_USAGE,
 		    "socket= needs the scheme nbd+unix or nbds+unix");
 	if (t->host != NULL)
-		return nbc_fail(err, NBC_USAGE, "with socket= there is no host name; "
-		    "write three slashes, as in nbd+unix:///name?socket=/path");
+		return nbc_fail(err, NBC_USAGE, "socket is given twice");
 	if (value.len == 0)
 		return nbc_fail(err, NBC_USAGE, "socket= names no path");
 	return decode(&t->host, value, true, err);
@@ -376,6 +387,15 @@ default_host(struct nbc_target *t, struct nbc_error *err)
 }
 
 static bool
+check_authority(const struct nbc_target *t, struct nbc_error *err)
+{
+	if (t->family != NBC_UNIX || (t->host == NULL && t->port == NULL))
+		return true;
+	return nbc_fail(err, NBC_USAGE, "a URI of a UNIX socket has no host and no "
+	    "port; write three slashes, as in nbd+unix:///name?socket=/path");
+}
+
+static bool
 check_export_name(const struct nbc_target *t, struct nbc_error *err)
 {
 	if (t->export_name == NULL || strlen(t->export_name) <= NBE_MAX_STRING)
@@ -395,7 +415,8 @@ parse_uri(struct nbc_target *t, struct slice scheme, struct slice rest,
 		    "an NBD URI has no fragment; write # as %%23");
 	rest = split(rest, '?', &query);
 	authority = split(rest, '/', &path);
-	if (!parse_scheme(t, scheme, err) || !parse_authority(t, authority, err))
+	if (!parse_scheme(t, scheme, err) || !parse_authority(t, authority, err) ||
+	    !check_authority(t, err))
 		return false;
 	if (path.ptr != NULL && !decode(&t->export_name, path, false, err))
 		return false;
@@ -477,17 +498,18 @@ put_text(struct printer *p, const char *text)
 		put(p, *text++);
 }
 
+/* plain: what has no meaning of its own in that part of a URI, beyond letters and
+ * digits (RFC 3986, 2.3 and 3.3). */
 static void
-put_encoded(struct printer *p, const char *text)
+put_encoded(struct printer *p, const char *text, const char *plain)
 {
 	static const char hex[] = "0123456789abcdef";
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/:@";
 
 	for (; *text != '\0'; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		if (strchr(plain, c) != NULL) {
+		if (isalnum(c) || strchr("-._~", c) != NULL ||
+		    strchr(plain, c) != NULL) {
 			put(p, *text);
 		} else {
 			put(p, '%');
@@ -504,12 +526,12 @@ put_host_port(struct printer *p, const struct nbc_target *t)
 
 	if (is_v6)
 		put(p, '[');
-	put_encoded(p, t->host);
+	put_encoded(p, t->host, is_v6 ? ":" : "");
 	if (is_v6)
 		put(p, ']');
 	if (t->port != NULL && strcmp(t->port, NBC_DEFAULT_PORT) != 0) {
 		put(p, ':');
-		put_encoded(p, t->port);
+		put_text(p, t->port);
 	}
 }
 
@@ -525,17 +547,17 @@ nbc_target_print(const struct nbc_target *t, char *buf, size_t size)
 	put_text(&p, suffix[t->family]);
 	put_text(&p, "://");
 	if (t->psk_user != NULL) {
-		put_encoded(&p, t->psk_user);
+		put_encoded(&p, t->psk_user, "");
 		put(&p, '@');
 	}
 	if (t->family != NBC_UNIX)
 		put_host_port(&p, t);
 	put(&p, '/');
 	if (t->export_name != NULL)
-		put_encoded(&p, t->export_name);
+		put_encoded(&p, t->export_name, "/:@");
 	if (t->family == NBC_UNIX) {
 		put_text(&p, "?socket=");
-		put_encoded(&p, t->host);
+		put_encoded(&p, t->host, "/:@");
 	}
 	buf[p.used] = '\0';
 }
