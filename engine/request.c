@@ -290,7 +290,8 @@ req_done(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
 void
 nbe_hold(struct nbe_req *r)
 {
-	NBE_ASSERT(r->state != REQ_DONE && r->holds < UINT16_MAX);
+	NBE_ASSERT(r->state != REQ_UNKEPT && r->state != REQ_DONE);
+	NBE_ASSERT(r->holds < UINT16_MAX);
 	r->holds++;
 }
 

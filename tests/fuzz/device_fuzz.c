@@ -33,6 +33,7 @@ next16(struct input *in)
 
 static bool sending[RIG_CONNS];		/* a begin is open, all of it is taken */
 static uint64_t sending_bytes[RIG_CONNS];
+static struct io *sending_io[RIG_CONNS];	/* one that it names; NULL: none */
 
 static void
 end_send(struct rig *g, unsigned conn)
@@ -56,6 +57,10 @@ open_send(struct rig *g, unsigned conn)
 	rig_collect(g, conn, seg, n, UINT64_MAX);
 	sending_bytes[conn] = g->sent[conn].len - before;
 	sending[conn] = true;
+	sending_io[conn] = NULL;
+	for (unsigned i = 0; i < n; i++)
+		if (seg[i].kind == NBE_SEG_DATA)
+			sending_io[conn] = (struct io *)seg[i].req;
 }
 
 static void
@@ -82,6 +87,16 @@ take_bytes(struct rig *g, unsigned conn, struct input *in)
 	in->at += len;
 }
 
+/* The command that rig_take took will be answered further. */
+static void
+put_back(struct rig *g, unsigned conn, const struct command *c)
+{
+	size_t head = g->exp.framing == NBE_EXTENDED ? LEN_EXT_REQUEST : LEN_REQUEST;
+
+	g->taken[conn] -= (size_t)(g->sent[conn].at + g->taken[conn] - c->payload) +
+	    head;
+}
+
 /* The right cookie, which random bytes would hardly have. */
 static void
 take_chunk(struct rig *g, unsigned conn, struct input *in)
@@ -97,11 +112,59 @@ take_chunk(struct rig *g, unsigned conn, struct input *in)
 	c = rig_take(g, conn);
 	reply_chunk(&b, g, &c, flags, type & 0x80ff, len);
 	rig_reply(g, conn, &b);
-	if ((flags & REPLY_FLAG_DONE) == 0)	/* more of it may come */
-		g->taken[conn] -= (size_t)(g->sent[conn].at + g->taken[conn] -
-		    c.payload) + (g->exp.framing == NBE_EXTENDED ?
-		    LEN_EXT_REQUEST : LEN_REQUEST);
+	if ((flags & REPLY_FLAG_DONE) == 0)
+		put_back(g, conn, &c);
 	bytes_free(&b);
+}
+
+/* Some blocks of what the command asks for, in any order: data, or a hole. */
+static void
+take_part(struct rig *g, unsigned conn, struct input *in)
+{
+	uint8_t flags = next8(in), first = next8(in), blocks = next8(in);
+	struct bytes b = { 0 };
+	struct command c;
+
+	if (rig_count(g, conn) == 0)
+		return;
+	c = rig_take(g, conn);
+	if (flags & 2)
+		reply_hole(&b, g, &c, flags & REPLY_FLAG_DONE, c.off + 512u * first,
+		    512u * blocks);
+	else
+		reply_data(&b, g, &c, flags & REPLY_FLAG_DONE, c.off + 512u * first,
+		    512u * (blocks % 16));
+	rig_reply(g, conn, &b);
+	if ((flags & REPLY_FLAG_DONE) == 0)
+		put_back(g, conn, &c);
+	bytes_free(&b);
+}
+
+/* The server was started again with another disk, or another configuration. */
+static void
+up_as(struct rig *g, unsigned conn, uint8_t how)
+{
+	struct nbe_export e = g->exp;
+
+	if (how % 8 == 0)
+		e.size += 512u * how;
+	else if (how % 8 == 1)
+		e.size -= 512;
+	else if (how % 8 == 2)
+		e.flags |= NBE_FLAG_READ_ONLY;
+	else if (how % 8 == 3)
+		e.flags &= (uint16_t)~NBE_FLAG_SEND_FLUSH;
+	else if (how % 8 == 4)
+		e.block_min = 1024;
+	else if (how % 8 == 5)
+		e.payload_max /= 2;
+	else if (how % 8 == 6)
+		e.framing = NBE_SIMPLE;
+	else
+		e.flags &= (uint16_t)~NBE_FLAG_CAN_MULTI_CONN;
+	if (nbe_conn_up(g->dev, conn, &e, g->now) == NBE_WHY_NONE)
+		g->exp.size = e.size;
+	g->sent[conn].len = g->taken[conn] = 0;
 }
 
 static void
@@ -133,10 +196,14 @@ some_io(struct rig *g, uint8_t which)
 }
 
 static void
-hold(struct io *o)
+hold(unsigned conn)
 {
-	if (o != NULL && o->lent++ < 200)
-		nbe_hold(&o->r);
+	struct io *o = sending[conn] ? sending_io[conn] : NULL;
+
+	if (o == NULL || o->lent == 200)
+		return;
+	o->lent++;
+	nbe_hold(&o->r);
 }
 
 static void
@@ -166,8 +233,6 @@ on_request(struct rig *g, enum step step, struct io *o)
 		return;
 	if (step == STEP_ABORT)
 		nbe_abort(g->dev, &o->r, g->now);
-	else if (step == STEP_HOLD)
-		hold(o);
 	else
 		release(g, o);
 }
@@ -177,6 +242,8 @@ on_device(struct rig *g, enum step step, uint8_t arg)
 {
 	if (step == STEP_WAIT)
 		rig_wait(g, arg * NBE_SECOND / 2);
+	else if (step == STEP_RECONNECT)
+		nbe_reconnect(g->dev, g->now);
 	else if (step == STEP_SCALE)
 		nbe_scale(g->dev, 1 + arg % g->cfg.conns_max, g->now);
 	else
@@ -198,9 +265,17 @@ on_connection(struct rig *g, enum step step, struct input *in)
 		answer(g, conn, next8(in));
 	else if (step == STEP_OPEN_SEND)
 		open_send(g, conn);
+	else if (step == STEP_HOLD)
+		hold(conn);
 	else if (step == STEP_DOWN)
 		go_down(g, conn);
-	else if (rig_opens(g, conn))
+	else if (step == STEP_PART)
+		take_part(g, conn, in);
+	else if (!rig_opens(g, conn))
+		return;
+	else if (step == STEP_UP_AS)
+		up_as(g, conn, next8(in));
+	else
 		rig_up(g, conn);
 }
 
@@ -212,15 +287,39 @@ play(struct rig *g, struct input *in)
 
 		if (step == STEP_SUBMIT)
 			submit(g, in);
-		else if (step == STEP_ABORT || step == STEP_HOLD ||
-		    step == STEP_RELEASE)
+		else if (step == STEP_ABORT || step == STEP_RELEASE)
 			on_request(g, step, some_io(g, next8(in)));
-		else if (step == STEP_WAIT || step == STEP_SCALE || step == STEP_STOP)
+		else if (step == STEP_WAIT || step == STEP_SCALE ||
+		    step == STEP_STOP || step == STEP_RECONNECT)
 			on_device(g, step, next8(in));
 		else
 			on_connection(g, step, in);
 		rig_work(g);
 	}
+}
+
+/* What is told to people adds up. */
+static void
+check_report(struct rig *g)
+{
+	struct nbe_stats st;
+
+	nbe_stats(g->dev, &st);
+	if (st.started > st.received || st.replied > st.started ||
+	    st.active > st.started || st.kept_bytes > g->cfg.keep_size)
+		abort();
+	for (unsigned op = 0; op < NBE_OPS; op++)
+		if (nbe_op_name((enum nbe_op)op)[0] == '\0' ||
+		    nbe_latency_ns(&st, (enum nbe_op)op, 500) >
+		    nbe_latency_ns(&st, (enum nbe_op)op, 999))
+			abort();
+	for (unsigned i = 0; i < g->cfg.conns_max; i++)
+		if (nbe_why_text(nbe_conn_why(g->dev, i)) == NULL ||
+		    nbe_rx_left(g->dev, i) > UINT32_MAX ||
+		    nbe_rx_payload(g->dev, i) > g->exp.payload_max)
+			abort();
+	if (nbe_dev_export(g->dev)->size != g->exp.size)
+		abort();
 }
 
 /* Nothing may be left over. */
@@ -253,6 +352,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	g = script_rig(data);
 	rig_start(g);
 	play(g, &in);
+	check_report(g);
 	finish(g);
 	rig_end(g);
 	return 0;

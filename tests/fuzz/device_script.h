@@ -19,13 +19,16 @@ enum step {
 	STEP_CHUNK,		/* conn, flags, type (16), length (16) */
 	STEP_ANSWER,		/* conn, error */
 	STEP_ABORT,		/* which request */
-	STEP_HOLD,		/* likewise */
-	STEP_RELEASE,		/* likewise */
+	STEP_HOLD,		/* conn: what its open send has of a request */
+	STEP_RELEASE,		/* which request */
 	STEP_OPEN_SEND,		/* conn: begins and does not end */
 	STEP_DOWN, STEP_UP,	/* conn */
 	STEP_WAIT,		/* half seconds */
 	STEP_SCALE,		/* connections */
 	STEP_STOP,		/* draining? */
+	STEP_PART,		/* conn, flags, first block, blocks: of a read */
+	STEP_UP_AS,		/* conn, how the export differs */
+	STEP_RECONNECT,
 	STEPS
 };
 

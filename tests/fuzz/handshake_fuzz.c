@@ -25,6 +25,14 @@ check_done(const struct nbe_hs *hs, const struct nbe_hs_config *cfg)
 		abort();
 }
 
+/* What it says is there to be read. */
+static void
+check_text(struct nbe_text text)
+{
+	if (text.len > 2 * NBE_MAX_STRING || memchr(text.ptr, '\0', text.len) != NULL)
+		abort();
+}
+
 static void
 feed(struct nbe_hs *hs, const uint8_t **data, size_t *left, size_t chunk)
 {
@@ -91,6 +99,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	play(hs, data + 2, size - 2, 1 + (data[1] >> 1));
 	if (nbe_hs_state(hs) == NBE_HS_DONE)
 		check_done(hs, &cfg);
+	check_text(nbe_hs_name(hs));
+	check_text(nbe_hs_about(hs));
+	check_text(nbe_hs_message(hs));
+	if (nbe_why_text(nbe_hs_why(hs)) == NULL)
+		abort();
 	nbe_hs_abort(hs);
 	free(hs);
 	return 0;
