@@ -3,12 +3,12 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * usage: disk_probe URI CONNS DEPTH BLOCK SECONDS r|w|x|verify
- *	[unflushed [timeout [dead-timeout]]]
+ *	[unflushed [timeout [dead-timeout [fence]]]]
  *
  * r, w, x: random reads, writes or questions for extents of BLOCK bytes; prints IOPS
  * and CPU.  verify: writes, zeroes, trims, flushes and reads in random order; every
  * block carries its number and version, and each read is compared.  Ends with a
- * compare of the whole disk.  The time-outs, in seconds, are 10 and 60 if not given.
+ * compare of the whole disk.  The times, in seconds, are 10, 60 and 1 if not given.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -260,6 +260,7 @@ config_for(struct probe *p, unsigned conns, char **argv)
 	const char *unflushed = argv[0] != NULL ? *argv++ : "fail";
 	const char *timeout = argv[0] != NULL ? *argv++ : "10";
 	const char *dead_timeout = argv[0] != NULL ? *argv++ : "60";
+	const char *fence = argv[0] != NULL ? *argv++ : "1";
 
 	return (struct disk_config){
 		.dev = {
@@ -267,7 +268,7 @@ config_for(struct probe *p, unsigned conns, char **argv)
 			.depth = 128,
 			.timeout = seconds(timeout),
 			.dead_timeout = seconds(dead_timeout),
-			.fence = NBE_SECOND, .backoff_min = NBE_SECOND / 20,
+			.fence = seconds(fence), .backoff_min = NBE_SECOND / 20,
 			.backoff_max = NBE_SECOND, .seed = 1,
 			.unflushed = strcmp(unflushed, "replay") == 0 ?
 			    NBE_UNFLUSHED_REPLAY : strcmp(unflushed, "ignore") == 0 ?

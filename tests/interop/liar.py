@@ -25,6 +25,7 @@ SIZE = 1 << 20
 PATIENCE = 20                   # seconds that a lie waits for the client to leave
 LIFE = 120                      # seconds that a server lives at most
 TRUTHS = 5                      # honest answers before a lie of transmission
+LATE = 0.7                      # seconds
 FLOOD = 1 << 20                 # replies of a server that does not end
 
 OLDSTYLE = 0x0000420281861253
@@ -709,6 +710,24 @@ first('deaf-at-once', setting(on_transmission=lambda s: do_not_read(s, None)))
 first('close-at-once', setting(life=0))
 always('go-then-silence', setting(on_transmission=silent))
 always('go-then-close', setting(life=0))
+
+
+
+def late_write(s):
+    """Dies with a write that its backend executes LATE seconds later."""
+    honest_serve = s.serve
+
+    def serve(cmd):
+        if cmd.type != WRITE or s.count < TRUTHS:
+            honest_serve(cmd)
+            return
+        where, payload = slice(cmd.offset, cmd.offset + cmd.length), s.recv(cmd.length)
+        threading.Timer(LATE, disk.__setitem__, (where, payload)).start()
+        raise Gone
+    s.serve = serve
+
+
+always('late-write', late_write)
 
 # ---- the second connection ---------------------------------------------------
 
