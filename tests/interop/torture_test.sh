@@ -1,0 +1,181 @@
+#!/bin/bash
+# torture_test.sh NBDISK ROUNDS - faults of the machine, many times over.
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The daemon is killed with -9 under load, ROUNDS times; a server is killed ROUNDS times
+# under fio --verify on ext4 and on xfs; the daemon sleeps for a minute; memory,
+# descriptors and the log's disk run out.  Root, and time.
+
+nbdisk=$(realpath "$1")
+rounds=$2
+here=$(dirname "$0")
+. "$here/../lib.sh"
+
+for tool in nbdkit fio python3 mkfs.ext4 mkfs.xfs; do
+	if [ "$(id -u)" -ne 0 ] || ! have $tool; then
+		echo "1..0 # SKIP needs root and $tool"
+		exit 0
+	fi
+done
+
+name=torture$$
+device=/dev/nbdisk/$name
+sock=$dir/s
+mnt=$dir/mnt
+mkdir "$mnt"
+
+leave() {
+	exec 2>/dev/null
+	mountpoint -q "$mnt" && umount -l "$mnt"
+	[ ! -e "/run/nbdisk/$name" ] || nb disconnect --force "$name"
+	cleanup
+}
+trap leave EXIT
+
+nb() { timeout 120 "$nbdisk" "$@"; }
+daemon() { nb show "$name" 2>/dev/null | sed -n 's/^Pid: //p'; }
+nothing_left() {
+	! grep -q "nbdisk/$name" /proc/mounts && [ ! -e "/run/nbdisk/$name" ] &&
+		! grep -qs "nbdisk/$name/" /sys/block/loop*/loop/backing_file &&
+		! pgrep -f "$sock" >"$dir/left" -x
+}
+# serve: without the minute of lib.sh's start
+serve() {
+	rm -f "$sock"
+	nbdkit -f -U "$sock" file "$dir/disk" >>"$dir/server.log" 2>&1 </dev/null &
+	server=$!
+	pids="$pids $server"
+	wait_until [ -S "$sock" ]
+}
+crash() {
+	kill -9 "$server"
+	wait "$server" 2>/dev/null
+}
+# a pause of 0 to 0.9 s
+moment() { sleep "0.$((RANDOM % 10))"; }
+
+# ---- the daemon is killed --------------------------------------------------------
+
+# one_death: attach, load, kill, clean up, attach no more; what fsync promised is there
+one_death() {
+	nb connect "$sock" --device "$name" -c 2 >"$dir/out" 2>"$dir/err" || return
+	python3 "$here/fsync_writer.py" write "$device" "$dir/record" 2>/dev/null &
+	writer=$!
+	moment
+	sleep 0.3
+	kill -9 "$(daemon)"
+	wait $writer
+	nb disconnect --force "$name" >"$dir/out" 2>"$dir/err" && nothing_left &&
+		python3 "$here/fsync_writer.py" check "$dir/disk" "$dir/record" \
+			>"$dir/out" 2>"$dir/err"
+}
+
+truncate -s 64M "$dir/disk"
+serve
+deaths=0
+while [ $deaths -lt "$rounds" ] && one_death; do
+	deaths=$((deaths + 1))
+done
+[ $deaths -eq "$rounds" ]
+ok "the daemon is killed $rounds times: what fsync promised is there"
+echo "# $(cat "$dir/out") blocks were noted, $deaths deaths"
+[ "$(cat "$dir/out")" -gt 100 ]
+ok "and it had promised something"
+crash
+
+# ---- the server is killed --------------------------------------------------------
+
+# fall ROUNDS KIND: mkfs, fio with checksums, and the server dies under it
+fall() {
+	rm -f "$dir/disk"
+	truncate -s 512M "$dir/disk"
+	serve
+	nb connect "$sock" --device "$name" -c 2 --unflushed replay --fence 1s \
+		--dead-timeout never >/dev/null && "mkfs.$2" -q "$device" &&
+		mount "$device" "$mnt"
+	ok "$2: made and mounted"
+	fio --name=v --directory="$mnt" --size=96m --bs=4k --rw=randrw --iodepth=16 \
+		--ioengine=libaio --direct=1 --verify=crc32c --verify_fatal=1 \
+		--fsync=64 --time_based --runtime=36000 --loops=100000 \
+		--verify_backlog=512 >"$dir/fio.log" 2>&1 &
+	load=$!
+	falls=0
+	while [ $falls -lt "$1" ] && kill -0 $load 2>/dev/null; do
+		moment
+		sleep 0.3
+		crash
+		moment
+		serve
+		falls=$((falls + 1))
+	done
+	kill -0 $load 2>/dev/null
+	ok "$2: fio found no error while the server was killed $falls times"
+	kill -INT $load
+	wait $load
+	! grep -i "verify:\|error=\|crc32c: " "$dir/fio.log"
+	ok "$2: no checksum was wrong"
+	umount "$mnt" && nb disconnect "$name" >"$dir/out" 2>"$dir/err" && nothing_left
+	ok "$2: unmounted, nothing left"
+	crash
+	case $2 in
+	ext4) run fsck.ext4 -fn "$dir/disk" ;;
+	xfs) run xfs_repair -n "$dir/disk" ;;
+	esac
+	status_is 0
+	ok "$2: fsck finds nothing"
+}
+fall "$rounds" ext4
+if grep -qw xfs /proc/filesystems || modprobe xfs 2>/dev/null; then
+	fall "$rounds" xfs
+else
+	skip "xfs" "not in this kernel"
+fi
+
+# ---- the machine sleeps ----------------------------------------------------------
+
+truncate -s 64M "$dir/disk"
+serve
+nb connect "$sock" --device "$name" --timeout 5s >/dev/null
+python3 "$here/fsync_writer.py" write "$device" "$dir/sleepy" 2>/dev/null &
+writer=$!
+sleep 1
+pid=$(daemon)
+kill -STOP "$pid"
+sleep 60
+before=$(wc -l <"$dir/sleepy")
+kill -CONT "$pid"
+longer() { [ "$(wc -l <"$dir/sleepy")" -gt $((before + 100)) ]; }
+wait_until longer && kill -0 $writer
+ok "a minute of sleep: the writer goes on"
+kill $writer
+wait $writer 2>/dev/null
+nb disconnect "$name" >"$dir/out" 2>"$dir/err" && nothing_left &&
+	run python3 "$here/fsync_writer.py" check "$dir/disk" "$dir/sleepy"
+status_is 0
+ok "a minute of sleep: what fsync promised is there"
+
+# ---- limits ----------------------------------------------------------------------
+
+# limited LIMIT VALUE: says what is missing, leaves nothing, at every value
+limited() {
+	(ulimit "$1" "$2" && exec timeout 60 "$nbdisk" connect "$sock" --device "$name") \
+		>"$dir/out" 2>"$dir/err"
+	case $? in
+	0) nb disconnect "$name" >/dev/null && nothing_left ;;
+	1) [ -s "$dir/err" ] && nothing_left ;;
+	*) return 1 ;;
+	esac
+}
+verdict=0
+for files in $(seq 3 40); do
+	limited -n "$files" || { verdict=1; echo "# with $files descriptors"; break; }
+done
+[ $verdict -eq 0 ]
+ok "3 to 40 descriptors: attached, or a reason and nothing left"
+for kib in $(seq 4000 2000 60000); do
+	limited -v "$kib" || { verdict=1; echo "# with $kib KiB"; break; }
+done
+[ $verdict -eq 0 ]
+ok "4 to 60 MB of address space: attached, or a reason and nothing left"
+crash
+finish
