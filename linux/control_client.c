@@ -30,6 +30,8 @@ int
 control_connect(const struct state *s, struct errtext *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	/* It waits while the daemon has more callers than it takes. */
+	struct timeval patience = { .tv_sec = ANSWER_MS / 1000 };
 	char path[STATE_PATH_MAX];
 	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
@@ -39,7 +41,9 @@ control_connect(const struct state *s, struct errtext *err)
 	}
 	snprintf(address.sun_path, sizeof(address.sun_path), "%.107s",
 	    state_path(s, "control", path));
-	if (connect(sock, (struct sockaddr *)&address, sizeof(address)) == 0)
+	if (setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience,
+	    sizeof(patience)) == 0 &&
+	    connect(sock, (struct sockaddr *)&address, sizeof(address)) == 0)
 		return sock;
 	explain(s, "control socket", err);
 	close(sock);

@@ -35,6 +35,7 @@ struct control_server {
 	void			*arg;
 	int			sock;
 	bool			accepting;
+	nbe_time		accept_after;
 	struct control_client	client[CLIENTS_MAX];
 };
 
@@ -139,8 +140,10 @@ accepted(struct ring_op *op, int res, uint32_t flags)
 
 	(void)flags;
 	s->accepting = false;
-	if (res < 0)
+	if (res < 0) {		/* no descriptor is free: not again at once */
+		s->accept_after = disk_now() + NBE_SECOND;
 		return;
+	}
 	c = free_client(s);
 	if (c == NULL || !may_ask(res)) {
 		close(res);
@@ -178,8 +181,12 @@ control_server_turn(struct control_server *s, nbe_time now)
 		else if (c->since + PATIENCE - now < next)
 			next = c->since + PATIENCE - now;
 	}
-	if (!s->accepting && free_client(s) != NULL)
+	if (s->accepting || free_client(s) == NULL)
+		return next;
+	if (now >= s->accept_after)
 		accept_next(s);
+	else if (s->accept_after - now < next)
+		next = s->accept_after - now;
 	return next;
 }
 

@@ -17,6 +17,12 @@
 #include "disk_owner.h"
 #include "link.h"
 
+/* A tick so late tells that this process, or the machine, was asleep.  What came
+ * meanwhile is then taken for a while before the next one, or commands would be given
+ * up whose answers are here. */
+#define OVERSLEPT	NBE_SECOND
+#define WAKING		(NBE_SECOND / 2)
+
 struct disk {
 	struct ring	*ring;
 	struct nbe_dev	*dev;
@@ -29,6 +35,7 @@ struct disk {
 	bool		stopped;
 	unsigned	conns_max;
 	nbe_time	now, wake;
+	nbe_time	waking_until;	/* 0: awake */
 	bool		now_known;	/* read once per round */
 	struct link	link[NBE_MAX_CONNS];
 };
@@ -215,16 +222,28 @@ work(struct disk *d)
 	}
 }
 
+static void
+tick(struct disk *d, nbe_time t)
+{
+	if (t >= d->wake + OVERSLEPT && d->waking_until == 0)
+		d->waking_until = t + WAKING;
+	if (t < d->waking_until)
+		return;
+	d->waking_until = 0;
+	nbe_tick(d->dev, t);
+}
+
 uint64_t
 disk_turn(struct disk *d)
 {
-	nbe_time t = now(d);
+	nbe_time t = now(d), next;
 
 	if (t >= d->wake)
-		nbe_tick(d->dev, t);
+		tick(d, t);
 	work(d);
 	d->now_known = false;
-	return d->wake == NBE_NEVER ? UINT64_MAX : d->wake > t ? d->wake - t : 0;
+	next = d->wake > d->waking_until ? d->wake : d->waking_until;
+	return next == NBE_NEVER ? UINT64_MAX : next > t ? next - t : 0;
 }
 
 /* ---- life ---------------------------------------------------------------- */

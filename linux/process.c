@@ -25,10 +25,22 @@
 #include "text_file.h"
 
 #define OOM_SCORE	"-500"
+#define FILES_MIN	128	/* 32 connections, control clients, all the rest */
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER	57	/* Linux 5.6 */
 #endif
+
+bool
+process_has_room(struct errtext *err)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max >= FILES_MIN)
+		return true;
+	return errtext_set(err, "the hard limit of open files (ulimit -Hn) is %llu, "
+	    "and must be %d at least", (unsigned long long)limit.rlim_max, FILES_MIN);
+}
 
 void
 process_leave_terminal(void)

@@ -5,6 +5,10 @@
 #ifndef PROCESS_H
 #define PROCESS_H
 
+#include "errtext.h"
+
+/* False: too few files may be open for a daemon to work at all. */
+bool	process_has_room(struct errtext *);
 /* A session of its own, no terminal. */
 void	process_leave_terminal(void);
 /* Nothing here is needed to work, so nothing fails. */

@@ -186,30 +186,34 @@ await(const struct connecting *c, int sock, pid_t child)
 	return tell(c, &r);
 }
 
+/* There is no child; errno says why. */
+static enum exit_status
+no_child(struct connecting *c, const char *call)
+{
+	struct errtext err;
+
+	errtext_set(&err, "%s: %s", call, strerror(errno));
+	complain(err.text);
+	state_remove(&c->state);
+	close_all(c);
+	return EXIT_FAILED;
+}
+
 static enum exit_status
 run_in_child(struct connecting *c)
 {
-	struct errtext err;
 	int pair[2];
 	pid_t child;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		errtext_set(&err, "socketpair: %s", strerror(errno));
-		complain(err.text);
-		return EXIT_FAILED;
-	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return no_child(c, "socketpair");
 	child = fork();
 	if (child == 0) {
 		close(pair[0]);
 		be_daemon(c, pair[1]);
 	}
 	close(pair[1]);
-	if (child > 0)
-		return await(c, pair[0], child);
-	errtext_set(&err, "fork: %s", strerror(errno));
-	complain(err.text);
-	state_remove(&c->state);
-	return EXIT_FAILED;
+	return child > 0 ? await(c, pair[0], child) : no_child(c, "fork");
 }
 
 /* ---- all of it --------------------------------------------------------------- */
@@ -248,7 +252,8 @@ verb_connect(const struct options *o)
 	enum attach_kind kind;
 	struct errtext err;
 
-	if (!attach_choose((enum attach_kind)o->via, &kind, &err)) {
+	if (!process_has_room(&err) ||
+	    !attach_choose((enum attach_kind)o->via, &kind, &err)) {
 		complain(err.text);
 		return EXIT_FAILED;
 	}

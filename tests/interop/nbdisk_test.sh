@@ -425,6 +425,42 @@ status_is 0 && err_has "is mounted on $dir/m" && umount "$dir/m" &&
 	wait_until nothing_left "$name" >/dev/null
 ok "kill -9 while mounted: by force"
 
+# Asleep for longer than the command time-out: the answers that came are taken first.
+run nb connect "$sock" --device "$name" --timeout 1s
+note_daemon "$name"
+dd if="/dev/nbdisk/$name" of=/dev/null bs=4k iflag=direct 2>/dev/null &
+reader=$!
+sleep 0.2
+kill -STOP "$dpid"
+sleep 4
+kill -CONT "$dpid"
+wait $reader
+status=$?
+run nb stats "$name"
+status_is 0 && [ "$(field Timeouts)" = 0 ] && [ "$(field ConnectionsLost)" = 0 ]
+ok "a daemon that sleeps gives nothing up"
+nb disconnect "$name"
+
+(ulimit -n 127; nb connect "$sock" --device "$name") >"$dir/out" 2>"$dir/err"
+status=$?
+status_is 1 && err_has "ulimit -Hn" && nothing_left "$name"
+ok "too few descriptors: a reason, and nothing left"
+
+# More callers than it takes: they are told so, and force still ends it.
+run nb connect "$sock" --device "$name"
+note_daemon "$name"
+kill -STOP "$dpid"
+for i in $(seq 12); do
+	nb show "$name" >/dev/null 2>"$dir/show.$i" &
+	callers[i]=$!
+done
+wait "${callers[@]}"
+[ "$(cat "$dir"/show.* | grep -c "$name: ")" -eq 12 ]
+ok "a daemon that hangs: every caller is told"
+run nb disconnect --force "$name"
+status_is 0 && nothing_left "$name" && gone "$dpid"
+ok "and force ends it"
+
 run nb connect "$sock" --device "$name" --dead-timeout never
 note_daemon "$name"
 kill -STOP "$dpid"
