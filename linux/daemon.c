@@ -22,6 +22,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "control_server.h"
 #include "fuse.h"
 #include "helper.h"
@@ -528,7 +529,8 @@ start(struct daemon *d, struct errtext *err)
 		goto close_conns;
 	if (!start_disk(d, err) || !start_control(d, err))
 		goto free_ring;
-	if (!start_fuse(d, err))
+	if (!start_fuse(d, err) ||
+	    !confine(d->config->server->target.family == NBC_UNIX, err))
 		goto free_control;
 	d->source = (struct snapshot_source){
 		.state = d->config->state, .server = d->config->server,

@@ -425,6 +425,21 @@ status_is 0 && err_has "is mounted on $dir/m" && umount "$dir/m" &&
 	wait_until nothing_left "$name" >/dev/null
 ok "kill -9 while mounted: by force"
 
+# What the daemon has given up; the helper, which unmounts, has not.
+run nb connect "$sock" --device "$name"
+note_daemon "$name"
+grep -qx "CapEff:.0000000000004002" "/proc/$dpid/status" &&
+	grep -qx "NoNewPrivs:.1" "/proc/$dpid/status" &&
+	grep -qx "Seccomp:.2" "/proc/$dpid/status" &&
+	! grep -qx "CapEff:.0000000000004002" "/proc/$hpid/status"
+ok "the daemon keeps two capabilities, gets no others, and is filtered"
+[ "$(stat -c %a:%u "$run_dir/$name/control")" = 600:0 ]
+ok "the control socket is root's alone"
+run setpriv --reuid "$nobody" --clear-groups "$dir/nbdisk" disconnect "$name"
+status_is 1 && runs "$dpid"
+ok "nobody cannot end root's device"
+nb disconnect "$name"
+
 # Asleep for longer than the command time-out: the answers that came are taken first.
 run nb connect "$sock" --device "$name" --timeout 1s
 note_daemon "$name"
