@@ -29,7 +29,9 @@
 static bool
 drop_capabilities(bool unix_server)
 {
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
 	struct __user_cap_data_struct now[2], kept[2] = { { 0 } };
 	uint32_t wanted = 1u << CAP_IPC_LOCK;
 
