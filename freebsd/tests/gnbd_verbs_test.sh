@@ -55,7 +55,7 @@ attributes_body()
 	atf_check -o match:"NBD $HOST:$PORT/" grep "Disk descr" info
 	atf_check -o match:"Yes" grep "TRIM/UNMAP support" info
 	atf_check_equal "$(gnbd_field PreferredBlocksize)" \
-	    "$(diskinfo "$dev" | cut -f 4)"
+	    "$(diskinfo "$dev" | cut -f 5)"
 }
 
 gnbd_test_case four_connections "one device over four connections"
@@ -119,32 +119,36 @@ unload_connected_body()
 	gnbd_wait not test -e "/dev/$dev"
 }
 
-# Memory of the module, as vmstat(8) knows it: malloc(9)'s, and the zone's.
+# Pieces of memory of the module, as vmstat(8) knows them: malloc(9)'s, and the
+# zone's.
 gnbd_in_use()
 {
-	vmstat -m | awk '$1 == "gnbd" { print $2 }'
-	vmstat -z | awk -F '[:,]' '$1 == "g_nbd_io" { print $4 + 0 }'
+	{ vmstat -m; vmstat -z; } | awk -F '[[:space:]:,]+' '
+	    { sub(/^ +/, "") }
+	    $1 == "gnbd" { n += $2 }
+	    $1 == "g_nbd_io" { n += $4 }
+	    END { print n + 0 }'
 }
 
 gnbd_test_case no_leaks "devices leave no memory behind"
 no_leaks_body()
 {
-	local i before
+	local i
 
 	gnbd_require_server
 	! kldstat -q -m g_nbd || atf_check gnbd unload
 	gnbd_load
-	before=$(gnbd_in_use)
+	atf_check_equal 0 "$(gnbd_in_use)"
 	for i in $(jot 5); do
 		gnbd_connect -c 4
+		[ "$(gnbd_in_use)" -gt 0 ] || atf_fail "nothing is counted"
 		atf_check dd if=/dev/zero of="/dev/$dev" bs=1m count=8 status=none
 		atf_check gnbd scale -c 2 "$dev"
 		atf_check gnbd scale -c 3 "$dev"
 		atf_check gnbd disconnect "$dev"
 		gnbd_wait not test -e "/dev/$dev"
 	done
-	sleep 1
-	atf_check_equal "$before" "$(gnbd_in_use)"
+	gnbd_wait test "$(gnbd_in_use)" -eq 0
 	atf_check gnbd unload
 	atf_check -s exit:1 -o empty sh -c \
 	    "dmesg | grep 'memory type gnbd leaked'"

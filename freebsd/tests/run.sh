@@ -63,7 +63,10 @@ kernel_complaints()
 	dmesg | grep -E "memory type gnbd|zone: g_nbd|with the following.*locks held"
 }
 
-install_here || { echo "Bail out! the module cannot be installed"; exit 1; }
+install_here || {
+	echo "Bail out! the module cannot be installed"
+	exit 1
+}
 config=
 for variable; do
 	config="$config -v $variable"

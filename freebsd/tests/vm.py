@@ -177,6 +177,7 @@ def main():
     if not image:
         print('1..0 # SKIP FREEBSD_VM does not name an image; see docs/freebsd.md')
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     children = []
     with tempfile.TemporaryDirectory(prefix='nbdisk-vm.') as directory:
         try:
