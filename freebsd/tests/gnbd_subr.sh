@@ -95,6 +95,13 @@ gnbd_md5()
 	dd if="$1" bs=1m count="$2" status=none | md5
 }
 
+# gnbd_fsck DEVICE: a file system without a fault.
+gnbd_fsck()
+{
+	atf_check -o save:fsck fsck_ffs -n -f "/dev/$1"
+	atf_check -s exit:1 grep -E "INCONSISTENCY|SALVAGE|BAD|INCORRECT|UNREF" fsck
+}
+
 gnbd_random()
 {
 	dd if=/dev/random of="$1" bs=1m count="$2" status=none

@@ -55,7 +55,7 @@ filesystem_body()
 	gnbd_random data 12
 	atf_check cp data mnt/data
 	atf_check umount mnt
-	atf_check -o match:"clean|CLEAN" fsck_ffs -n -f "/dev/$dev"
+	gnbd_fsck "$dev"
 	atf_check mount "/dev/$dev" mnt
 	atf_check cmp data mnt/data
 	atf_check umount mnt
