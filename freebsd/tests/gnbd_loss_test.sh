@@ -3,28 +3,18 @@
 
 . "$(atf_get_srcdir)/gnbd_subr.sh"
 
-# The device is connected through the relay.
-gnbd_require_relay()
-{
-	gnbd_require_server
-	gnbd_relay_start
-	HOST=127.0.0.1
-	SERVER_PORT=$PORT
-	PORT=$RELAY_PORT
-}
-
 gnbd_test_case reconnect "the server restarts; I/O waits and goes on"
 reconnect_body()
 {
-	gnbd_require_relay
+	gnbd_require_server
 	gnbd_connect -c 4
 	gnbd_random data 8
 	atf_check dd if=data of="/dev/$dev" bs=1m status=none
 	gnbd_load_start
 	sleep 2
-	gnbd_relay_stop
+	gnbd_server stop
 	gnbd_wait gnbd_field_is State DISCONNECTED
-	gnbd_relay_start
+	gnbd_server start
 	atf_check gnbd reconnect -r 1 "$dev"
 	gnbd_wait gnbd_active_is 4
 	sleep 2
@@ -36,14 +26,14 @@ reconnect_body()
 gnbd_test_case waiting "a write waits for the server to come back"
 waiting_body()
 {
-	gnbd_require_relay
+	gnbd_require_server
 	gnbd_connect
 	gnbd_random data 4
-	gnbd_relay_stop
+	gnbd_server stop
 	gnbd_wait gnbd_field_is State DISCONNECTED
 	dd if=data of="/dev/$dev" bs=1m status=none &
 	sleep 2
-	gnbd_relay_start
+	gnbd_server start
 	atf_check gnbd reconnect "$dev"
 	wait $! || atf_fail "the write failed"
 	atf_check_equal "$(gnbd_md5 data 4)" "$(gnbd_md5 "/dev/$dev" 4)"
@@ -52,27 +42,29 @@ waiting_body()
 gnbd_test_case dead_timeout "with -T, I/O fails in the end"
 dead_timeout_body()
 {
-	gnbd_require_relay
+	gnbd_require_server
 	gnbd_connect -T 2
-	gnbd_relay_stop
+	gnbd_server stop
 	gnbd_wait gnbd_field_is State DISCONNECTED
 	atf_check -s exit:1 -e not-empty dd if="/dev/$dev" of=/dev/null bs=4k \
 	    count=1 status=none
+	gnbd_server start
 }
 
 # devd(8) is not needed: whatever reads devctl(4) sees the event.
 gnbd_test_case event "a lost connection is told to devd(8)"
 event_body()
 {
-	gnbd_require_relay
+	gnbd_require_server
 	gnbd_connect
 	pgrep -x devd >/dev/null || { devd && echo started >devd; }
 	nc -U -d /var/run/devd.pipe >events &
 	echo $! >>$PIDS
 	sleep 1
-	gnbd_relay_stop
+	gnbd_server stop
 	gnbd_wait grep -q "system=GEOM subsystem=NBD type=DISCONNECTED geom=$dev" \
 	    events
+	gnbd_server start
 }
 
 gnbd_test_case scale_under_load "scale up and down, with I/O under way"
@@ -108,15 +100,16 @@ disconnect_under_load_body()
 gnbd_test_case dead_disconnect "a device without a server can be disconnected"
 dead_disconnect_body()
 {
-	gnbd_require_relay
+	gnbd_require_server
 	gnbd_connect -c 2
-	gnbd_relay_stop
+	gnbd_server stop
 	gnbd_wait gnbd_field_is State DISCONNECTED
 	dd if="/dev/$dev" of=/dev/null bs=4k count=1 2>err &
 	sleep 1
 	atf_check gnbd disconnect -f "$dev"
 	! wait $! || atf_fail "a read without a server"
 	gnbd_wait not test -e "/dev/$dev"
+	gnbd_server start
 }
 
 gnbd_test_case unload_under_load "unload refuses an open device, then is clean"

@@ -5,16 +5,16 @@
 #
 #   server	HOST:PORT of an NBD server whose default export may be overwritten:
 #		64 MiB or more, TRIM, FLUSH, several connections
-#   tls_server	likewise, with TLS required; HOST is what its certificate names
+#   control	HOST:PORT that takes "stop" and "start" as a line, does that to the
+#		server, and answers "done"
+#   tls_server	a server with TLS required; HOST is what its certificate names
 #   tls_ca	the file of the CA that signed that certificate
 #
-# Without "server" a test starts nbdkit, if there is one.  Connections go through
-# inetd(8) and nc(1) where a test has to break them.
+# Without "server" a test starts nbdkit on this machine, if there is one.
 
 MIB=1048576
 DEVS=devices
 PIDS=processes
-RELAY_PORT=10819
 
 # gnbd_test_case NAME DESCRIPTION: with root, and the common cleanup.
 gnbd_test_case()
@@ -36,13 +36,35 @@ gnbd_require_server()
 	if [ -z "$server" ]; then
 		atf_require_prog nbdkit
 		truncate -s 128m disk
-		nbdkit -f -i 127.0.0.1 -p 10818 file disk &
-		echo $! >>$PIDS
 		server=127.0.0.1:10818
-		sleep 1
+		gnbd_server start
 	fi
 	HOST=${server%:*}
 	PORT=${server##*:}
+}
+
+# gnbd_server stop | start: stop is kill -9.
+gnbd_server()
+{
+	local control
+
+	control=$(atf_config_get control "")
+	if [ -n "$control" ]; then
+		atf_check -o inline:"done\n" sh -c \
+		    "echo $1 | nc -N ${control%:*} ${control##*:}"
+		return
+	fi
+	[ -z "$(atf_config_get server "")" ] || atf_skip "control is not set"
+	case $1 in
+	stop)
+		kill -KILL "$(cat server.pid)"
+		;;
+	start)
+		rm -f server.pid
+		nbdkit -i 127.0.0.1 -p 10818 -P server.pid file disk
+		cat server.pid >>$PIDS
+		;;
+	esac
 }
 
 # The kernel's module stays loaded from test to test, but where a test is about that.
@@ -107,29 +129,6 @@ gnbd_random()
 	dd if=/dev/random of="$1" bs=1m count="$2" status=none
 }
 
-# gnbd_relay_start: what is connected to RELAY_PORT is connected to the server.
-gnbd_relay_start()
-{
-	echo "$RELAY_PORT stream tcp nowait/64/0/0 root /usr/bin/nc" \
-	    "nc -N $HOST $PORT" >inetd.conf
-	/usr/sbin/inetd -d -l -a 127.0.0.1 -p "$PWD/inetd.pid" "$PWD/inetd.conf" \
-	    >inetd.log 2>&1 &
-	echo $! >relay
-	gnbd_wait nc -z 127.0.0.1 $RELAY_PORT
-}
-
-# The server dies, as far as the device can tell.
-gnbd_relay_stop()
-{
-	local pid
-
-	pid=$(cat relay)
-	pkill -KILL -P "$pid"
-	kill -KILL "$pid"
-	rm -f relay
-	gnbd_wait not nc -z 127.0.0.1 $RELAY_PORT
-}
-
 not()
 {
 	! "$@"
@@ -160,7 +159,6 @@ gnbd_cleanup()
 {
 	local name
 
-	[ ! -e relay ] || { pkill -KILL -P "$(cat relay)"; kill -KILL "$(cat relay)"; }
 	umount -f mnt 2>/dev/null
 	[ ! -e $DEVS ] || while read -r name; do
 		gnbd disconnect -f "$name" 2>/dev/null

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -62,12 +63,44 @@ def free_port():
         return s.getsockname()[1]
 
 
-def start_server(children, *options):
-    port = free_port()
-    children.append(subprocess.Popen(
-        ['nbdkit', '-f', '--exit-with-parent', '-i', '127.0.0.1', '-p', str(port),
-         *options, 'memory', '128M'], stdin=subprocess.DEVNULL))
-    return port
+class Server:
+    """An nbdkit on a port of its own, on a file that outlives it."""
+
+    def __init__(self, directory, name, *options):
+        disk = os.path.join(directory, name)
+        with open(disk, 'wb') as file:
+            file.truncate(128 << 20)
+        self.port = free_port()
+        self.command = ['nbdkit', '-f', '--exit-with-parent', '-i', '127.0.0.1', '-p',
+                        str(self.port), *options, 'file', disk]
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def serve_control(listener, server):
+    """For the tests in the machine: a line, stop or start, for each connection."""
+    while True:
+        connection, _ = listener.accept()
+        with connection, connection.makefile('rw') as lines:
+            order = lines.readline().strip()
+            if order == 'stop':
+                server.stop()
+            elif order == 'start' and server.process.poll() is not None:
+                server.start()
+            lines.write('done\n')
+
+
+def start_control(server):
+    listener = socket.create_server(('127.0.0.1', 0))
+    threading.Thread(target=serve_control, args=(listener, server),
+                     daemon=True).start()
+    return listener.getsockname()[1]
 
 
 def make_disk(path, certificates):
@@ -143,7 +176,7 @@ class Console:
         bail(f'not done after {seconds} s:\n# ' + self.last_lines())
 
 
-def start_machine(children, image, disk):
+def start_machine(image, disk):
     drive = 'if=virtio,format=raw'
     qemu = subprocess.Popen(
         ['qemu-system-x86_64', '-accel', 'tcg,thread=multi', '-cpu', 'max',
@@ -153,15 +186,15 @@ def start_machine(children, image, disk):
          '-drive', f'file={disk},readonly=on,{drive}',
          '-nic', 'user,model=virtio-net-pci'],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    children.append(qemu)
     return Console(qemu)
 
 
-def run_tests(console, plain, tls):
+def run_tests(console, plain, control, tls):
     """TAP on standard output.  True: all passed, and there was a plan."""
     planned, failed = False, False
     console.type(f'mkdir {GUEST} && tar -xf /dev/vtbd1 -C {GUEST} && '
                  f'sh {GUEST}/run.sh server=10.0.2.2:{plain} '
+                 f'control=10.0.2.2:{control} '
                  f'tls_server=10.0.2.2:{tls} tls_ca={GUEST}/ca-cert.pem; '
                  f'echo; echo "nbdisk tests" end')
     for line in console.lines_until(END, SECONDS):
@@ -178,22 +211,25 @@ def main():
         print('1..0 # SKIP FREEBSD_VM does not name an image; see docs/freebsd.md')
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    children = []
+    started = []
     with tempfile.TemporaryDirectory(prefix='nbdisk-vm.') as directory:
         try:
             make_certificates(directory)
             disk = os.path.join(directory, 'disk.tar')
             make_disk(disk, directory)
-            plain = start_server(children)
-            tls = start_server(children, '--tls=require',
-                               f'--tls-certificates={directory}')
-            console = start_machine(children, image, disk)
+            plain = Server(directory, 'plain')
+            started.append(plain.stop)
+            tls = Server(directory, 'tls', '--tls=require',
+                         f'--tls-certificates={directory}')
+            started.append(tls.stop)
+            console = start_machine(image, disk)
+            started.append(console.qemu.kill)
             console.shell()
-            return 0 if run_tests(console, plain, tls) else 1
+            passed = run_tests(console, plain.port, start_control(plain), tls.port)
+            return 0 if passed else 1
         finally:
-            for child in children:
-                child.send_signal(signal.SIGKILL)
-                child.wait()
+            for stop in started:
+                stop()
 
 
 if __name__ == '__main__':
