@@ -511,6 +511,16 @@ kpi_fd_install(int fd, bool tls)
 	return i;
 }
 
+void
+finit(struct file *fp, unsigned flag, short type, void *data,
+    const struct fileops *ops)
+{
+	(void)flag;
+	fp->f_data = data;
+	fp->f_type = type;
+	fp->f_ops = ops;
+}
+
 int
 fget(struct thread *td, int fd, const cap_rights_t *rights, struct file **fpp)
 {
@@ -538,11 +548,15 @@ fdrop(struct file *fp, struct thread *td)
 	return 0;
 }
 
+/* A process may use a descriptor after it gave the socket away: sendmsg(2) goes by
+ * the type and follows f_data. */
 void
 kpi_fd_close(int kfd)
 {
 	struct file *fp = files[kfd];
 
+	if (fp->f_type == DTYPE_SOCKET && fp->f_data == NULL)
+		kpi_panic("descriptor %d is a socket without a socket", kfd);
 	files[kfd] = NULL;
 	fdrop(fp, curthread);
 }
