@@ -427,7 +427,9 @@ check_tls(const struct socket *so, const struct mbuf *m)
 {
 	for (; so->so_snd.sb_tls_info != NULL && m != NULL; m = m->m_next)
 		if ((m->m_flags & M_EXTPG) == 0 || m->m_len <= 0 ||
-		    m->m_len > so->so_snd.sb_tls_info->params.max_frame_len)
+		    m->m_len > so->so_snd.sb_tls_info->params.max_frame_len ||
+		    m->m_epg_npgs * PAGE_SIZE >
+		    so->so_snd.sb_tls_info->params.max_frame_len)
 			kpi_panic("an mbuf that cannot be a TLS record");
 }
 
