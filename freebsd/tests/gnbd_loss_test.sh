@@ -51,13 +51,14 @@ dead_timeout_body()
 	gnbd_server start
 }
 
-# devd(8) is not needed: whatever reads devctl(4) sees the event.
+# A devd(8) without rules, if there is none yet: what it hears, it tells its readers.
 gnbd_test_case event "a lost connection is told to devd(8)"
 event_body()
 {
 	gnbd_require_server
 	gnbd_connect
-	pgrep -x devd >/dev/null || { devd && echo started >devd; }
+	: >devd.conf
+	pgrep -x devd >/dev/null || atf_check devd -n -f "$PWD/devd.conf"
 	nc -U -d /var/run/devd.pipe >events &
 	echo $! >>$PIDS
 	sleep 1
