@@ -70,9 +70,8 @@ g_nbd_add_page(struct mbuf *m, vm_paddr_t pa, u_int len)
 }
 
 /*
- * As much of [off, off + len) as one mbuf takes, at most max bytes.  ktls(4) has room
- * for no more pages than a full record fills, so one that begins inside a page is
- * shorter.
+ * As much of [off, off + len) as one mbuf takes, at most max bytes.  ktls(4) takes no
+ * more pages than a full record fills, so one that begins inside a page is shorter.
  */
 static struct mbuf *
 g_nbd_paged(struct g_nbd_io *io, uint64_t off, u_int len, u_int max)
