@@ -51,23 +51,6 @@ dead_timeout_body()
 	gnbd_server start
 }
 
-# A devd(8) without rules, if there is none yet: what it hears, it tells its readers.
-gnbd_test_case event "a lost connection is told to devd(8)"
-event_body()
-{
-	gnbd_require_server
-	gnbd_connect
-	: >devd.conf
-	pgrep -x devd >/dev/null || atf_check devd -n -f "$PWD/devd.conf"
-	nc -U -d /var/run/devd.pipe >events &
-	echo $! >>$PIDS
-	sleep 1
-	gnbd_server stop
-	gnbd_wait grep -q "system=GEOM subsystem=NBD type=DISCONNECTED geom=$dev" \
-	    events
-	gnbd_server start
-}
-
 gnbd_test_case scale_under_load "scale up and down, with I/O under way"
 scale_under_load_body()
 {
@@ -133,7 +116,7 @@ unload_under_load_body()
 
 atf_init_test_cases()
 {
-	for name in reconnect waiting dead_timeout event scale_under_load \
+	for name in reconnect waiting dead_timeout scale_under_load \
 	    disconnect_under_load dead_disconnect unload_under_load; do
 		atf_add_test_case $name
 	done
