@@ -10,6 +10,11 @@
  *    arguments during 14-CURRENT.
  *  - Socket buffer locks: SOCK_SENDBUF_LOCK and its like (since 1400050), not
  *    SOCKBUF_LOCK, which may not be used on a listening socket.
+ *  - Lock names: WITNESS tells locks apart by name, so sc_mtx does not share one
+ *    with the task queue, whose mutex has the queue's.
+ *  - soshutdown(9): since 15 its second argument is an enum; SHUT_RDWR is right
+ *    for both.
+ *  - kern.ipc.tls.enable: 1 by default since 15, 0 before.
  *  - XML escaping: our own; g_conf_cat_escaped is private to sys/geom.
  */
 #ifndef _G_NBD_COMPAT_H_

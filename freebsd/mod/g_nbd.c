@@ -323,7 +323,8 @@ g_nbd_softc_new(struct gctl_req *req, const struct g_nbd_args *a)
 	const bool *tls = g_nbd_param(req, "tls", sizeof(*tls));
 
 	sc = malloc(sizeof(*sc), M_GNBD, M_WAITOK | M_ZERO);
-	mtx_init(&sc->sc_mtx, "gnbd", NULL, MTX_DEF);
+	/* Not the name of the task queue's mutex, which is taken inside it. */
+	mtx_init(&sc->sc_mtx, "gnbd device", NULL, MTX_DEF);
 	cv_init(&sc->sc_gone_cv, "nbdgone");
 	callout_init_mtx(&sc->sc_callout, &sc->sc_mtx, 0);
 	TASK_INIT(&sc->sc_task, 0, g_nbd_task, sc);

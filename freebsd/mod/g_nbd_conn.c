@@ -484,7 +484,10 @@ g_nbd_receiver(void *arg)
 
 /* ---- taking sockets over ------------------------------------------------- */
 
-/* The descriptor stays open, and is good for nothing but close(2). */
+/*
+ * The descriptor stays open, and is good for nothing but close(2).  Its type goes
+ * too: socket calls look at that and at f_data only, not at f_ops.
+ */
 static int
 g_nbd_steal_one(struct thread *td, int fd, struct socket **so)
 {
@@ -501,8 +504,7 @@ g_nbd_steal_one(struct thread *td, int fd, struct socket **so)
 		return (ENOTSOCK);
 	}
 	*so = fp->f_data;
-	fp->f_ops = &badfileops;
-	fp->f_data = NULL;
+	finit(fp, 0, DTYPE_NONE, NULL, &badfileops);
 	fdrop(fp, td);
 	return (0);
 }

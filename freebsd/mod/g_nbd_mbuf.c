@@ -69,10 +69,14 @@ g_nbd_add_page(struct mbuf *m, vm_paddr_t pa, u_int len)
 	m->m_ext.ext_size += PAGE_SIZE;
 }
 
-/* As much of [off, off + len) as one mbuf takes, at most max bytes. */
+/*
+ * As much of [off, off + len) as one mbuf takes, at most max bytes.  ktls(4) takes no
+ * more pages than a full record fills, so one that begins inside a page is shorter.
+ */
 static struct mbuf *
 g_nbd_paged(struct g_nbd_io *io, uint64_t off, u_int len, u_int max)
 {
+	const u_int pages = MIN(MAX(max / PAGE_SIZE, 1), MBUF_PEXT_MAX_PGS);
 	struct mbuf *m;
 	vm_paddr_t pa;
 	u_int n;
@@ -84,7 +88,7 @@ g_nbd_paged(struct g_nbd_io *io, uint64_t off, u_int len, u_int max)
 	m->m_len = 0;
 	if (len > max)
 		len = max;
-	for (; len != 0 && m->m_epg_npgs < MBUF_PEXT_MAX_PGS; len -= n, off += n) {
+	for (; len != 0 && m->m_epg_npgs < pages; len -= n, off += n) {
 		pa = g_nbd_phys(io->io_bio, off);
 		n = MIN(len, PAGE_SIZE - (pa & PAGE_MASK));
 		g_nbd_add_page(m, pa, n);

@@ -427,7 +427,9 @@ check_tls(const struct socket *so, const struct mbuf *m)
 {
 	for (; so->so_snd.sb_tls_info != NULL && m != NULL; m = m->m_next)
 		if ((m->m_flags & M_EXTPG) == 0 || m->m_len <= 0 ||
-		    m->m_len > so->so_snd.sb_tls_info->params.max_frame_len)
+		    m->m_len > so->so_snd.sb_tls_info->params.max_frame_len ||
+		    m->m_epg_npgs * PAGE_SIZE >
+		    so->so_snd.sb_tls_info->params.max_frame_len)
 			kpi_panic("an mbuf that cannot be a TLS record");
 }
 
@@ -511,6 +513,16 @@ kpi_fd_install(int fd, bool tls)
 	return i;
 }
 
+void
+finit(struct file *fp, unsigned flag, short type, void *data,
+    const struct fileops *ops)
+{
+	(void)flag;
+	fp->f_data = data;
+	fp->f_type = type;
+	fp->f_ops = ops;
+}
+
 int
 fget(struct thread *td, int fd, const cap_rights_t *rights, struct file **fpp)
 {
@@ -538,11 +550,15 @@ fdrop(struct file *fp, struct thread *td)
 	return 0;
 }
 
+/* A process may use a descriptor after it gave the socket away: sendmsg(2) goes by
+ * the type and follows f_data. */
 void
 kpi_fd_close(int kfd)
 {
 	struct file *fp = files[kfd];
 
+	if (fp->f_type == DTYPE_SOCKET && fp->f_data == NULL)
+		kpi_panic("descriptor %d is a socket without a socket", kfd);
 	files[kfd] = NULL;
 	fdrop(fp, curthread);
 }

@@ -17,9 +17,12 @@ struct file {
 	const struct fileops *f_ops;
 	void		*f_data;
 };
+#define DTYPE_NONE	0
 #define DTYPE_SOCKET	2
 #define DTYPE_VNODE	1
 extern const struct fileops badfileops;
+void	finit(struct file *, unsigned flag, short type, void *data,
+	    const struct fileops *);
 int	fget(struct thread *, int fd, const cap_rights_t *, struct file **);
 int	fdrop(struct file *, struct thread *);
 

@@ -1,0 +1,123 @@
+# gnbd_loss_test.sh - what a device does when its server goes, and under load.
+# SPDX-License-Identifier: BSD-2-Clause
+
+. "$(atf_get_srcdir)/gnbd_subr.sh"
+
+gnbd_test_case reconnect "the server restarts; I/O waits and goes on"
+reconnect_body()
+{
+	gnbd_require_server
+	gnbd_connect -c 4
+	gnbd_random data 8
+	atf_check dd if=data of="/dev/$dev" bs=1m status=none
+	gnbd_load_start
+	sleep 2
+	gnbd_server stop
+	gnbd_wait gnbd_field_is State DISCONNECTED
+	gnbd_server start
+	atf_check gnbd reconnect -r 1 "$dev"
+	gnbd_wait gnbd_active_is 4
+	sleep 2
+	gnbd_load_stop
+	atf_check -o empty cat load.err
+	atf_check_equal "$(gnbd_md5 data 8)" "$(gnbd_md5 "/dev/$dev" 8)"
+}
+
+gnbd_test_case waiting "a write waits for the server to come back"
+waiting_body()
+{
+	gnbd_require_server
+	gnbd_connect
+	gnbd_random data 4
+	gnbd_server stop
+	gnbd_wait gnbd_field_is State DISCONNECTED
+	dd if=data of="/dev/$dev" bs=1m status=none &
+	sleep 2
+	gnbd_server start
+	atf_check gnbd reconnect "$dev"
+	wait $! || atf_fail "the write failed"
+	atf_check_equal "$(gnbd_md5 data 4)" "$(gnbd_md5 "/dev/$dev" 4)"
+}
+
+gnbd_test_case dead_timeout "with -T, I/O fails in the end"
+dead_timeout_body()
+{
+	gnbd_require_server
+	gnbd_connect -T 2
+	gnbd_server stop
+	gnbd_wait gnbd_field_is State DISCONNECTED
+	atf_check -s exit:1 -e not-empty dd if="/dev/$dev" of=/dev/null bs=4k \
+	    count=1 status=none
+	gnbd_server start
+}
+
+gnbd_test_case scale_under_load "scale up and down, with I/O under way"
+scale_under_load_body()
+{
+	local n
+
+	gnbd_require_server
+	gnbd_connect
+	gnbd_load_start
+	for n in 4 1 8 2 6 1; do
+		atf_check gnbd scale -c $n "$dev"
+		gnbd_wait gnbd_active_is $n
+		sleep 1
+	done
+	gnbd_load_stop
+	atf_check -o empty cat load.err
+}
+
+gnbd_test_case disconnect_under_load "a forced disconnect fails what is under way"
+disconnect_under_load_body()
+{
+	gnbd_require_server
+	gnbd_connect -c 4
+	gnbd_load_start
+	sleep 1
+	atf_check gnbd disconnect -f "$dev"
+	gnbd_wait not test -e "/dev/$dev"
+	gnbd_load_stop
+	atf_check -o not-empty cat load.err
+}
+
+gnbd_test_case dead_disconnect "a device without a server can be disconnected"
+dead_disconnect_body()
+{
+	gnbd_require_server
+	gnbd_connect -c 2
+	gnbd_server stop
+	gnbd_wait gnbd_field_is State DISCONNECTED
+	dd if="/dev/$dev" of=/dev/null bs=4k count=1 2>err &
+	sleep 1
+	atf_check gnbd disconnect -f "$dev"
+	! wait $! || atf_fail "a read without a server"
+	gnbd_wait not test -e "/dev/$dev"
+	gnbd_server start
+}
+
+gnbd_test_case unload_under_load "unload refuses an open device, then is clean"
+unload_under_load_body()
+{
+	gnbd_require_server
+	gnbd_connect -c 4
+	gnbd_load_start
+	sleep 1
+	sleep 30 <"/dev/$dev" &
+	echo $! >>$PIDS
+	atf_check -s not-exit:0 -e not-empty gnbd unload
+	atf_check gnbd disconnect -f "$dev"
+	atf_check gnbd unload
+	gnbd_load_stop
+	atf_check -s exit:1 kldstat -q -m g_nbd
+	atf_check -s exit:1 -o empty sh -c \
+	    "dmesg | grep 'memory type gnbd leaked'"
+}
+
+atf_init_test_cases()
+{
+	for name in reconnect waiting dead_timeout scale_under_load \
+	    disconnect_under_load dead_disconnect unload_under_load; do
+		atf_add_test_case $name
+	done
+}

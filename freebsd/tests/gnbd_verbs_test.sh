@@ -1,0 +1,163 @@
+# gnbd_verbs_test.sh - gnbd(8)'s verbs, and nothing left when they are done.
+# SPDX-License-Identifier: BSD-2-Clause
+
+. "$(atf_get_srcdir)/gnbd_subr.sh"
+
+gnbd_test_case load_unload "the module comes and goes, ten times"
+load_unload_body()
+{
+	local i
+
+	! kldstat -q -m g_nbd || atf_check gnbd unload
+	for i in $(jot 10); do
+		atf_check gnbd load
+		atf_check kldstat -q -m g_nbd
+		atf_check gnbd unload
+		atf_check -s exit:1 kldstat -q -m g_nbd
+	done
+}
+
+gnbd_test_case connect "connect prints the name; disconnect removes it"
+connect_body()
+{
+	gnbd_require_server
+	gnbd_connect
+	atf_check_equal "nbd${dev#nbd}" "$dev"
+	atf_check -o match:"$dev" gnbd status -s "$dev"
+	atf_check gnbd disconnect "$dev"
+	gnbd_wait not test -e "/dev/$dev"
+	atf_check -s exit:1 -e match:"no NBD device" gnbd disconnect "$dev"
+}
+
+gnbd_test_case list "list shows the server and the device"
+list_body()
+{
+	gnbd_require_server
+	gnbd_connect
+	atf_check -o save:list gnbd list "$dev"
+	atf_check -o ignore grep -x "Geom name: $dev" list
+	atf_check -o ignore grep -x "Connections: 1" list
+	atf_check -o ignore grep -x "TLS: no" list
+	atf_check -o ignore grep -x "Host: $HOST" list
+	atf_check -o ignore grep -x "Port: $PORT" list
+	atf_check -o ignore grep -x "State: CONNECTED" list
+	atf_check -o ignore grep -x "   Mode: r0w0e0" list
+	atf_check_equal "$(gnbd_field Size)" "$(diskinfo "$dev" | cut -f 3)"
+}
+
+gnbd_test_case attributes "diskinfo shows ident, description and TRIM"
+attributes_body()
+{
+	gnbd_require_server
+	gnbd_connect
+	atf_check -o inline:"$HOST:$PORT/\n" diskinfo -s "$dev"
+	atf_check -o save:info diskinfo -v "$dev"
+	atf_check -o match:"NBD $HOST:$PORT/" grep "Disk descr" info
+	atf_check -o match:"Yes" grep "TRIM/UNMAP support" info
+	atf_check_equal "$(gnbd_field PreferredBlocksize)" \
+	    "$(diskinfo "$dev" | cut -f 5)"
+}
+
+gnbd_test_case four_connections "one device over four connections"
+four_connections_body()
+{
+	gnbd_require_server
+	gnbd_connect -c 4
+	atf_check_equal "$(gnbd_field ActiveConnections)" 4
+	gnbd_random data 16
+	atf_check dd if=data of="/dev/$dev" bs=1m status=none
+	atf_check_equal "$(gnbd_md5 data 16)" "$(gnbd_md5 "/dev/$dev" 16)"
+}
+
+gnbd_test_case scale "scale goes up and down"
+scale_body()
+{
+	gnbd_require_server
+	gnbd_connect
+	for n in 4 2 8 1 3; do
+		atf_check gnbd scale -c $n "$dev"
+		gnbd_wait gnbd_active_is $n
+	done
+	atf_check -s exit:1 -e match:"Invalid number" gnbd scale -c 0 "$dev"
+}
+
+gnbd_test_case mistakes "mistakes are named"
+mistakes_body()
+{
+	gnbd_require_server
+	gnbd_load
+	atf_check -s exit:1 -e match:"Invalid number of connections" \
+	    gnbd connect -c 0 "$HOST"
+	atf_check -s exit:1 -e not-empty gnbd connect -p 1 127.0.0.1
+	atf_check -s exit:1 -e match:"needed with each other" \
+	    gnbd connect -C cert.pem "$HOST"
+	gnbd_connect
+	atf_check -s exit:1 -e match:"TLS is not used on this device" \
+	    gnbd scale -A ca.pem -c 2 "$dev"
+}
+
+gnbd_test_case busy "an open device is disconnected only by force"
+busy_body()
+{
+	gnbd_require_server
+	gnbd_connect
+	sleep 60 <"/dev/$dev" &
+	echo $! >>$PIDS
+	gnbd_wait gnbd_field_is Mode r1w0e0
+	atf_check -s exit:1 -e match:"in use" gnbd disconnect "$dev"
+	atf_check -s not-exit:0 -e not-empty gnbd unload
+	atf_check gnbd disconnect -f "$dev"
+	gnbd_wait not test -e "/dev/$dev"
+}
+
+gnbd_test_case unload_connected "unload disconnects what is not open"
+unload_connected_body()
+{
+	gnbd_require_server
+	gnbd_connect -c 4
+	atf_check gnbd unload
+	gnbd_wait not test -e "/dev/$dev"
+}
+
+# Pieces of memory of the module, as vmstat(8) knows them: malloc(9)'s, and the
+# zone's.
+gnbd_in_use()
+{
+	{ vmstat -m; vmstat -z; } | awk -F '[[:space:]:,]+' '
+	    { sub(/^ +/, "") }
+	    $1 == "gnbd" { n += $2 }
+	    $1 == "g_nbd_io" { n += $4 }
+	    END { print n + 0 }'
+}
+
+gnbd_test_case no_leaks "devices leave no memory behind"
+no_leaks_body()
+{
+	local i
+
+	gnbd_require_server
+	! kldstat -q -m g_nbd || atf_check gnbd unload
+	gnbd_load
+	atf_check_equal 0 "$(gnbd_in_use)"
+	for i in $(jot 5); do
+		gnbd_connect -c 4
+		[ "$(gnbd_in_use)" -gt 0 ] || atf_fail "nothing is counted"
+		atf_check dd if=/dev/zero of="/dev/$dev" bs=1m count=8 status=none
+		atf_check gnbd scale -c 2 "$dev"
+		atf_check gnbd scale -c 3 "$dev"
+		atf_check gnbd disconnect "$dev"
+		gnbd_wait not test -e "/dev/$dev"
+	done
+	gnbd_wait test "$(gnbd_in_use)" -eq 0
+	atf_check gnbd unload
+	atf_check -s exit:1 -o empty sh -c \
+	    "dmesg | grep 'memory type gnbd leaked'"
+}
+
+atf_init_test_cases()
+{
+	for name in load_unload connect list attributes four_connections scale \
+	    mistakes busy unload_connected no_leaks; do
+		atf_add_test_case $name
+	done
+}
