@@ -18,6 +18,9 @@
  * the header is read ahead, the payload goes where it belongs. */
 #define DIRECT_PAYLOAD	(16 * 1024)
 #define HEADER_AHEAD	64
+/* So much is given to the socket at once, not by way of the ring: there the end of a
+ * send is one more event to wake up for. */
+#define SEND_NOW_MAX	(64 * 1024)
 
 static void start_recv(struct link *);
 
@@ -115,11 +118,15 @@ io_of(struct nbe_req *r)
 	return container_of(r, struct disk_io, req);
 }
 
-static unsigned
+/* Their length. */
+static size_t
 to_iov(const struct link *l, const struct nbe_seg *seg, unsigned n, struct iovec *iov)
 {
+	size_t length = 0;
+
 	for (unsigned i = 0; i < n; i++) {
 		iov[i].iov_len = seg[i].len;
+		length += seg[i].len;
 		if (seg[i].kind == NBE_SEG_CORE)
 			iov[i].iov_base = seg[i].base;
 		else if (seg[i].kind == NBE_SEG_DATA)
@@ -127,15 +134,14 @@ to_iov(const struct link *l, const struct nbe_seg *seg, unsigned n, struct iovec
 		else
 			iov[i].iov_base = (void *)(uintptr_t)(l->keep + seg[i].off);
 	}
-	return n;
+	return length;
 }
 
 static void
-push_plain(struct link *l, unsigned n)
+push_plain(struct link *l)
 {
 	struct io_uring_sqe *sqe = ring_sqe(l->ring);
 
-	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = n };
 	io_uring_prep_sendmsg(sqe, l->nbc.fd, &l->tx_msg, MSG_NOSIGNAL | MSG_WAITALL);
 	ring_bind(sqe, &l->send_op);
 	l->sending = true;
@@ -166,22 +172,46 @@ seal(struct link *l, unsigned n)
 		push_sealed(l);
 }
 
+/* True: the socket took some, and may take more. */
+static bool
+send_now(struct link *l)
+{
+	ssize_t sent = sendmsg(l->nbc.fd, &l->tx_msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
+		push_plain(l);
+		return false;
+	}
+	nbe_tx_end(l->dev, l->conn, sent < 0 ? 0 : (uint64_t)sent,
+	    sent < 0 ? lost(l, errno) : NBE_WHY_NONE, l->now(l->arg));
+	return sent > 0;
+}
+
+/* False: nothing more can be sent for now. */
+static bool
+send_some(struct link *l)
+{
+	struct nbe_seg seg[LINK_TX_SEGS];
+	unsigned n = nbe_tx_begin(l->dev, l->conn, seg, LINK_TX_SEGS, l->now(l->arg));
+	size_t length = to_iov(l, seg, n, l->tx_iov);
+
+	if (n == 0)
+		return false;
+	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = n };
+	if (in_process_tls(l))
+		seal(l, n);
+	else if (length <= SEND_NOW_MAX)
+		return send_now(l);
+	else
+		push_plain(l);
+	return false;
+}
+
 void
 link_send(struct link *l)
 {
-	struct nbe_seg seg[LINK_TX_SEGS];
-	unsigned n;
-
-	if (l->sending || l->closing)
-		return;
-	n = nbe_tx_begin(l->dev, l->conn, seg, LINK_TX_SEGS, l->now(l->arg));
-	if (n == 0)
-		return;
-	to_iov(l, seg, n, l->tx_iov);
-	if (in_process_tls(l))
-		seal(l, n);
-	else
-		push_plain(l, n);
+	while (!l->sending && !l->closing && send_some(l))
+		;
 }
 
 static void
