@@ -9,7 +9,7 @@
 
 #include "wsk.h"
 
-#include "wnbd_ioctl.h"
+#include "port.h"
 
 #define DIAL_TIMEOUT	(30 * NBE_SECOND)
 

@@ -19,7 +19,7 @@
 #include "scsi.h"
 #include "storport_abi.h"
 
-#include "wnbd_ioctl.h"
+#include "port.h"
 
 #define WNBD_TARGETS		128
 
@@ -28,11 +28,13 @@ struct disk;
 struct dispatcher;
 struct nbd;
 
-/* What a request is waiting for; counted by stats.c. */
+/* Where a request of dispatch.c is. */
 enum io_state {
 	IO_NEW,
-	IO_QUEUED,		/* received, not given to the server */
-	IO_SUBMITTED,		/* given to the process (the engine keeps its own) */
+	IO_QUEUED,		/* waits for the process to fetch it */
+	IO_FETCHING,		/* its data is being copied to the process */
+	IO_SUBMITTED,		/* the process has it */
+	IO_ANSWERING,		/* ... and its answer is being copied */
 	IO_DONE
 };
 
@@ -51,9 +53,11 @@ struct io {
 	struct scsi_range *ranges;	/* UNMAP: ours, of cmd.ranges; or NULL */
 	uint32_t	 range;		/* UNMAP: of these, the present one */
 	struct nbe_extent *extents;	/* GET LBA STATUS: ours, or NULL */
-	enum io_state	 state;		/* (d) dispatch.c */
-	uint64_t	 handle;	/* (d) dispatch.c: of the submitted request */
-	nbe_time	 received_at, submitted_at;
+	/* (d) dispatch.c */
+	enum io_state	 state;
+	LIST_ENTRY	 queue;		/* dispatcher.queued or .aborted */
+	uint32_t	 slot;		/* of the submitted request */
+	nbe_time	 submitted_at;
 	bool		 aborting;	/* (d) a reset asked for its end */
 };
 
@@ -99,11 +103,8 @@ struct disk {
 	SCSI_REQUEST_BLOCK *reset;	/* (d) waits for aborting to be 0 */
 	IRP		*create;	/* (t) to be told when the disk is up */
 	IRP		*remove;	/* (a) to be told when it is gone */
-	struct {			/* (d) what the backends do not count */
-		int64_t received, completed_aborted;
-		int64_t aborted_queued, aborted_submitted;
-		uint64_t last_received_100ns;
-	} count;
+	int64_t		 received;	/* (d) requests, ever */
+	uint64_t	 received_100ns;	/* (d) the last one's interrupt time */
 	LIST_ENTRY	 gone;		/* (a) adapter.gone */
 };
 
@@ -120,12 +121,16 @@ struct adapter {
 	bool		 started;		/* all of this is set up */
 	KEVENT		 work;
 	void		*worker;
-	UNICODE_STRING	 interface;		/* device interface, or empty */
+	UNICODE_STRING	 device_interface;	/* or empty */
 };
+
+DRIVER_INITIALIZE DriverEntry;
 
 /* adapter.c */
 NTSTATUS adapter_start(struct adapter *, DEVICE_OBJECT *pdo);
 void	 adapter_stop(struct adapter *);	/* PASSIVE_LEVEL; all disks go */
+/* Up to DISPATCH_LEVEL; they go, one by one. */
+void	 adapter_stop_disks(struct adapter *);
 /* A target for the disk, under its instance name. */
 NTSTATUS adapter_add(struct adapter *, struct disk *);
 /* Referenced; NULL: none.  By name and id also disks that are not up yet. */
@@ -148,6 +153,12 @@ void	 disk_free(struct disk *);
 /* Up to DISPATCH_LEVEL. */
 void	 disk_release(struct disk *);
 void	 disk_info(struct disk *, WNBD_CONNECTION_INFO *);
+void	 disk_stats(struct disk *, WNBD_DRV_STATS *);
+/* STATUS_PENDING: the IRP is completed when the disk is gone. */
+NTSTATUS disk_remove(struct disk *, IRP *);
+NTSTATUS disk_resize(struct disk *, uint64_t blocks);
+/* (d) held, up to DISPATCH_LEVEL.  Windows learns of it with the next command. */
+void	 disk_set_blocks(struct disk *, uint64_t blocks);
 
 /* io.c: up to DISPATCH_LEVEL. */
 /* The disk's share of EXECUTE_SCSI: completes the SRB, now or later. */
@@ -165,6 +176,10 @@ void	 srb_complete(struct adapter *, SCSI_REQUEST_BLOCK *, UCHAR srb_status);
 /* With the status, sense data and length that the command has. */
 void	 srb_complete_cmd(struct adapter *, SCSI_REQUEST_BLOCK *,
 	    const struct scsi_cmd *);
+
+/* dispatch.c: PASSIVE_LEVEL, in the process that serves the disk. */
+NTSTATUS dispatch_fetch(struct disk *, IRP *);	/* STATUS_PENDING: it has the IRP */
+NTSTATUS dispatch_respond(struct disk *, const WNBD_IOCTL_SEND_RSP_COMMAND *);
 
 /* ioctl.c: PASSIVE_LEVEL, in the process that asks. */
 void NTAPI ioctl_service(void *adapter, void *irp);

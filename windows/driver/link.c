@@ -111,7 +111,7 @@ end_unstarted(struct link *l, enum nbe_why why, nbe_time now)
 }
 
 static bool
-harvest_end(struct link *l, nbe_time now)
+harvest_end(struct link *l)
 {
 	ULONG_PTR n;
 
@@ -132,7 +132,7 @@ link_harvest(struct link *l, nbe_time now)
 	bool any = harvest_tx(l, now);
 
 	any |= harvest_rx(l, now);
-	any |= harvest_end(l, now);
+	any |= harvest_end(l);
 	if (!l->up || !l->closing || l->socket != NULL || wsk_op_busy(&l->tx) ||
 	    wsk_op_busy(&l->rx))
 		return any;

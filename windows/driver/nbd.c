@@ -286,17 +286,6 @@ stop_device(struct disk *d, nbe_time now)
 	}
 }
 
-/* (d) */
-static void
-resized(struct disk *d)
-{
-	const struct nbe_export *e = nbe_dev_export(d->nbd->dev);
-
-	d->unit.blocks = e->size / d->unit.block_size;
-	d->unit.attention_asc = SCSI_ASC_CAPACITY_CHANGED >> 8;
-	d->unit.attention_ascq = SCSI_ASC_CAPACITY_CHANGED & 0xff;
-}
-
 /* (d) What happened, to the engine; what it wants, to *w. */
 static bool
 inform(struct disk *d, struct nbe_work *w, nbe_time now)
@@ -313,7 +302,8 @@ inform(struct disk *d, struct nbe_work *w, nbe_time now)
 		nbe_tick(n->dev, now);
 	nbe_work(n->dev, w, now);
 	if (w->resized)
-		resized(d);
+		disk_set_blocks(d, nbe_dev_export(n->dev)->size /
+		    d->unit.block_size);
 	for (i = 0; i < n->conns_max; i++) {
 		if ((w->close & 1u << i) != 0)
 			close_link(d, &n->link[i], now);
