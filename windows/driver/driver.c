@@ -33,11 +33,11 @@ find_adapter(void *ext, void *hw_context, void *bus_information, void *lower_dev
 	config->ScatterGather = TRUE;
 	config->Master = TRUE;
 	config->CachesData = FALSE;
-	if (config->Length >= FIELD_OFFSET(struct port_config, tail.bus_reset_hold_us)) {
-		c->tail.virtual_device = TRUE;
-		c->tail.max_io = (ULONG)option(OPTION_MAX_IO_PER_ADAPTER);
-		c->tail.max_io_per_lun = (ULONG)option(OPTION_MAX_IO_PER_LUN);
-		c->tail.initial_lun_depth = (ULONG)option(OPTION_MAX_IO_PER_LUN);
+	if (config->Length >= sizeof(*c)) {
+		c->virtual_device = TRUE;
+		c->max_io = (ULONG)option(OPTION_MAX_IO_PER_ADAPTER);
+		c->max_io_per_lun = (ULONG)option(OPTION_MAX_IO_PER_LUN);
+		c->initial_lun_depth = (ULONG)option(OPTION_MAX_IO_PER_LUN);
 	}
 	return NT_SUCCESS(adapter_start(ext, lower_device)) ? SP_RETURN_FOUND :
 	    SP_RETURN_ERROR;

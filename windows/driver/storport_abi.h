@@ -66,8 +66,10 @@ C_ASSERT(FIELD_OFFSET(struct virtual_hw_init, process_service_request) == 144);
 C_ASSERT(FIELD_OFFSET(struct virtual_hw_init, feature_support) == 184);
 C_ASSERT(sizeof(struct virtual_hw_init) == 208);
 
-/* What Windows 8 and newer append to PORT_CONFIGURATION_INFORMATION. */
-struct port_config_tail {
+/* PORT_CONFIGURATION_INFORMATION of Windows 8 and newer: what follows the last
+ * member that srb.h knows. */
+struct port_config {
+	UCHAR		common[148];
 	ULONG		synchronization_model;
 	void		*ms_interrupt;
 	ULONG		interrupt_synchronization;
@@ -78,21 +80,16 @@ struct port_config_tail {
 	} dump_region;
 	ULONG		requested_dump_size;
 	BOOLEAN		virtual_device;
-	UCHAR		dump_mode;
+	UCHAR		dump_mode, dma_address_width;
 	ULONG		extended_flags;
 	ULONG		max_io, max_io_per_lun, initial_lun_depth;
 	ULONG		bus_reset_hold_us, feature_support;
 };
-struct port_config {
-	PORT_CONFIGURATION_INFORMATION common;
-	struct port_config_tail tail;
-};
-/* The tail's first member follows WmiDataProvider without a gap in Microsoft's
- * structure; the head's size is a multiple of 8, so it does here. */
-C_ASSERT(sizeof(PORT_CONFIGURATION_INFORMATION) % 8 == 0);
-C_ASSERT(FIELD_OFFSET(struct port_config_tail, dump_region) == 24);
-C_ASSERT(FIELD_OFFSET(struct port_config_tail, virtual_device) == 52);
-C_ASSERT(FIELD_OFFSET(struct port_config_tail, max_io) == 60);
+C_ASSERT(FIELD_OFFSET(PORT_CONFIGURATION_INFORMATION, WmiDataProvider) == 147);
+C_ASSERT(FIELD_OFFSET(struct port_config, dump_region) == 168);
+C_ASSERT(FIELD_OFFSET(struct port_config, virtual_device) == 196);
+C_ASSERT(FIELD_OFFSET(struct port_config, max_io) == 204);
+C_ASSERT(sizeof(struct port_config) == 224);
 
 enum stor_function {
 	STOR_GET_SYSTEM_ADDRESS = 5,	/* SRB, void ** */
