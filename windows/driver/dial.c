@@ -75,6 +75,7 @@ static NTSTATUS
 move_some(struct dial *dl)
 {
 	const uint8_t *out;
+	uint8_t *in;
 	size_t len, n = 0;
 	NTSTATUS status;
 
@@ -85,7 +86,8 @@ move_some(struct dial *dl)
 			nbe_hs_send_ack(&dl->hs, n);
 		return status;
 	}
-	status = move(dl, nbe_hs_recv_buf(&dl->hs, &len), len, false, &n);
+	in = nbe_hs_recv_buf(&dl->hs, &len);
+	status = move(dl, in, len, false, &n);
 	if (NT_SUCCESS(status) && n > 0)
 		nbe_hs_recv_ack(&dl->hs, n);
 	else if (NT_SUCCESS(status))
