@@ -22,7 +22,8 @@ check_properties(const WNBD_PROPERTIES *p, const WNBD_INTERFACE *interface_)
 	    !is_ended(p->InstanceName, sizeof(p->InstanceName)) ||
 	    !is_ended(p->SerialNumber, sizeof(p->SerialNumber)) ||
 	    !is_ended(p->Owner, sizeof(p->Owner))) {
-		LOG(Error, "Instance name, serial number or owner are empty or too long");
+		LOG(Error, "Instance name, serial number or owner are empty or "
+		    "too long");
 		return ERROR_INVALID_PARAMETER;
 	}
 	if (!p->Flags.UseKernelNbd && interface_ == NULL) {

@@ -75,6 +75,7 @@ lib_error_text(DWORD error, char *buf, size_t size)
 	while (len > 0 && (buf[len - 1] == ' ' || buf[len - 1] == '.'))
 		len--;
 	if (len < size)
-		snprintf(buf + len, size - len, len > 0 ? " (%lu)" : "error %lu", error);
+		snprintf(buf + len, size - len, len > 0 ? " (%lu)" : "error %lu",
+		    error);
 	return buf;
 }
