@@ -166,8 +166,8 @@ check_chain(const struct nbc_tls *tls, PCCERT_CONTEXT cert, bool by_name)
 	if (tls->context->roots != NULL &&
 	    !CertCreateCertificateChainEngine(&config, &engine))
 		return GetLastError();
-	if (CertGetCertificateChain(engine, cert, NULL, cert->hCertStore, &para, 0, NULL,
-	    &chain)) {
+	if (CertGetCertificateChain(engine, cert, NULL, cert->hCertStore, &para, 0,
+	    NULL, &chain)) {
 		status = check_policy(tls, chain, by_name);
 		CertFreeCertificateChain(chain);
 	} else {

@@ -245,8 +245,8 @@ set_geometry(struct daemon *m, const struct nbe_export *e, struct nbc_error *err
 		return nbc_fail(error, NBC_USAGE, "a block size of %u: Windows takes "
 		    "512 or 4096", p->BlockSize);
 	if (p->BlockSize < e->block_min)
-		return nbc_fail(error, NBC_USAGE, "a block size of %u: the server wants "
-		    "%u at least", p->BlockSize, e->block_min);
+		return nbc_fail(error, NBC_USAGE, "a block size of %u: the server "
+		    "wants %u at least", p->BlockSize, e->block_min);
 	blocks = e->size / p->BlockSize;
 	if (blocks == 0 || p->BlockCount > blocks)
 		return nbc_fail(error, NBC_USAGE, "%llu blocks of %u bytes: the server "
