@@ -13,7 +13,7 @@
 #include "tls_schannel.h"
 
 /* More than any record has around its plain bytes. */
-#define RECORD_OVERHEAD	256u
+#define RECORD_OVERHEAD	512u
 #define PLAIN_MAX	16384u
 
 #define REQUEST_FLAGS (ISC_REQ_SEQUENCE_DETECT | ISC_REQ_REPLAY_DETECT | \

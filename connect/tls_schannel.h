@@ -38,7 +38,7 @@ struct nbc_tls {
 	uint8_t		*out;		/* made by TLS itself, to be sent */
 	size_t		out_len, out_room;
 	char		error[1024];
-	uint8_t		stage[16384 + 512];	/* one record to be sealed */
+	uint8_t		stage[16384 + 512];	/* one record that is sealed */
 };
 
 /* ---- tls_schannel_files.c ------------------------------------------------ */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rsa_key.h"
 #include "tls_schannel.h"
 
 #define FILE_MAX	(1u << 20)
@@ -128,36 +129,14 @@ nbc_schannel_read_certificates(const char *file, const char *what,
 
 /* ---- the client's key ---------------------------------------------------- */
 
-/* PKCS #1, which may be inside PKCS #8; NULL: neither.  To be freed. */
+/* The key's DER; NULL: there is none, or it has a password.  To be freed. */
 static uint8_t *
-rsa_key(const char *text, DWORD *len)
+key_block(const char *text, DWORD *len)
 {
 	const char *at = text;
-	uint8_t *der = next_block(&at, "RSA PRIVATE KEY", len), *inner = NULL;
-	CRYPT_PRIVATE_KEY_INFO *info;
-	DWORD size;
+	uint8_t *der = next_block(&at, "RSA PRIVATE KEY", len);
 
-	if (der != NULL)
-		return der;
-	der = next_block(&at, "PRIVATE KEY", len);
-	if (der == NULL)
-		return NULL;
-	if (CryptDecodeObjectEx(X509_ASN_ENCODING, PKCS_PRIVATE_KEY_INFO, der, *len,
-	    CRYPT_DECODE_ALLOC_FLAG, NULL, &info, &size)) {
-		inner = malloc(info->PrivateKey.cbData);
-		*len = info->PrivateKey.cbData;
-		if (inner != NULL && strcmp(info->Algorithm.pszObjId,
-		    szOID_RSA_RSA) == 0) {
-			memcpy(inner, info->PrivateKey.pbData, *len);
-		} else {
-			free(inner);
-			inner = NULL;
-		}
-		LocalFree(info);
-	}
-	SecureZeroMemory(der, *len);
-	free(der);
-	return inner;
+	return der != NULL ? der : next_block(&at, "PRIVATE KEY", len);
 }
 
 static bool
@@ -186,21 +165,16 @@ import_blob(struct nbc_tls_context *c, const uint8_t *blob, DWORD size)
 static bool
 import_key(struct nbc_tls_context *c, const char *text)
 {
-	DWORD len, size;
-	uint8_t *der = rsa_key(text, &len), *blob;
+	DWORD len;
+	uint8_t *der = key_block(text, &len), blob[RSA_BLOB_MAX];
+	size_t size;
 	bool ok;
 
 	if (der == NULL)
 		return false;
-	ok = CryptDecodeObjectEx(X509_ASN_ENCODING, PKCS_RSA_PRIVATE_KEY, der, len,
-	    CRYPT_DECODE_ALLOC_FLAG, NULL, &blob, &size);
-	if (ok) {
-		/* "For signing" is what a client does with it. */
-		((BLOBHEADER *)(void *)blob)->aiKeyAlg = CALG_RSA_KEYX;
-		ok = import_blob(c, blob, size);
-		SecureZeroMemory(blob, size);
-		LocalFree(blob);
-	}
+	size = nbc_rsa_key_blob(der, len, blob, sizeof blob);
+	ok = size > 0 && import_blob(c, blob, (DWORD)size);
+	SecureZeroMemory(blob, sizeof blob);
 	SecureZeroMemory(der, len);
 	free(der);
 	return ok;

@@ -143,6 +143,9 @@ check_policy(const struct nbc_tls *tls, PCCERT_CHAIN_CONTEXT chain, bool by_name
 	if (!CertVerifyCertificateChainPolicy(CERT_CHAIN_POLICY_SSL, chain, &para,
 	    &status))
 		return GetLastError();
+	if (status.dwError == 0 && chain->TrustStatus.dwErrorStatus != 0 &&
+	    chain->TrustStatus.dwErrorStatus != CERT_TRUST_REVOCATION_STATUS_UNKNOWN)
+		return (DWORD)CERT_E_CHAINING;	/* the policy does not look at all */
 	return status.dwError;
 }
 
@@ -151,7 +154,9 @@ static DWORD
 check_chain(const struct nbc_tls *tls, PCCERT_CONTEXT cert, bool by_name)
 {
 	CERT_CHAIN_ENGINE_CONFIG config = {
-		.cbSize = sizeof config, .hExclusiveRoot = tls->context->roots,
+		.cbSize = offsetof(CERT_CHAIN_ENGINE_CONFIG, hExclusiveTrustedPeople) +
+		    sizeof config.hExclusiveTrustedPeople,	/* as of Windows 7 */
+		.hExclusiveRoot = tls->context->roots,
 	};
 	CERT_CHAIN_PARA para = { .cbSize = sizeof para };
 	char usage[] = szOID_PKIX_KP_SERVER_AUTH;

@@ -243,7 +243,9 @@ close_link(struct nbd_disk *d, unsigned conn)
 	enum nbe_why why = nbe_conn_why(d->dev, conn);
 
 	if (l->nbc.fd >= 0) {
-		LOG(Warning, "connection %u is closed: %s", conn,
+		lib_log(why == NBE_WHY_STOPPED ? WnbdLogLevelInfo :
+		    WnbdLogLevelWarning, __FILE__, __LINE__, __func__,
+		    "connection %u is closed: %s", conn,
 		    l->problem[0] != '\0' ? l->problem : nbe_why_text(why));
 		nbd_link_close(l, false);
 	}
