@@ -49,8 +49,8 @@ static bool
 check_target(const struct nbc_target *t, struct nbc_error *err)
 {
 	if (t->tls_type == NBC_TLS_PSK)
-		return nbc_fail(err, NBC_USAGE, "TLS with pre-shared keys is not a part "
-		    "of Windows; use certificates (x509)");
+		return nbc_fail(err, NBC_USAGE, "Windows has no TLS with pre-shared "
+		    "keys; use certificates (x509)");
 	if (t->key_password_file != NULL)
 		return nbc_fail(err, NBC_USAGE, "%s: on Windows the key must have no "
 		    "password", t->key_password_file);
@@ -224,8 +224,8 @@ explain_status(struct nbc_tls *tls, SECURITY_STATUS status)
 	case SEC_E_CERT_UNKNOWN:
 	case SEC_E_NO_CREDENTIALS:
 	case SEC_I_INCOMPLETE_CREDENTIALS:
-		nbc_schannel_explain(tls, "the server wants another certificate of this "
-		    "client (%s)\nGive a certificate and its key.", text);
+		nbc_schannel_explain(tls, "the server wants another certificate of "
+		    "this client (%s)\nGive a certificate and its key.", text);
 		break;
 	default:
 		nbc_schannel_explain(tls, "%s", text);
@@ -478,8 +478,8 @@ open_record(struct nbc_tls *tls)
 	case SEC_I_CONTEXT_EXPIRED:
 		return -2;
 	case SEC_I_RENEGOTIATE:
-		nbc_schannel_explain(tls, "the server wants to renegotiate TLS, which is "
-		    "refused");
+		nbc_schannel_explain(tls, "the server wants to renegotiate TLS, "
+		    "which is refused");
 		return -1;
 	default:
 		explain_status(tls, status);

@@ -108,8 +108,8 @@ explain_chain(struct nbc_tls *tls, PCCERT_CONTEXT cert, DWORD status)
 	if (status == (DWORD)CERT_E_CN_NO_MATCH) {
 		explain_name(tls, subject);
 	} else if (status == (DWORD)CERT_E_EXPIRED) {
-		nbc_schannel_explain(tls, "the certificate \"%s\" has expired, or is not "
-		    "valid yet\nRenew it, or set this machine's clock.", subject);
+		nbc_schannel_explain(tls, "the certificate \"%s\" has expired, or is "
+		    "not valid yet\nRenew it, or set this machine's clock.", subject);
 	} else if (status == (DWORD)CERT_E_UNTRUSTEDROOT ||
 	    status == (DWORD)CERT_E_CHAINING) {
 		nbc_schannel_explain(tls, "the certificate \"%s\" is signed by \"%s\", "

@@ -68,7 +68,8 @@ all_requests(struct worker *w, uint8_t *buf, uint8_t *expected, bool writing)
 static const char *
 work(struct worker *w)
 {
-	uint8_t *buf = malloc(BLOCKS_MAX * BLOCK), *expected = malloc(BLOCKS_MAX * BLOCK);
+	uint8_t *buf = malloc(BLOCKS_MAX * BLOCK);
+	uint8_t *expected = malloc(BLOCKS_MAX * BLOCK);
 	const char *problem = "out of memory";
 
 	if (buf != NULL && expected != NULL) {
