@@ -9,7 +9,6 @@
 #include "json.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define TICKS_PER_MS	10000		/* of 100 ns */
 #define TEXT_SIZE	(3 * WNBD_MAX_NAME_LENGTH + 1)	/* a name as UTF-8 */
 
 /* ---- fields -------------------------------------------------------------- */

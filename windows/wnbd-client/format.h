@@ -14,6 +14,8 @@
 
 #include "wnbd_ioctl.h"
 
+#define TICKS_PER_MS	10000		/* of the counters' timestamps */
+
 struct io_limits {
 	INT64	lun, adapter;		/* -1: not known */
 };
