@@ -51,79 +51,78 @@ const struct command command_table[COMMANDS] = {
 /* ---- values -------------------------------------------------------------- */
 
 static bool
-set_flag(struct arguments *a, size_t at, const char *value)
+set_flag(void *field, const char *value)
 {
 	(void)value;
-	*(bool *)((char *)a + at) = true;
+	*(bool *)field = true;
 	return true;
 }
 
 static bool
-set_text(struct arguments *a, size_t at, const char *value)
+set_text(void *field, const char *value)
 {
-	*(const char **)((char *)a + at) = value;
+	*(const char **)field = value;
 	return value[0] != '\0';
 }
 
 /* May be empty: the default export. */
 static bool
-set_export(struct arguments *a, size_t at, const char *value)
+set_export(void *field, const char *value)
 {
-	*(const char **)((char *)a + at) = value;
+	*(const char **)field = value;
 	return true;
 }
 
 static bool
-set_number(struct arguments *a, size_t at, const char *value)
+set_number(void *field, const char *value)
 {
-	return value_count(value, 0, 1000000, (unsigned *)((char *)a + at));
+	return value_count(value, 0, 1000000, field);
 }
 
 static bool
-set_port(struct arguments *a, size_t at, const char *value)
+set_port(void *field, const char *value)
 {
-	return value_count(value, 1, 65535, (unsigned *)((char *)a + at));
+	return value_count(value, 1, 65535, field);
 }
 
 static bool
-set_block_size(struct arguments *a, size_t at, const char *value)
+set_block_size(void *field, const char *value)
 {
-	return value_count(value, 512, 4096, (unsigned *)((char *)a + at));
+	return value_count(value, 512, 4096, field);
 }
 
 static bool
-set_connections(struct arguments *a, size_t at, const char *value)
+set_connections(void *field, const char *value)
 {
-	return value_count(value, 1, NBE_MAX_CONNS, (unsigned *)((char *)a + at));
+	return value_count(value, 1, NBE_MAX_CONNS, field);
 }
 
 static bool
-set_seconds(struct arguments *a, size_t at, const char *value)
+set_seconds(void *field, const char *value)
 {
-	return value_count(value, 1, 1000000, (unsigned *)((char *)a + at));
+	return value_count(value, 1, 1000000, field);
 }
 
 static bool
-set_size(struct arguments *a, size_t at, const char *value)
+set_size(void *field, const char *value)
 {
-	uint64_t *size = (uint64_t *)((char *)a + at);
+	uint64_t *size = field;
 
 	return value_size(value, size) && *size != 0 && *size <= INT64_MAX;
 }
 
 static bool
-set_tls(struct arguments *a, size_t at, const char *value)
+set_tls(void *field, const char *value)
 {
 	static const char *const words[] = {
 		[TLS_OFF] = "off", [TLS_IF_OFFERED] = "if-offered",
 		[TLS_REQUIRED] = "required",
 	};
 
-	(void)at;
 	for (size_t i = 0; i < COUNT_OF(words); i++)
 		if (strcmp(value, words[i]) == 0) {
-			a->tls = (enum tls_when)i;
-			a->tls_given = true;
+			*(struct tls_choice *)field = (struct tls_choice){
+				(enum tls_when)i, true };
 			return true;
 		}
 	return false;
@@ -139,7 +138,7 @@ set_tls(struct arguments *a, size_t at, const char *value)
 
 static const struct option {
 	const char *name;
-	bool	(*set)(struct arguments *, size_t at, const char *value);
+	bool	(*set)(void *field, const char *value);
 	size_t	at;
 	unsigned commands;
 	bool	takes_value, common;
@@ -281,7 +280,7 @@ take_option(struct parser *p, const char *text)
 		value = p->argv[p->at++];
 	if (o->takes_value && value == NULL)
 		return FAIL(p, "--%s needs a value", o->name);
-	if (!o->set(p->a, o->at, value))
+	if (!o->set((char *)p->a + o->at, value))
 		return FAIL(p, "--%s: \"%s\" is not %s", o->name, value, o->wanted);
 	return true;
 }
@@ -339,11 +338,11 @@ check_map(struct parser *p)
 		return FAIL(p, "--disk-size is not a multiple of --block-size");
 	if ((a->cert_file == NULL) != (a->key_file == NULL))
 		return FAIL(p, "--cert and --key go together");
-	if (has_tls_file && a->tls_given && a->tls == TLS_OFF)
+	if (has_tls_file && a->tls.given && a->tls.when == TLS_OFF)
 		return FAIL(p, "--tls off contradicts the other TLS options");
-	if (has_tls_file && !a->tls_given)
-		a->tls = TLS_REQUIRED;
-	if (a->skip_handshake && a->tls != TLS_OFF)
+	if (has_tls_file && !a->tls.given)
+		a->tls.when = TLS_REQUIRED;
+	if (a->skip_handshake && a->tls.when != TLS_OFF)
 		return FAIL(p, "--skip-handshake cannot go with TLS, which is "
 		    "negotiated");
 	return true;

@@ -32,6 +32,10 @@ struct command {
 extern const struct command command_table[COMMANDS];
 
 enum tls_when { TLS_OFF, TLS_IF_OFFERED, TLS_REQUIRED };
+struct tls_choice {
+	enum tls_when when;
+	bool	given;
+};
 
 /* Strings point into argv; NULL or 0: not given. */
 struct arguments {
@@ -45,8 +49,7 @@ struct arguments {
 	bool	skip_handshake, read_only, user_space;
 	uint64_t disk_size;
 	unsigned block_size;
-	enum tls_when tls;
-	bool	tls_given;
+	struct tls_choice tls;
 	const char *ca_file, *cert_file, *key_file, *tls_hostname;
 	unsigned connections, timeout_s, dead_timeout_s;
 	/* unmap */

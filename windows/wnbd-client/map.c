@@ -121,7 +121,7 @@ command_map(const struct arguments *a)
 {
 	WNBD_PROPERTIES p = { 0 };
 	WNBD_NBD_OPTIONS options = {
-		.Size = sizeof(options), .Tls = (WnbdTlsMode)a->tls,
+		.Size = sizeof(options), .Tls = (WnbdTlsMode)a->tls.when,
 		.CaFile = a->ca_file, .CertFile = a->cert_file, .KeyFile = a->key_file,
 		.TlsHostname = a->tls_hostname, .Connections = a->connections,
 		.RequestTimeoutMs = a->timeout_s * 1000,
@@ -132,7 +132,7 @@ command_map(const struct arguments *a)
 		return ERROR_INVALID_PARAMETER;
 	if (is_uri(a->operand[1]))
 		options.Uri = a->operand[1];
-	if (a->tls != TLS_OFF || a->user_space || options.Uri != NULL)
+	if (a->tls.when != TLS_OFF || a->user_space || options.Uri != NULL)
 		return map_in_user_space(&p, &options);
 	return map_in_kernel(&p);
 }
