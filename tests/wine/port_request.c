@@ -65,8 +65,10 @@ request_issue(struct request *r)
 
 	r->srb.SrbStatus = SRB_STATUS_PENDING;
 	r->srb.DataTransferLength = r->length;
-	r->srb.SenseInfoBuffer = r->sense;
-	r->srb.SenseInfoBufferLength = sizeof(r->sense);
+	if (r->srb.Function == SRB_FUNCTION_EXECUTE_SCSI) {
+		r->srb.SenseInfoBuffer = r->sense;
+		r->srb.SenseInfoBufferLength = sizeof(r->sense);
+	}
 	r->resetting = FALSE;
 	KeQuerySystemTime(&r->started);
 	n = InterlockedIncrement(&a->outstanding);
