@@ -54,6 +54,13 @@
 	WNBD_STATIC_ASSERT(offsetof(Structure, Member) == (Offset), \
 	    #Structure "." #Member " is misplaced")
 
+/* Structures without a name inside of others: C11 has them, C++ as an extension. */
+#ifdef __GNUC__
+#define WNBD_EXTENSION __extension__
+#else
+#define WNBD_EXTENSION
+#endif
+
 /* Where driver options that are to survive a reboot are kept, below HKLM. */
 #define WNBD_REGISTRY_KEY "SYSTEM\\CurrentControlSet\\Services\\wnbd"
 
@@ -145,7 +152,7 @@ WNBD_ASSERT_OFFSET(NBD_CONNECTION_PROPERTIES, Connections, 520);
 #define NBD_DEFAULT_DEAD_TIMEOUT_MS	120000
 
 /* Bit 5 has two names: WNBD 0.2 and newer. */
-typedef union {
+WNBD_EXTENSION typedef union {
 	struct {
 		UINT32	ReadOnly : 1;
 		UINT32	FlushSupported : 1;
