@@ -185,7 +185,7 @@ drive "map foo port=$port connections=4"
 ) &
 loader=$!
 sleep 1.5
-drive "stats foo" "unmap foo" "list" "map foo port=$port" "unmap foo"
+drive "stats foo" "unmap foo" "list"
 status_is 0 && out_has "disks 0" && grep -Eq "outstanding [1-9]" "$dir/out"
 ok "hard removal under load"
 wait "$loader"
@@ -213,9 +213,14 @@ stop "$pid"
 
 rm -f "$dir/disk"
 truncate -s 4M "$dir/disk"
+is_gone() {
+	! kill -0 "$1" 2>/dev/null
+}
 restart() {
-	[ ! -s "$dir/nbdkit.pid" ] || kill "$(cat "$dir/nbdkit.pid")"
-	sleep 0.3
+	if [ -s "$dir/nbdkit.pid" ]; then
+		kill -9 "$(cat "$dir/nbdkit.pid")"
+		wait_until is_gone "$(cat "$dir/nbdkit.pid")"
+	fi
 	timeout 60 nbdkit -P "$dir/nbdkit.pid" -i 127.0.0.1 -p "$port" file "$dir/disk"
 }
 : >"$dir/nbdkit.pid"
