@@ -144,7 +144,8 @@ be_hostile(struct daemon *d)
 	try_respond(d, "huge-handle", UINT64_MAX, WnbdReqTypeRead, buffer, 4096);
 	if (adapter_ioctl(d->adapter, &c, sizeof(c), &c, sizeof(c), &got) != 0)
 		return;
-	try_respond(d, "wrong-type", c.Request.RequestHandle, WnbdReqTypeFlush, NULL, 0);
+	try_respond(d, "wrong-type", c.Request.RequestHandle, WnbdReqTypeFlush, NULL,
+	    0);
 	try_respond(d, "bad-data", c.Request.RequestHandle, c.Request.RequestType,
 	    (void *)0x10000, 65536);
 	try_respond(d, "short-data", c.Request.RequestHandle, c.Request.RequestType,
