@@ -124,6 +124,26 @@ do_unmap(char **w, int n)
 	return adapter_ioctl(adapter, &c, sizeof(c), NULL, 0, &got);
 }
 
+/* The last one that was shown, also when it is gone. */
+static WNBD_CONNECTION_ID last_id;
+
+static DWORD
+do_resize(char **w, int n)
+{
+	WNBD_IOCTL_SHOW_COMMAND show = { .IoControlCode = IOCTL_WNBD_SHOW };
+	WNBD_IOCTL_SET_SIZE_COMMAND c = { .IoControlCode = IOCTL_WNBD_SET_DISK_SIZE };
+	WNBD_CONNECTION_INFO info;
+	DWORD got;
+
+	(void)n;
+	snprintf(show.InstanceName, sizeof(show.InstanceName), "%s", w[1]);
+	if (adapter_ioctl(adapter, &show, sizeof(show), &info, sizeof(info), &got) == 0)
+		last_id = info.ConnectionId;
+	c.ConnectionId = last_id;
+	c.BlockCount = strtoull(w[2], NULL, 0);
+	return adapter_ioctl(adapter, &c, sizeof(c), NULL, 0, &got);
+}
+
 static DWORD
 do_list(char **w, int n)
 {
@@ -439,7 +459,7 @@ from_hex(UCHAR *to, size_t max, const char *s)
 	return n;
 }
 
-/* scsi NAME CDB [in=LENGTH] [out=HEX] [zero=LENGTH]: prints the status, the sense data, the data. */
+/* scsi NAME CDB [in=LENGTH] [out=HEX] [zero=LENGTH]: prints what came. */
 static DWORD
 do_scsi(char **w, int n)
 {
@@ -571,6 +591,7 @@ static const struct {
 	{ "service", 3, do_service },
 	{ "map", 2, do_map },
 	{ "unmap", 2, do_unmap },
+	{ "resize", 3, do_resize },
 	{ "list", 1, do_list },
 	{ "stats", 2, do_stats },
 	{ "get", 2, do_get },
@@ -602,7 +623,8 @@ run(char *command)
 	int n = 0;
 	size_t i;
 
-	for (s = strtok(command, " "); s != NULL && n < WORDS_MAX; s = strtok(NULL, " "))
+	for (s = strtok(command, " "); s != NULL && n < WORDS_MAX;
+	    s = strtok(NULL, " "))
 		w[n++] = s;
 	must_fail = n > 1 && strcmp(w[0], "!") == 0;
 	may_fail = n > 1 && strcmp(w[0], "try") == 0;

@@ -193,6 +193,9 @@ request_completed(struct adapter *a, PSCSI_REQUEST_BLOCK srb)
 	}
 	if (srb->DataTransferLength > r->length)
 		verifier_violation("SRB %p: more data than asked for", srb);
+	if (SRB_STATUS(srb->SrbStatus) == SRB_STATUS_DATA_OVERRUN &&
+	    (srb->SrbFlags & SRB_FLAGS_DATA_IN) == 0)
+		verifier_violation("SRB %p: an underrun of data that was sent", srb);
 	if (srb->SrbStatus == SRB_STATUS_PENDING)
 		verifier_violation("SRB %p: completed as pending", srb);
 	InterlockedDecrement(&a->outstanding);

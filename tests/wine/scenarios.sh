@@ -179,23 +179,80 @@ stop "$pid"
 
 serve --filter=delay memory 64M rdelay=300ms
 drive "map foo port=$port connections=4"
-(drive "! check foo depth=64" >/dev/null; touch "$dir/failed") &
+(
+	timeout 60 "$wine" "$build/tests/wine/driver_test.exe" "! read foo depth=64" \
+		>/dev/null 2>&1 && touch "$dir/failed"
+) &
 loader=$!
 sleep 1.5
-drive "stats foo" "unmap foo" "list" "map foo port=$port" "unmap foo"
+drive "stats foo" "unmap foo" "list"
 status_is 0 && out_has "disks 0" && grep -Eq "outstanding [1-9]" "$dir/out"
 ok "hard removal under load"
 wait "$loader"
 [ -f "$dir/failed" ]
 ok "what was under way has failed"
 stop "$pid"
-serve --filter=delay memory 1M delay-open=2s
-drive "map slow port=$port" &
+free_port
+start python3 -c "import socket, time
+s = socket.create_server(('127.0.0.1', $port))
+c = s.accept()
+time.sleep(60)"
+sleep 0.5
+timeout 60 "$wine" "$build/tests/wine/driver_test.exe" "! map slow port=$port" \
+	>"$dir/slow.out" 2>&1 &
+slow=$!
 sleep 0.7
 drive "unmap slow" "list"
 status_is 0 && out_has "disks 0"
-ok "removal of a disk that is not up yet"
-wait
+ok "removal of a disk that is not up yet: its server says nothing"
+wait "$slow"
+ok "and the mapping fails"
+stop "$pid"
+
+# ---- a disk that changes -----------------------------------------------------
+
+rm -f "$dir/disk"
+truncate -s 4M "$dir/disk"
+is_gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+restart() {
+	if [ -s "$dir/nbdkit.pid" ]; then
+		kill -9 "$(cat "$dir/nbdkit.pid")"
+		wait_until is_gone "$(cat "$dir/nbdkit.pid")"
+	fi
+	timeout 60 nbdkit -P "$dir/nbdkit.pid" -i 127.0.0.1 -p "$port" file "$dir/disk"
+}
+: >"$dir/nbdkit.pid"
+free_port
+restart
+drive "map foo port=$port" "write foo seed=4 length=65536"
+truncate -s 8M "$dir/disk"
+restart
+drive "check foo seed=4 length=65536" "sleep 500" "list" "write foo seed=4 offset=6291456 length=65536"
+status_is 0 && grep -q "size 8388608" "$dir/out"
+ok "a server that grew: the disk grows"
+truncate -s 2M "$dir/disk"
+restart
+sleep 1
+said "is refused: the export is smaller than the device"
+ok "a server that shrank is refused"
+truncate -s 8M "$dir/disk"
+restart
+drive "check foo seed=4 length=65536" "unmap foo"
+status_is 0
+ok "and taken again when it is as it was"
+kill "$(cat "$dir/nbdkit.pid")"
+
+# A server without a handshake.
+free_port
+start python3 "$root/tests/wine/bare_server.py" "$port"
+wait_until listens "$port"
+drive "! map bare port=$port skip=1 sector=512" \
+	"map bare port=$port skip=1 sector=512 blocks=2048" "write bare seed=6" \
+	"check bare seed=6 depth=16 piece=4096" "unmap bare"
+status_is 0 && out_has "error 87: ! map bare port=$port skip=1 sector=512"
+ok "without negotiation"
 stop "$pid"
 
 # ---- without memory ----------------------------------------------------------
@@ -219,8 +276,9 @@ stop "$pid"
 # ---- a process that serves ---------------------------------------------------
 
 daemon() {
+	: >"$dir/daemon.out"
 	timeout 60 "$wine" "$build/tests/wine/driver_test.exe" "daemon $*" \
-		>"$dir/daemon.out" 2>&1 &
+		>>"$dir/daemon.out" 2>&1 &
 	daemon=$!
 	pids="$pids $daemon"
 	wait_until grep -q serving "$dir/daemon.out"
@@ -253,6 +311,11 @@ daemon u mode=errors
 drive "scsi u 28000000000000000100 in=512" "! write u length=65536" "flush u" "unmap u"
 status_is 0 && out_has "scsi 02 sense 3/11/00 data "
 ok "its errors are sense data"
+wait "$daemon"
+daemon u
+drive "resize u 262144" "sleep 300" "list" "! resize u 0" "unmap u" "! resize u 5"
+status_is 0 && grep -q "disk u .* size 134217728" "$dir/out" && out_has "error 6: ! resize u 5"
+ok "resized while in use"
 wait "$daemon"
 daemon u mode=die
 drive "! write u depth=32 length=16777216" "list"

@@ -28,8 +28,8 @@ struct test_srb {
 };
 
 struct test_report {
-	ULONG	violations, allocations, max_outstanding, resets, max_io, max_io_per_lun;
-	ULONG	failed_allocs, retries;
+	ULONG	violations, allocations, max_outstanding, resets;
+	ULONG	max_io, max_io_per_lun, failed_allocs, retries;
 };
 
 #endif

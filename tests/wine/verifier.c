@@ -364,14 +364,37 @@ x_map_pages(PMDL mdl, KPROCESSOR_MODE mode, MEMORY_CACHING_TYPE cache, PVOID at,
 
 NTSTATUS NTAPI PsLookupProcessByProcessId(HANDLE, PEPROCESS *);
 
+static PVOID volatile referenced[128];
+
+static BOOLEAN
+exchange(PVOID from, PVOID to)
+{
+	ULONG i;
+
+	for (i = 0; i < RTL_NUMBER_OF(referenced); i++)
+		if (InterlockedCompareExchangePointer((PVOID *)(ULONG_PTR)
+		    &referenced[i], to, from) == from)
+			return TRUE;
+	return FALSE;
+}
+
 static NTSTATUS NTAPI
 v_process(HANDLE pid, PEPROCESS *process)
 {
 	NTSTATUS status = PsLookupProcessByProcessId(pid, process);
 
-	if (NT_SUCCESS(status))
+	if (NT_SUCCESS(status) && exchange(NULL, *process))
 		InterlockedIncrement(&processes);
 	return status;
+}
+
+/* Of a process, or of something else. */
+static LONG_PTR FASTCALL
+v_dereference(PVOID object)
+{
+	if (exchange(object, NULL))
+		InterlockedDecrement(&processes);
+	return ObfDereferenceObject(object);
 }
 
 /* ---- events of ETW are printed --------------------------------------------- */
@@ -433,6 +456,7 @@ static const struct replacement replacements[] = {
 	{ "KeBugCheckEx", v_bug_check },
 	{ "PsCreateSystemThread", v_thread },
 	{ "PsLookupProcessByProcessId", v_process },
+	{ "ObfDereferenceObject", v_dereference },
 	{ "MmBuildMdlForNonPagedPool", x_build_mdl },
 	{ "MmProbeAndLockPages", x_lock_pages },
 	{ "MmUnlockPages", x_unlock_pages },

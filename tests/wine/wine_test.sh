@@ -76,10 +76,16 @@ stop "$pid"
 
 # ---- the end -----------------------------------------------------------------
 
-drive "service stop wnbd"
-status_is 0 && wait_until said "not freed"
+drive "set MaxIOReqPerLun 100 persistent" "set MaxIOReqPerAdapter 500 persistent" "report" \
+	"service stop wnbd"
+status_is 0 && grep -q "io 1000 lun 255" "$dir/out" && wait_until said "not freed"
 ok "the driver is unloaded"
-said "VERIFIER: 0 violations, not freed: 0 blocks, 0 IRPs, 0 MDLs, 0 processes"
+drive "service start wnbd" "report" "list" "reset-option MaxIOReqPerLun persistent" \
+	"service stop wnbd"
+status_is 0 && grep -q "io 500 lun 100" "$dir/out"
+ok "and loaded again, with the limits that were stored"
+clean="VERIFIER: 0 violations, not freed: 0 blocks, 0 IRPs, 0 MDLs, 0 processes"
+wait_until said "$clean" && ! grep "VERIFIER: " "$rig_log" | grep -qv "$clean"
 ok "the verifier has nothing to say, and nothing is left"
 [ "$tests_failed" -eq 0 ] || grep -E "VERIFIER|storport|debugstr" "$rig_log" | tail -60 |
 	sed 's/.*Prefix [0-9a-f:]*: //; s/^/# /'

@@ -77,6 +77,7 @@ adapter_start(struct adapter *a, DEVICE_OBJECT *pdo)
 {
 	NTSTATUS status;
 
+	memset(a, 0, sizeof(*a));	/* it may have been stopped before */
 	KeInitializeSpinLock(&a->lock);
 	KeInitializeEvent(&a->work, SynchronizationEvent, FALSE);
 	InitializeListHead(&a->gone);

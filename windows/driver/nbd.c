@@ -155,6 +155,15 @@ complete(struct disk *d, struct nbe_req *r)
 	io_complete(io);
 }
 
+/* The engine's time as interrupt time, in 100 ns; 0 is "never" in both. */
+static INT64
+interrupt_time(nbe_time t)
+{
+	if (t == 0)
+		return 0;
+	return (INT64)(KeQueryInterruptTime() - (time_now() - t) / 100);
+}
+
 /* (d) */
 static void
 nbd_stats(struct disk *d, WNBD_DRV_STATS *out)
@@ -171,8 +180,8 @@ nbd_stats(struct disk *d, WNBD_DRV_STATS *out)
 	out->AbortedSubmittedIORequests = (INT64)s->aborted_started;
 	out->AbortedUnsubmittedIORequests = (INT64)s->aborted_queued;
 	out->CompletedAbortedIORequests = (INT64)s->aborted_done;
-	out->LastSubmittedReqTimestamp = (INT64)(s->last_started / 100);
-	out->LastReplyTimestamp = (INT64)(s->last_replied / 100);
+	out->LastSubmittedReqTimestamp = interrupt_time(s->last_started);
+	out->LastReplyTimestamp = interrupt_time(s->last_replied);
 	mem_free(s);
 }
 

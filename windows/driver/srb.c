@@ -106,9 +106,11 @@ srb_complete_cmd(struct adapter *a, SCSI_REQUEST_BLOCK *srb,
 	UCHAR status = SRB_STATUS_SUCCESS;
 
 	srb->ScsiStatus = cmd->status;
-	if (cmd->transferred < srb->DataTransferLength) {
+	/* Shorter than asked for: Windows wants to be told.  Parameters that were
+	 * sent with a command have all been read. */
+	if (cmd->transferred < srb->DataTransferLength &&
+	    (cmd->status != SCSI_GOOD || (srb->SrbFlags & SRB_FLAGS_DATA_IN) != 0)) {
 		srb->DataTransferLength = cmd->transferred;
-		/* Shorter than asked for: Windows wants to be told. */
 		status = SRB_STATUS_DATA_OVERRUN;
 	}
 	if (cmd->aborted) {
