@@ -33,8 +33,8 @@ is_there(unsigned number)
 	HANDLE h;
 
 	_snwprintf(path, 64, PATH, number);
-	h = CreateFileW(path, 0, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING,
-	    0, NULL);
+	h = CreateFileW(path, 0, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
+	    OPEN_EXISTING, 0, NULL);
 	if (h == INVALID_HANDLE_VALUE)
 		return FALSE;
 	CloseHandle(h);
@@ -62,7 +62,8 @@ CM_Get_Device_Interface_ListW(GUID *class_guid, WCHAR *id, WCHAR *list, ULONG si
 }
 
 EXPORT CONFIGRET WINAPI
-CM_Get_Device_Interface_List_SizeW(ULONG *size, GUID *class_guid, WCHAR *id, ULONG flags)
+CM_Get_Device_Interface_List_SizeW(ULONG *size, GUID *class_guid, WCHAR *id,
+    ULONG flags)
 {
 	(void)class_guid;
 	(void)id;
@@ -132,8 +133,8 @@ vetoes_left(void)
 }
 
 EXPORT CONFIGRET WINAPI
-CM_Query_And_Remove_SubTreeW(DEVINST device, PNP_VETO_TYPE *veto, WCHAR *name, ULONG size,
-    ULONG flags)
+CM_Query_And_Remove_SubTreeW(DEVINST device, PNP_VETO_TYPE *veto, WCHAR *name,
+    ULONG size, ULONG flags)
 {
 	(void)device;
 	(void)flags;
