@@ -52,6 +52,14 @@ ok "list --json"
 client map foo 127.0.0.1 --port "$port"
 failed_with 183 && err_has "wnbd-client: foo: "
 ok "a name that is in use: 183"
+client map uri "nbd://127.0.0.1:$port/name" && client show uri &&
+	out_has "UseNbd                    : 1" && out_has "ExportName                : name" &&
+	client unmap uri --hard-disconnect
+status_is 0
+ok "map by an nbd URI: the driver is the client"
+client map uri "nbd+unix:///name?socket=/s"
+failed_with 87 && err_has "UNIX sockets are not supported on Windows"
+ok "a UNIX socket: refused in words"
 client map other 127.0.0.1 --port 1 --user-space
 failed_with 1232 && err_has "cannot connect"
 ok "a server that is not there: 1232"
