@@ -100,6 +100,61 @@ respond(struct daemon *d, const WNBD_IO_REQUEST *r, UINT8 *buf)
 	return adapter_ioctl(d->adapter, &c, sizeof(c), NULL, 0, &got);
 }
 
+static void
+try_fetch(struct daemon *d, const char *what, UINT64 id, void *buffer, UINT32 size)
+{
+	WNBD_IOCTL_FETCH_REQ_COMMAND c = { .IoControlCode = IOCTL_WNBD_FETCH_REQ,
+		.ConnectionId = id, .DataBuffer = buffer, .DataBufferSize = size };
+	DWORD got;
+
+	printf("%s %lu\n", what, adapter_ioctl(d->adapter, &c, sizeof(c), &c,
+	    sizeof(c), &got));
+}
+
+static void
+try_respond(struct daemon *d, const char *what, UINT64 handle, WnbdRequestType type,
+    void *buffer, UINT32 size)
+{
+	WNBD_IOCTL_SEND_RSP_COMMAND c = { .IoControlCode = IOCTL_WNBD_SEND_RSP,
+		.ConnectionId = d->info.ConnectionId, .DataBuffer = buffer,
+		.DataBufferSize = size, .Response.RequestHandle = handle,
+		.Response.RequestType = type };
+	DWORD got;
+
+	printf("%s %lu\n", what, adapter_ioctl(d->adapter, &c, sizeof(c), NULL, 0,
+	    &got));
+}
+
+/* Nothing of this may hurt, nor end a request that is not answered. */
+static void
+be_hostile(struct daemon *d)
+{
+	static char buffer[BUFFER];
+	UINT64 id = d->info.ConnectionId;
+	WNBD_IOCTL_FETCH_REQ_COMMAND c = { .IoControlCode = IOCTL_WNBD_FETCH_REQ,
+		.ConnectionId = id, .DataBuffer = buffer,
+		.DataBufferSize = sizeof(buffer) };
+	DWORD got;
+
+	try_fetch(d, "bad-pointer", id, (void *)0x10000, 4096);
+	try_fetch(d, "kernel-pointer", id, (void *)0xffff800000000000, 4096);
+	try_fetch(d, "long-buffer", id, buffer, 0x40000000);
+	try_fetch(d, "wrong-id", id + 1, buffer, 4096);
+	try_respond(d, "no-such-handle", 12345, WnbdReqTypeRead, buffer, 4096);
+	try_respond(d, "huge-handle", UINT64_MAX, WnbdReqTypeRead, buffer, 4096);
+	if (adapter_ioctl(d->adapter, &c, sizeof(c), &c, sizeof(c), &got) != 0)
+		return;
+	try_respond(d, "wrong-type", c.Request.RequestHandle, WnbdReqTypeFlush, NULL, 0);
+	try_respond(d, "bad-data", c.Request.RequestHandle, c.Request.RequestType,
+	    (void *)0x10000, 65536);
+	try_respond(d, "short-data", c.Request.RequestHandle, c.Request.RequestType,
+	    buffer, 1);
+	respond(d, &c.Request, (UINT8 *)buffer);
+	try_respond(d, "second-answer", c.Request.RequestHandle, c.Request.RequestType,
+	    buffer, sizeof(buffer));
+	fflush(stdout);
+}
+
 static DWORD WINAPI
 loop(void *arg)
 {
@@ -159,6 +214,8 @@ daemon_run(HANDLE adapter, const char *instance, uint64_t blocks, UINT32 block_s
 		return error;
 	printf("serving %s\n", instance);
 	fflush(stdout);
+	if (is(&d, "hostile"))
+		be_hostile(&d);
 	for (i = 0; i < THREADS; i++)
 		thread[i] = CreateThread(NULL, 0, loop, &d, 0, NULL);
 	WaitForMultipleObjects(THREADS, thread, TRUE, INFINITE);

@@ -574,6 +574,23 @@ do_touch(char **w, int n)
 	return 0;
 }
 
+/* A fetch for a disk that another process serves. */
+static DWORD
+do_fetch(char **w, int n)
+{
+	static UCHAR buffer[4096];
+	WNBD_IOCTL_FETCH_REQ_COMMAND c = { .IoControlCode = IOCTL_WNBD_FETCH_REQ,
+		.DataBuffer = buffer, .DataBufferSize = sizeof(buffer) };
+	WNBD_CONNECTION_INFO info;
+	HANDLE h = disk_open(adapter, w[1], &info);
+	DWORD got;
+
+	(void)n;
+	CloseHandle(h);
+	c.ConnectionId = info.ConnectionId;
+	return adapter_ioctl(adapter, &c, sizeof(c), &c, sizeof(c), &got);
+}
+
 static DWORD
 do_daemon(char **w, int n)
 {
@@ -611,6 +628,7 @@ static const struct {
 	{ "sleep", 2, do_sleep },
 	{ "await", 2, do_await },
 	{ "touch", 2, do_touch },
+	{ "fetch", 2, do_fetch },
 	{ "daemon", 2, do_daemon },
 };
 

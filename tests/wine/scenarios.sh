@@ -208,6 +208,16 @@ ok "removal of a disk that is not up yet: its server says nothing"
 wait "$slow"
 ok "and the mapping fails"
 stop "$pid"
+start python3 -c "import socket, time
+s = socket.create_server(('127.0.0.1', $port))
+c = s.accept()
+time.sleep(60)"
+sleep 0.5
+timeout 2 "$wine" "$build/tests/wine/driver_test.exe" "map slow port=$port" >/dev/null 2>&1
+drive "sleep 500" "! unmap slow"
+status_is 0 && out_has "error 2: ! unmap slow"
+ok "the program that maps is killed: its disk goes, too"
+stop "$pid"
 
 # ---- a disk that changes -----------------------------------------------------
 
@@ -331,9 +341,32 @@ drive "port timeout 2" "set StaleReqTimeoutMs 100" "set StaleConnTimeoutMs 500" 
 status_is 0 && out_has "disks 0"
 ok "a process that does not answer any more is stale: its disk goes"
 wait "$daemon"
-daemon u
-drive "raw 4 128 128" "list"
-status_is 1 && out_has "error 87: raw 4 128 128"
-ok "fetching without a buffer is refused"
-drive "unmap u"
+daemon u mode=hostile
+drive "! fetch u" "! raw 4 128 128" "read u length=65536 piece=4096 depth=1" "write u" \
+	"check u" "unmap u"
+status_is 0 && out_has "error 5: ! fetch u" && out_has "error 87: ! raw 4 128 128"
+ok "another process's fetch is refused, and one without a buffer"
 wait "$daemon"
+said_daemon() {
+	tr -d '\r' <"$dir/daemon.out" | grep -qx "$1"
+}
+said_daemon "bad-pointer 998" && said_daemon "kernel-pointer 998" &&
+	said_daemon "long-buffer 998" && said_daemon "wrong-id 6" &&
+	said_daemon "no-such-handle 1168" && said_daemon "huge-handle 1168" &&
+	said_daemon "wrong-type 87" && said_daemon "bad-data 998" &&
+	said_daemon "short-data 122" && said_daemon "second-answer 1168"
+ok "a process that says what nobody should is refused, each time with its error"
+[ "$tests_failed" -eq 0 ] || sed 's/^/# daemon: /' "$dir/daemon.out"
+daemon u mode=slow
+(
+	timeout 60 "$wine" "$build/tests/wine/driver_test.exe" "! write u depth=64" \
+		>/dev/null 2>&1 && touch "$dir/failed too"
+) &
+loader=$!
+sleep 1
+drive "stats u" "unmap u" "list"
+status_is 0 && out_has "disks 0" && grep -Eq "pending [1-9]" "$dir/out"
+ok "hard removal of a process's disk under load"
+wait "$loader"
+[ -f "$dir/failed too" ] && wait "$daemon"
+ok "requests fail, and the process is told"

@@ -180,11 +180,12 @@ adapter_add(struct adapter *a, struct disk *d)
 	return status;
 }
 
+/* (a) held. */
 static struct disk *
 hold(struct disk *d)
 {
 	if (d != NULL)
-		InterlockedIncrement(&d->refs);
+		d->refs++;
 	return d;
 }
 

@@ -16,12 +16,40 @@
 
 #define REVISION	"1.00"
 
+/* The thread waits for the last one.  It looks at refs with the lock held, and so
+ * cannot see it go before the event is set: d may be gone right after that. */
 void
 disk_release(struct disk *d)
 {
-	/* The thread waits for the last one; d may be gone right after it. */
-	if (InterlockedDecrement(&d->refs) == 0)
+	struct adapter *a = d->adapter;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&a->lock, &irql);
+	if (--d->refs == 0)
 		KeSetEvent(&d->wake, IO_NO_INCREMENT, FALSE);
+	KeReleaseSpinLock(&a->lock, irql);
+}
+
+void
+disk_hold(struct disk *d)
+{
+	KIRQL irql;
+
+	KeAcquireSpinLock(&d->adapter->lock, &irql);
+	d->refs++;
+	KeReleaseSpinLock(&d->adapter->lock, irql);
+}
+
+static bool
+is_referenced(struct disk *d)
+{
+	bool referenced;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&d->adapter->lock, &irql);
+	referenced = d->refs != 0;
+	KeReleaseSpinLock(&d->adapter->lock, irql);
+	return referenced;
 }
 
 void
@@ -131,6 +159,38 @@ fill_unit(struct disk *d)
 	memcpy(u->revision, REVISION, sizeof(REVISION));
 }
 
+/*
+ * The program that asked for the disk is gone, or lost its patience.  The IRP is the
+ * thread's to complete, which first waits for this lock: so d is there.
+ */
+static void NTAPI
+create_cancel(DEVICE_OBJECT *device, IRP *irp)
+{
+	(void)device;
+	disk_stop(irp->Tail.Overlay.DriverContext[0]);
+	IoReleaseCancelSpinLock(irp->CancelIrql);
+}
+
+static void
+arm(struct disk *d, IRP *irp)
+{
+	irp->Tail.Overlay.DriverContext[0] = d;
+	IoSetCancelRoutine(irp, create_cancel);
+	if (irp->Cancel)
+		disk_stop(d);
+}
+
+static void
+disarm(IRP *irp)
+{
+	KIRQL irql;
+
+	if (IoSetCancelRoutine(irp, NULL) != NULL)
+		return;
+	IoAcquireCancelSpinLock(&irql);
+	IoReleaseCancelSpinLock(irql);
+}
+
 static void
 tell_created(struct disk *d, NTSTATUS status)
 {
@@ -138,6 +198,7 @@ tell_created(struct disk *d, NTSTATUS status)
 	IRP *irp = d->create;
 
 	d->create = NULL;
+	disarm(irp);
 	if (NT_SUCCESS(status))
 		disk_info(d, out);
 	ioctl_complete(d->adapter, irp, status, NT_SUCCESS(status) ? sizeof(*out) : 0);
@@ -174,7 +235,7 @@ leave_slot(struct disk *d)
 	KeReleaseSpinLock(&a->lock, irql);
 	adapter_changed(a);
 	disk_release(d);
-	while (d->refs != 0)
+	while (is_referenced(d))
 		KeWaitForSingleObject(&d->wake, Executive, KernelMode, FALSE, NULL);
 	return remove;
 }
@@ -261,8 +322,10 @@ disk_create(struct adapter *a, const WNBD_PROPERTIES *props, IRP *irp)
 		mem_free(d);
 		return status;
 	}
+	arm(d, irp);
 	status = thread_start(disk_main, d, &d->thread);
 	if (!NT_SUCCESS(status)) {
+		disarm(irp);
 		undo(a, d);
 		mem_free(d);
 		return status;

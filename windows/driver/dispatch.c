@@ -358,7 +358,7 @@ dispatch_fetch(struct disk *d, IRP *irp)
 		mem_free(f);
 		return status;
 	}
-	InterlockedIncrement(&d->refs);
+	disk_hold(d);
 	irp->Tail.Overlay.DriverContext[0] = f;
 	fetch_enter(d, f);
 	return STATUS_PENDING;

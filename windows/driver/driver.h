@@ -3,12 +3,13 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * docs/windows.md, "Design of the driver", has the picture: who owns what, and how
- * long.  Locks are spin locks, none is held over a call out of the driver (but
- * KeSetEvent), and none inside another one:
+ * long.  Locks are spin locks, and none is held over a call out of the driver but
+ * KeSetEvent, allocation and the log:
  *
- *  adapter.lock	(a) the slots, and the names in them
+ *  adapter.lock	(a) the slots, the names in them, references
  *  disk.lock		(d) the engine or the dispatcher's tables, and the disk's
- *			    requests
+ *			    requests; never together with adapter.lock
+ *  wsk_op.lock		innermost
  *
  * (c) is constant once the disk can be found, (t) belongs to the disk's thread.
  */
@@ -94,7 +95,7 @@ struct disk {
 	KSPIN_LOCK	 lock;
 	KEVENT		 wake;		/* something happened: for the thread */
 	void		*thread;	/* joined by the adapter's worker */
-	volatile LONG	 refs;		/* 1 for the slot */
+	LONG		 refs;		/* (a) 1 for the slot */
 	volatile LONG	 stopping;	/* it is being removed: no new requests */
 	bool		 up;		/* (a) may be seen */
 	struct scsi_unit unit;		/* (d) what the SCSI commands tell */
@@ -150,7 +151,8 @@ NTSTATUS disk_create(struct adapter *, const WNBD_PROPERTIES *, IRP *);
 void	 disk_stop(struct disk *);
 /* For the adapter's worker: after the thread has ended. */
 void	 disk_free(struct disk *);
-/* Up to DISPATCH_LEVEL. */
+/* Up to DISPATCH_LEVEL; hold: of somebody who has a reference. */
+void	 disk_hold(struct disk *);
 void	 disk_release(struct disk *);
 void	 disk_info(struct disk *, WNBD_CONNECTION_INFO *);
 void	 disk_stats(struct disk *, WNBD_DRV_STATS *);

@@ -54,13 +54,16 @@ static NTSTATUS NTAPI
 ended(DEVICE_OBJECT *device, IRP *irp, void *arg)
 {
 	struct wsk_op *op = arg;
-	KEVENT *event = op->event;
+	KIRQL irql;
 
 	(void)device;
 	(void)irp;
-	InterlockedExchange(&op->state, OP_ENDED);
-	/* From here on the op may be freed; its event lives longer. */
-	KeSetEvent(event, IO_NETWORK_INCREMENT, FALSE);
+	/* Who sees the end may free the op and its event, so nobody sees it before
+	 * this is done with them. */
+	KeAcquireSpinLock(&op->lock, &irql);
+	op->state = OP_ENDED;
+	KeSetEvent(op->event, IO_NETWORK_INCREMENT, FALSE);
+	KeReleaseSpinLock(&op->lock, irql);
 	return STATUS_MORE_PROCESSING_REQUIRED;
 }
 
@@ -69,6 +72,7 @@ wsk_op_init(struct wsk_op *op, KEVENT *event)
 {
 	op->event = event;
 	op->state = OP_IDLE;
+	KeInitializeSpinLock(&op->lock);
 	op->irp = IoAllocateIrp(1, FALSE);
 	return op->irp != NULL ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
 }
@@ -82,16 +86,28 @@ wsk_op_free(struct wsk_op *op)
 	op->irp = NULL;
 }
 
-bool
-wsk_op_busy(const struct wsk_op *op)
+static LONG
+state_of(struct wsk_op *op)
 {
-	return op->state != OP_IDLE;
+	LONG state;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&op->lock, &irql);
+	state = op->state;
+	KeReleaseSpinLock(&op->lock, irql);
+	return state;
 }
 
 bool
-wsk_op_ended(const struct wsk_op *op)
+wsk_op_busy(struct wsk_op *op)
 {
-	return __atomic_load_n(&op->state, __ATOMIC_ACQUIRE) == OP_ENDED;
+	return state_of(op) != OP_IDLE;
+}
+
+bool
+wsk_op_ended(struct wsk_op *op)
+{
+	return state_of(op) == OP_ENDED;
 }
 
 NTSTATUS
@@ -106,7 +122,7 @@ wsk_op_take(struct wsk_op *op, ULONG_PTR *information)
 void
 wsk_op_cancel(struct wsk_op *op)
 {
-	if (op->state == OP_STARTED)
+	if (state_of(op) == OP_STARTED)
 		IoCancelIrp(op->irp);
 }
 

@@ -16,7 +16,8 @@
 struct wsk_op {
 	IRP		*irp;
 	KEVENT		*event;
-	volatile LONG	 state;		/* enum in wsk.c */
+	KSPIN_LOCK	 lock;		/* innermost: state */
+	LONG		 state;		/* enum in wsk.c */
 };
 
 NTSTATUS wsk_load(void);		/* with DriverEntry; once */
@@ -24,8 +25,8 @@ void	 wsk_unload(void);
 
 NTSTATUS wsk_op_init(struct wsk_op *, KEVENT *);
 void	 wsk_op_free(struct wsk_op *);	/* no operation is under way */
-bool	 wsk_op_busy(const struct wsk_op *);	/* started, and not taken */
-bool	 wsk_op_ended(const struct wsk_op *);	/* ... and it is over */
+bool	 wsk_op_busy(struct wsk_op *);	/* started, and not taken */
+bool	 wsk_op_ended(struct wsk_op *);	/* ... and it is over */
 /* Its result; the op is idle again.  After wsk_op_ended. */
 NTSTATUS wsk_op_take(struct wsk_op *, ULONG_PTR *information);
 void	 wsk_op_cancel(struct wsk_op *);
