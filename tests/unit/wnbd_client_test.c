@@ -88,6 +88,8 @@ test_map_options(void)
 	CHECK(args.port == 10810 && strcmp(args.export_name, "bar") == 0);
 	CHECK(args.read_only && args.connections == 4 && args.timeout_s == 5);
 	CHECK(!args.user_space && args.tls.when == TLS_OFF);
+	CHECK(!parse("map", "a", "nbd://b/c", "--port", "1", NULL) &&
+	    says("--port and --export-name are parts of the URI"));
 	CHECK(!parse("map", "a", "b", "--port", "0", NULL) &&
 	    says("--port: \"0\" is not a number from 1 to 65535"));
 	CHECK(!parse("map", "a", "b", "--port", "65536", NULL));

@@ -13,6 +13,7 @@
 #define IOCTL_PASS_THROUGH_DIRECT	0x0004d014
 #define IOCTL_LENGTH_INFO		0x0007405c
 #define IOCTL_GET_ADDRESS		0x00041018
+#define IOCTL_GET_DEVICE_NUMBER		0x002d1080
 #define IOCTL_UPDATE_PROPERTIES		0x00070140
 
 __declspec(dllimport) HANDLE NTAPI OpenProcess(ULONG, int, ULONG);
@@ -305,6 +306,13 @@ disk_ioctl(struct disk *d, PIRP irp)
 		out[0] = 8;
 		out[6] = d->target;
 		return port_done(irp, STATUS_SUCCESS, 8);
+	case IOCTL_GET_DEVICE_NUMBER:
+		if (at->Parameters.DeviceIoControl.OutputBufferLength < 12)
+			return port_done(irp, STATUS_BUFFER_TOO_SMALL, 0);
+		((ULONG *)out)[0] = FILE_DEVICE_DISK;
+		((ULONG *)out)[1] = d->number;
+		((ULONG *)out)[2] = 0;
+		return port_done(irp, STATUS_SUCCESS, 12);
 	case IOCTL_UPDATE_PROPERTIES:
 		KeReleaseSemaphore(&d->adapter->rescan, 0, 1, FALSE);
 		return port_done(irp, STATUS_SUCCESS, 0);

@@ -13,10 +13,22 @@
 
 #include <ntddscsi.h>
 
+#include <devpropdef.h>
+
+/* Not in every header. */
+CMAPI CONFIGRET WINAPI CM_Get_Device_Interface_PropertyW(LPCWSTR, const DEVPROPKEY *,
+    DEVPROPTYPE *, PBYTE, PULONG, ULONG);
+
 /* GUID_DEVINTERFACE_DISK of ntddstor.h. */
 static const GUID disk_interface = {
 	0x53f56307, 0xb6bf, 0x11d0,
 	{ 0x94, 0xf2, 0x00, 0xa0, 0xc9, 0x1e, 0xfb, 0x8b }
+};
+
+/* DEVPKEY_Device_InstanceId of devpkey.h. */
+static const DEVPROPKEY instance_id_key = {
+	{ 0x78c34fc8, 0x104a, 0x4aca,
+	    { 0x9e, 0xa4, 0x52, 0x4d, 0x52, 0x99, 0x6e, 0x57 } }, 256
 };
 
 struct found_disk {
@@ -42,34 +54,19 @@ ask_disk(const WCHAR *path, struct found_disk *found)
 	return ok;
 }
 
+/* Below our adapter, and by which name Plug and Play has it. */
 static bool
-is_below(DEVINST adapter, DEVINST device)
+is_ours(WCHAR *path, DEVINST adapter, WCHAR pnp_id[WNBD_MAX_NAME_LENGTH])
 {
-	DEVINST parent;
+	ULONG size = WNBD_MAX_NAME_LENGTH * sizeof(WCHAR);
+	DEVINST device, parent;
+	DEVPROPTYPE type;
 
-	return CM_Get_Parent(&parent, device, 0) == CR_SUCCESS && parent == adapter;
-}
-
-static bool
-look_at(HDEVINFO set, SP_DEVICE_INTERFACE_DATA *data, DEVINST adapter,
-    struct found_disk *found)
-{
-	SP_DEVINFO_DATA device = { .cbSize = sizeof(device) };
-	SP_DEVICE_INTERFACE_DETAIL_DATA_W *detail;
-	DWORD size = 0;
-	bool ok;
-
-	SetupDiGetDeviceInterfaceDetailW(set, data, NULL, 0, &size, NULL);
-	detail = size < sizeof(*detail) ? NULL : calloc(1, size);
-	if (detail == NULL)
-		return false;
-	detail->cbSize = sizeof(*detail);
-	ok = SetupDiGetDeviceInterfaceDetailW(set, data, detail, size, NULL,
-	    &device) && is_below(adapter, device.DevInst) &&
-	    SetupDiGetDeviceInstanceIdW(set, &device, found->pnp_id,
-	    WNBD_MAX_NAME_LENGTH, NULL) && ask_disk(detail->DevicePath, found);
-	free(detail);
-	return ok;
+	return CM_Get_Device_Interface_PropertyW(path, &instance_id_key, &type,
+	    (BYTE *)pnp_id, &size, 0) == CR_SUCCESS && type == DEVPROP_TYPE_STRING &&
+	    CM_Locate_DevNodeW(&device, pnp_id, CM_LOCATE_DEVNODE_NORMAL) ==
+	    CR_SUCCESS && CM_Get_Parent(&parent, device, 0) == CR_SUCCESS &&
+	    parent == adapter;
 }
 
 static void
@@ -94,25 +91,50 @@ all_known(const WNBD_CONNECTION_INFO *info, size_t count)
 	return true;
 }
 
+/* The paths of all disks, one behind the other, an empty one at the end; to be freed.
+ * There may be more of them by the second call. */
+static WCHAR *
+list_disks(void)
+{
+	GUID disk_class = disk_interface;
+	WCHAR *list = NULL;
+	CONFIGRET result;
+	ULONG size;
+
+	do {
+		free(list);
+		list = NULL;
+		if (CM_Get_Device_Interface_List_SizeW(&size, &disk_class, NULL,
+		    CM_GET_DEVICE_INTERFACE_LIST_PRESENT) != CR_SUCCESS)
+			return NULL;
+		list = calloc(size + 1, sizeof(*list));
+		if (list == NULL)
+			return NULL;
+		result = CM_Get_Device_Interface_ListW(&disk_class, NULL, list, size,
+		    CM_GET_DEVICE_INTERFACE_LIST_PRESENT);
+	} while (result == CR_BUFFER_SMALL);
+	if (result == CR_SUCCESS)
+		return list;
+	free(list);
+	return NULL;
+}
+
 void
 lib_find_disk(WNBD_CONNECTION_INFO *info, size_t count)
 {
-	SP_DEVICE_INTERFACE_DATA data = { .cbSize = sizeof(data) };
 	DEVINST adapter;
-	HDEVINFO set;
+	WCHAR *list;
 
 	if (all_known(info, count) || WnbdGetAdapterDevInst(&adapter) != 0)
 		return;
-	set = SetupDiGetClassDevsW(&disk_interface, NULL, NULL,
-	    DIGCF_DEVICEINTERFACE | DIGCF_PRESENT);
-	if (set == INVALID_HANDLE_VALUE)
+	list = list_disks();
+	if (list == NULL)
 		return;
-	for (DWORD i = 0; SetupDiEnumDeviceInterfaces(set, NULL, &disk_interface, i,
-	    &data); i++) {
+	for (WCHAR *path = list; *path != L'\0'; path += wcslen(path) + 1) {
 		struct found_disk found = { 0 };
 
-		if (look_at(set, &data, adapter, &found))
+		if (is_ours(path, adapter, found.pnp_id) && ask_disk(path, &found))
 			match(info, count, &found);
 	}
-	SetupDiDestroyDeviceInfoList(set);
+	free(list);
 }

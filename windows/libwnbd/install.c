@@ -12,6 +12,8 @@
 
 #define HARDWARE_ID	L"root\\wnbd"
 #define SERVICE		L"wnbd"
+#define UNLOAD_TRIES	20
+#define UNLOAD_PAUSE_MS	100
 
 static DWORD
 log_failure(const char *what)
@@ -254,21 +256,23 @@ remove_packages(void)
 	return status;
 }
 
-/* Plug and Play leaves the service behind. */
+/* Plug and Play leaves the service behind, and sometimes running. */
 static DWORD
 remove_service(void)
 {
 	SC_HANDLE manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT);
+	SERVICE_STATUS ignored;
 	SC_HANDLE service;
 	DWORD status = 0;
 
 	if (manager == NULL)
 		return log_failure("The service manager cannot be opened");
-	service = OpenServiceW(manager, SERVICE, DELETE);
+	service = OpenServiceW(manager, SERVICE, DELETE | SERVICE_STOP);
 	if (service == NULL) {
 		if (GetLastError() != ERROR_SERVICE_DOES_NOT_EXIST)
 			status = log_failure("The service cannot be opened");
 	} else {
+		(void)ControlService(service, SERVICE_CONTROL_STOP, &ignored);
 		if (!DeleteService(service) &&
 		    GetLastError() != ERROR_SERVICE_MARKED_FOR_DELETE)
 			status = log_failure("The service cannot be removed");
@@ -278,17 +282,23 @@ remove_service(void)
 	return status;
 }
 
+/* It is in use for a moment after the last device went. */
 static void
 remove_file(BOOL *reboot)
 {
 	WCHAR path[MAX_PATH];
 	UINT len = GetSystemDirectoryW(path, MAX_PATH - 32);
+	bool gone = false;
 
 	if (len == 0 || len >= MAX_PATH - 32)
 		return;
 	wcscat(path, L"\\drivers\\wnbd.sys");
-	if (!DeleteFileW(path) && GetLastError() != ERROR_FILE_NOT_FOUND &&
-	    MoveFileExW(path, NULL, MOVEFILE_DELAY_UNTIL_REBOOT))
+	for (unsigned i = 0; i < UNLOAD_TRIES && !gone; i++) {
+		if (i > 0)
+			Sleep(UNLOAD_PAUSE_MS);
+		gone = DeleteFileW(path) || GetLastError() == ERROR_FILE_NOT_FOUND;
+	}
+	if (!gone && MoveFileExW(path, NULL, MOVEFILE_DELAY_UNTIL_REBOOT))
 		*reboot = TRUE;
 }
 

@@ -330,6 +330,9 @@ check_map(struct parser *p)
 	bool has_tls_file = a->ca_file != NULL || a->cert_file != NULL ||
 	    a->key_file != NULL || a->tls_hostname != NULL;
 
+	if (strstr(a->operand[1], "://") != NULL &&
+	    (a->port != 0 || a->export_name != NULL))
+		return FAIL(p, "--port and --export-name are parts of the URI");
 	if (a->skip_handshake && (a->disk_size == 0 || a->block_size == 0))
 		return FAIL(p, "--skip-handshake needs --disk-size and --block-size");
 	if (a->block_size != 0 && a->block_size != 512 && a->block_size != 4096)

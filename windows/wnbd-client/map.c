@@ -4,8 +4,11 @@
  */
 #include "commands.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "connect.h"
 
 #define DEFAULT_PORT 10809
 /* How Ctrl-C removes the disk: somebody waits for it. */
@@ -54,20 +57,52 @@ is_uri(const char *host)
 }
 
 static bool
+put_server(NBD_CONNECTION_PROPERTIES *n, const char *host, unsigned port,
+    const char *export_name)
+{
+	n->PortNumber = port != 0 ? port : DEFAULT_PORT;
+	return put(n->Hostname, sizeof(n->Hostname), host, "the host name") &&
+	    put(n->ExportName, sizeof(n->ExportName), export_name,
+	    "the export name");
+}
+
+/* The driver knows host names and numbers of ports, and no TLS. */
+static bool
+is_for_driver(const struct nbc_target *t)
+{
+	return t->family == NBC_TCP && t->tls == NBE_TLS_OFF &&
+	    (t->port == NULL || isdigit((unsigned char)t->port[0]));
+}
+
+static bool
+take_uri(NBD_CONNECTION_PROPERTIES *n, const char *uri, bool *for_driver)
+{
+	struct nbc_target target = { 0 };
+	struct nbc_error error;
+	bool ok;
+
+	if (!nbc_target_parse(&target, uri, &error)) {
+		complain_text(error.text);
+		return false;
+	}
+	*for_driver = is_for_driver(&target);
+	ok = put_server(n, target.host, target.port != NULL ?
+	    (unsigned)strtoul(target.port, NULL, 10) : 0,
+	    target.export_name != NULL ? target.export_name : "");
+	nbc_target_free(&target);
+	return ok;
+}
+
+static bool
 fill_properties(WNBD_PROPERTIES *p, const struct arguments *a)
 {
 	const char *name = a->operand[0];
-	const char *host = is_uri(a->operand[1]) ? "" : a->operand[1];
-	const char *export_name = a->export_name != NULL ? a->export_name : name;
 	NBD_CONNECTION_PROPERTIES *n = &p->NbdProperties;
 
 	if (!put(p->InstanceName, sizeof(p->InstanceName), name, "the instance name") ||
 	    !put(p->SerialNumber, sizeof(p->SerialNumber), name, "the serial number") ||
-	    !put(p->Owner, sizeof(p->Owner), OWNER_NAME, "the owner") ||
-	    !put(n->Hostname, sizeof(n->Hostname), host, "the host name") ||
-	    !put(n->ExportName, sizeof(n->ExportName), export_name, "the export name"))
+	    !put(p->Owner, sizeof(p->Owner), OWNER_NAME, "the owner"))
 		return false;
-	n->PortNumber = a->port != 0 ? a->port : DEFAULT_PORT;
 	n->Flags.SkipNegotiation = a->skip_handshake;
 	n->Connections = a->connections;
 	n->RequestTimeoutMs = a->timeout_s * 1000;
@@ -128,11 +163,16 @@ command_map(const struct arguments *a)
 		.DeadTimeoutMs = a->dead_timeout_s * 1000, .Mapped = on_mapped,
 	};
 
-	if (!fill_properties(&p, a))
+	bool for_driver = true;
+
+	if (!fill_properties(&p, a) || !(is_uri(a->operand[1]) ?
+	    take_uri(&p.NbdProperties, a->operand[1], &for_driver) :
+	    put_server(&p.NbdProperties, a->operand[1], a->port,
+	    a->export_name != NULL ? a->export_name : a->operand[0])))
 		return ERROR_INVALID_PARAMETER;
+	if (for_driver && a->tls.when == TLS_OFF && !a->user_space)
+		return map_in_kernel(&p);
 	if (is_uri(a->operand[1]))
 		options.Uri = a->operand[1];
-	if (a->tls.when != TLS_OFF || a->user_space || options.Uri != NULL)
-		return map_in_user_space(&p, &options);
-	return map_in_kernel(&p);
+	return map_in_user_space(&p, &options);
 }

@@ -171,6 +171,7 @@ adapter_calls(HANDLE adapter, const char *name)
 	SHOW(WnbdIoctlGetDrvOpt(adapter, "LogLevel", &value, FALSE, nullptr));
 	SHOW(WnbdIoctlSetDrvOpt(adapter, "LogLevel", &value, FALSE, nullptr));
 	SHOW(WnbdIoctlResetDrvOpt(adapter, "LogLevel", FALSE, nullptr));
+	size = 0;
 	SHOW(WnbdIoctlListDrvOpt(adapter, nullptr, &size, FALSE, nullptr));
 	SHOW(WnbdIoctlGetIOLimits(adapter, &lun, &all, nullptr));
 }

@@ -81,9 +81,9 @@ respond(PWNBD_DISK disk, WNBD_IO_RESPONSE *response, void *data, UINT32 size)
 
 	overlapped.hEvent = CreateEventA(nullptr, TRUE, FALSE, nullptr);
 	status = WnbdSendResponseEx(disk, response, data, size, &overlapped);
-	if (status == ERROR_IO_PENDING &&
-	    !GetOverlappedResult(disk->Handle, &overlapped, &done, TRUE))
-		status = GetLastError();
+	if (status == ERROR_IO_PENDING)
+		status = GetOverlappedResult(disk->Handle, &overlapped, &done, TRUE) ?
+		    0 : GetLastError();
 	if (status != 0)
 		std::fprintf(stderr, "response: %lu\n", status);
 	CloseHandle(overlapped.hEvent);
