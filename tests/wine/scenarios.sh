@@ -208,15 +208,6 @@ ok "removal of a disk that is not up yet: its server says nothing"
 wait "$slow"
 ok "and the mapping fails"
 stop "$pid"
-start python3 -c "import socket, time
-s = socket.create_server(('127.0.0.1', $port))
-c = s.accept()
-time.sleep(60)"
-sleep 0.5
-drive "! map slow port=$port patience=500" "sleep 500" "! unmap slow"
-status_is 0 && out_has "error 2: ! unmap slow"
-ok "a mapping is cancelled: its disk goes, too"
-stop "$pid"
 
 # ---- a disk that changes -----------------------------------------------------
 
