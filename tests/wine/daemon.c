@@ -136,7 +136,7 @@ be_hostile(struct daemon *d)
 		.DataBufferSize = sizeof(buffer) };
 	DWORD got;
 
-	try_fetch(d, "bad-pointer", id, (void *)0x10000, 4096);
+	try_fetch(d, "bad-pointer", id, (void *)0x1000, 4096);
 	try_fetch(d, "kernel-pointer", id, (void *)0xffff800000000000, 4096);
 	try_fetch(d, "long-buffer", id, buffer, 0x40000000);
 	try_fetch(d, "wrong-id", id + 1, buffer, 4096);
@@ -144,9 +144,10 @@ be_hostile(struct daemon *d)
 	try_respond(d, "huge-handle", UINT64_MAX, WnbdReqTypeRead, buffer, 4096);
 	if (adapter_ioctl(d->adapter, &c, sizeof(c), &c, sizeof(c), &got) != 0)
 		return;
-	try_respond(d, "wrong-type", c.Request.RequestHandle, WnbdReqTypeFlush, NULL, 0);
+	try_respond(d, "wrong-type", c.Request.RequestHandle, WnbdReqTypeFlush, NULL,
+	    0);
 	try_respond(d, "bad-data", c.Request.RequestHandle, c.Request.RequestType,
-	    (void *)0x10000, 65536);
+	    (void *)0x1000, 65536);
 	try_respond(d, "short-data", c.Request.RequestHandle, c.Request.RequestType,
 	    buffer, 1);
 	respond(d, &c.Request, (UINT8 *)buffer);

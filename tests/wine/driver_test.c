@@ -91,6 +91,24 @@ set_nbd(NBD_CONNECTION_PROPERTIES *p, char **w, int n)
 	p->Flags.SkipNegotiation = value(w, n, "skip", 0) != 0;
 }
 
+/* CREATE, for so many milliseconds; then it is cancelled. */
+static DWORD
+try_for(DWORD ms, WNBD_IOCTL_CREATE_COMMAND *c, WNBD_CONNECTION_INFO *info)
+{
+	OVERLAPPED o = { .hEvent = CreateEventA(NULL, TRUE, FALSE, NULL) };
+	DWORD got, error = 0;
+
+	if (!DeviceIoControl(adapter, 0x0004d038, c, sizeof(*c), info, sizeof(*info),
+	    NULL, &o) && GetLastError() != ERROR_IO_PENDING)
+		return GetLastError();
+	if (WaitForSingleObject(o.hEvent, ms) == WAIT_TIMEOUT)
+		CancelIoEx(adapter, &o);
+	if (!GetOverlappedResult(adapter, &o, &got, TRUE))
+		error = GetLastError();
+	CloseHandle(o.hEvent);
+	return error;
+}
+
 static DWORD
 do_map(char **w, int n)
 {
@@ -106,6 +124,8 @@ do_map(char **w, int n)
 	p->BlockSize = (UINT32)value(w, n, "sector", 0);
 	p->BlockCount = value(w, n, "blocks", 0);
 	set_nbd(&p->NbdProperties, w, n);
+	if (value(w, n, "patience", 0) != 0)
+		return try_for((DWORD)value(w, n, "patience", 0), &c, &info);
 	error = adapter_ioctl(adapter, &c, sizeof(c), &info, sizeof(info), &got);
 	if (error == 0)
 		printf("mapped %s: %llu blocks of %u bytes\n", w[1],

@@ -81,7 +81,7 @@ load() {
 	drive "service start $1" "version"
 	[ "$status" -ne 0 ] || return 0
 	echo "# $1 did not start; once more"
-	drive "service start $1" "version"
+	drive "try service start $1" "version"
 	[ "$status" -eq 0 ]
 }
 

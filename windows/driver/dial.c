@@ -116,6 +116,8 @@ negotiate(struct dial *dl)
 		dl->exp = *nbe_hs_export(&dl->hs);
 		return STATUS_SUCCESS;
 	}
+	if (!NT_SUCCESS(status))
+		return status;
 	dl->why = nbe_hs_why(&dl->hs);
 	nbe_hs_abort(&dl->hs);
 	/* Best effort: the server is left either way. */
