@@ -151,6 +151,29 @@ failed_with 5 && err_has "is not for elsewhere"
 ok "map with the wrong host name: refused, no disk"
 stop "$pid"
 
+# A server without a handshake, for the driver and for this process.
+free_port
+start python3 "$root/tests/wine/bare_server.py" "$port"
+wait_until listens "$port"
+client map bare 127.0.0.1 --port "$port" --skip-handshake
+failed_with 87 && err_has "--skip-handshake needs --disk-size and --block-size"
+ok "map --skip-handshake needs the sizes"
+for how in "" --user-space; do
+	timeout 60 "$wine" wnbd-client.exe map bare 127.0.0.1 --port "$port" $how \
+		--skip-handshake --disk-size 1M --block-size 512 >"$dir/map.log" 2>&1 &
+	map=$!
+	pids="$pids $map"
+	wait_until has_number
+	client show bare
+	out_has "SkipNegotiation           : 1" && out_has "BlockCount                : 2048"
+	shown=$?
+	drive "write bare seed=6 piece=4096 length=65536" \
+		"check bare seed=6 piece=4096 length=65536"
+	status_is 0 && client unmap bare && [ "$shown" -eq 0 ] && wait "$map"
+	ok "map --skip-handshake $how"
+done
+stop "$pid"
+
 # ---- a process that serves a disk ------------------------------------------------
 
 timeout 60 "$wine" rbd_mock.exe rbd/image 16 >"$dir/mock.log" 2>&1 &
