@@ -233,7 +233,8 @@ explain_status(struct nbc_tls *tls, SECURITY_STATUS status)
 	}
 }
 
-/* One call of Schannel; *used is what it took of tls->in. */
+/* One call of Schannel, at first and at the end without input; *used is what it took of
+ * tls->in. */
 static SECURITY_STATUS
 step(struct nbc_tls *tls, size_t *used)
 {
@@ -252,7 +253,7 @@ step(struct nbc_tls *tls, size_t *used)
 	status = InitializeSecurityContextW(
 	    (CredHandle *)(uintptr_t)&tls->context->credentials,
 	    tls->has_session ? &tls->session : NULL, name, REQUEST_FLAGS, 0, 0,
-	    tls->has_session ? &in_desc : NULL, 0,
+	    tls->in_len > 0 ? &in_desc : NULL, 0,
 	    tls->has_session ? NULL : &tls->session, &out_desc, &flags, NULL);
 	if (!tls->has_session && (status == SEC_I_CONTINUE_NEEDED ||
 	    status == SEC_E_OK))

@@ -107,6 +107,28 @@ drive "write user piece=65536 depth=8 seed=5 length=1048576" "flush user" \
 	"check user piece=4096 depth=8 seed=5 length=1048576"
 status_is 0
 ok "I/O through this process"
+! cmp -s -n 16384 -i 65536:0 "$dir/disk" /dev/zero
+ok "(there is something at 64 KiB)"
+drive "scsi user 42000000000000001800 \
+out=001600100000000000000000000000100000000400000000"
+status_is 0 && cmp -n 16384 -i 65536:0 "$dir/disk" /dev/zero
+ok "UNMAP reaches the server"
+# The server, which is nbdkit below timeout, comes back with twice the size.
+kill -9 $(pgrep -P "$pid")
+while listens "$port"; do sleep 0.05; done
+truncate -s 128M "$dir/disk"
+start nbdkit -f -i 127.0.0.1 -p "$port" file "$dir/disk"
+has_grown() {
+	client show user
+	out_has "BlockCount                : 32768"
+}
+wait_until has_grown
+ok "a server that was lost, and comes back with more: the disk grows"
+drive "check user piece=4096 depth=8 seed=5 length=65536" \
+	"write user offset=133169152 piece=4096 length=1048576 seed=6" \
+	"check user offset=133169152 piece=65536 length=1048576 seed=6"
+status_is 0
+ok "I/O goes on, at the new end too"
 client unmap user
 status_is 0 && wait "$map"
 ok "unmap ends it, with 0"
@@ -118,7 +140,7 @@ timeout 60 "$wine" wnbd-client.exe map tls "nbds://localhost:$port/" \
 map=$!
 pids="$pids $map"
 wait_until has_number
-drive "check tls piece=4096 depth=8 seed=5 length=1048576"
+drive "check tls offset=131072 piece=4096 depth=8 seed=5 length=524288"
 status_is 0
 ok "map by an nbds URI: what was written without TLS is read with it"
 client unmap tls
@@ -127,6 +149,29 @@ ok "unmap ends that, too"
 client map tls "nbds://localhost:$port/?tls-hostname=elsewhere" --ca pki/ca-cert.pem
 failed_with 5 && err_has "is not for elsewhere"
 ok "map with the wrong host name: refused, no disk"
+stop "$pid"
+
+# A server without a handshake, for the driver and for this process.
+free_port
+start python3 "$root/tests/wine/bare_server.py" "$port"
+wait_until listens "$port"
+client map bare 127.0.0.1 --port "$port" --skip-handshake
+failed_with 87 && err_has "--skip-handshake needs --disk-size and --block-size"
+ok "map --skip-handshake needs the sizes"
+for how in "" --user-space; do
+	timeout 60 "$wine" wnbd-client.exe map bare 127.0.0.1 --port "$port" $how \
+		--skip-handshake --disk-size 1M --block-size 512 >"$dir/map.log" 2>&1 &
+	map=$!
+	pids="$pids $map"
+	wait_until has_number
+	client show bare
+	out_has "SkipNegotiation           : 1" && out_has "BlockCount                : 2048"
+	shown=$?
+	drive "write bare seed=6 piece=4096 length=65536" \
+		"check bare seed=6 piece=4096 length=65536"
+	status_is 0 && client unmap bare && [ "$shown" -eq 0 ] && wait "$map"
+	ok "map --skip-handshake $how"
+done
 stop "$pid"
 
 # ---- a process that serves a disk ------------------------------------------------
@@ -177,6 +222,15 @@ ok "an option that there is not: 2"
 client set-opt LogLevel high
 [ "$status" -ne 0 ] && err_has "wnbd-client: LogLevel: "
 ok "a value that it cannot have"
+
+client reset-adapter
+status_is 0
+ok "reset-adapter"
+echo 99 >veto
+client reset-adapter --reset-timeout 1 --reset-retry-interval 1
+failed_with 1460
+ok "reset-adapter: refused for the whole time: 1460"
+rm veto
 
 # ---- the end -----------------------------------------------------------------------
 

@@ -77,10 +77,16 @@ WnbdCreate(const PWNBD_PROPERTIES Properties, const PWNBD_INTERFACE Interface,
 DWORD
 WnbdRemove(PWNBD_DISK Disk, PWNBD_REMOVE_OPTIONS RemoveOptions)
 {
+	DWORD status;
+
 	if (Disk == NULL)
 		return ERROR_INVALID_PARAMETER;
+	/* Before the threads notice that it is gone. */
 	Disk->Stopping = TRUE;
-	return WnbdRemoveEx(Disk->Properties.InstanceName, RemoveOptions);
+	status = WnbdRemoveEx(Disk->Properties.InstanceName, RemoveOptions);
+	if (status != 0 && status != ERROR_FILE_NOT_FOUND)
+		Disk->Stopping = FALSE;
+	return status;
 }
 
 DWORD
