@@ -94,7 +94,8 @@ struct nbc_tls;		/* one TLS session, see tls.h */
 
 /* One negotiated connection: the next byte on it is transmission. */
 struct nbc_conn {
-	int		fd;		/* blocking, close on exec, TCP_NODELAY */
+	int		fd;		/* blocking (but on Windows), close on exec,
+					 * TCP_NODELAY */
 	struct nbc_tls	*tls;		/* NULL: clear text, or TLS in the kernel */
 	bool		ktls;
 	struct nbe_export exp;

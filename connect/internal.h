@@ -6,9 +6,12 @@
 #define NBC_INTERNAL_H
 
 #include "connect.h"
+#include "os.h"
 #include "tls.h"
 
-#if defined(__GNUC__)
+#if defined(_WIN32)
+#define NBC_PRINTF(fmt, args) __attribute__((format(gnu_printf, fmt, args)))
+#elif defined(__GNUC__)
 #define NBC_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define NBC_PRINTF(fmt, args)
@@ -53,7 +56,6 @@ enum nbc_io {
 	NBC_IO_TLS_BROKEN,	/* nbc_tls_error knows more */
 };
 
-int64_t	nbc_now_ms(void);
 /* Wait for poll events on fd; OK, TIMED_OUT or CANCELLED. */
 enum nbc_io nbc_wait(int fd, short events, const struct nbc_limit *);
 /* Let ms pass: OK, or CANCELLED. */
@@ -73,7 +75,20 @@ enum nbc_io nbc_stream_start_tls(struct nbc_stream *);
 /* Say close_notify, as far as that goes without waiting long. */
 void	nbc_stream_end_tls(struct nbc_stream *);
 
-/* ---- dial.c -------------------------------------------------------------- */
+/* ---- dial.c, dial_local.c ------------------------------------------------ */
+
+struct nbc_address {
+	int	family;
+	const struct sockaddr *addr;
+	socklen_t len;
+};
+/* A socket, or -1 with the reason in *error. */
+int	nbc_connect_address(const struct nbc_address *, const struct nbc_limit *,
+	    int *error);
+void	nbc_fail_connect(struct nbc_error *, const struct nbc_target *, int error);
+/* Of NBC_UNIX and NBC_VSOCK. */
+int	nbc_dial_local(const struct nbc_target *, const struct nbc_limit *,
+	    struct nbc_error *);
 
 /* A connected, blocking socket, or -1. */
 int	nbc_dial(const struct nbc_target *, const struct nbc_limit *,

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "internal.h"
 
@@ -219,7 +218,7 @@ close_stream(struct attempt *a)
 	nbc_tls_free(a->stream.tls);
 	a->stream.tls = NULL;
 	if (a->stream.fd >= 0)
-		close(a->stream.fd);
+		nbc_os_close(a->stream.fd);
 	a->stream.fd = -1;
 }
 
@@ -489,7 +488,7 @@ nbc_close(struct nbc_conn *conn, bool polite)
 		nbc_ktls_shutdown(conn->fd);
 	nbc_tls_free(conn->tls);
 	if (conn->fd >= 0)
-		close(conn->fd);
+		nbc_os_close(conn->fd);
 	free(conn->name);
 	free(conn->about);
 	*conn = (struct nbc_conn){ .fd = -1 };

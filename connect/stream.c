@@ -2,13 +2,10 @@
  * stream.c - bytes over a socket, in the clear or through a TLS session.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * The socket stays blocking, which is how its later owners want it; here every
- * call says MSG_DONTWAIT and waits in poll, for no longer than the limit allows.
+ * Whatever the socket's later owners want, no call here waits in it: it is poll that
+ * waits, for no longer than the limit allows.
  */
 #include <errno.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <time.h>
 
 #include "internal.h"
 
@@ -16,15 +13,6 @@
 #define TLS_MAJOR_VERSION 3	/* of all versions, in the record's header */
 #define TLS_RECORD_MAX	(TLS_HEADER_LEN + 16384u + 2048u)	/* RFC 5246, 6.2.3 */
 #define GOODBYE_MS	1000
-
-int64_t
-nbc_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static int
 poll_timeout(int64_t deadline_ms)
@@ -46,7 +34,7 @@ nbc_wait(int fd, short events, const struct nbc_limit *limit)
 	};
 
 	for (;;) {
-		int n = poll(p, 2, poll_timeout(limit->deadline_ms));
+		int n = nbc_os_poll(p, 2, poll_timeout(limit->deadline_ms));
 
 		if (n > 0 && p[1].revents != 0)
 			return NBC_IO_CANCELLED;
@@ -69,14 +57,14 @@ nbc_pause(int64_t ms, int cancel_fd)
 static bool
 would_block(void)
 {
-	return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+	return nbc_os_errno() == EAGAIN;
 }
 
 static enum nbc_io
 send_plain(const struct nbc_stream *s, const uint8_t *buf, size_t len)
 {
 	while (len > 0) {
-		ssize_t n = send(s->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = nbc_os_send(s->fd, buf, len);
 		enum nbc_io io;
 
 		if (n > 0) {
@@ -104,7 +92,7 @@ recv_plain(const struct nbc_stream *s, uint8_t *buf, size_t max, size_t *got)
 
 		if (io != NBC_IO_OK)
 			return io;
-		n = recv(s->fd, buf, max, MSG_DONTWAIT);
+		n = nbc_os_recv(s->fd, buf, max);
 		if (n > 0) {
 			*got = (size_t)n;
 			return NBC_IO_OK;

@@ -5,7 +5,8 @@
  * After the handshake the session owns no socket: whoever moves the bytes gives
  * it the records that came and sends the records that it made.  So one thread
  * can drive many sessions, by io_uring or otherwise.  tls_openssl.c is the
- * back-end on Linux and FreeBSD.  One thread at a time per session.
+ * back-end on Linux and FreeBSD, tls_schannel.c on Windows.  One thread at a time per
+ * session.
  */
 #ifndef NBC_TLS_H
 #define NBC_TLS_H
@@ -13,7 +14,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
+
+#include "os.h"
 
 struct nbc_tls;
 struct nbc_tls_context;

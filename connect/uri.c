@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "internal.h"
 
@@ -267,7 +266,7 @@ join(char **to, const char *dir, const char *file, struct nbc_error *err)
 static bool
 drop_missing_client_cert(struct nbc_target *t)
 {
-	if (access(t->cert_file, F_OK) != 0) {
+	if (!nbc_os_file_exists(t->cert_file)) {
 		free(t->cert_file);
 		free(t->key_file);
 		t->cert_file = t->key_file = NULL;

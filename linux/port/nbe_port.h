@@ -1,5 +1,5 @@
 /*
- * nbe_port.h - what the engine needs from user space on Linux.
+ * nbe_port.h - what the engine needs from user space, Linux's or Windows's.
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * Each front owns one file of this name and puts it on the include path; it is

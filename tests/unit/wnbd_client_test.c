@@ -1,0 +1,480 @@
+/*
+ * wnbd_client_test.c - wnbd-client's command line, help and output, byte for byte.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmdline.h"
+#include "format.h"
+#include "rsa_key.h"
+#include "test.h"
+
+/* ---- the command line ---------------------------------------------------- */
+
+static struct arguments args;
+static char error[256];
+static bool unknown;
+
+/* Words up to a NULL, behind the program's name. */
+static bool
+parse(const char *first, ...)
+{
+	char *argv[16] = { (char *)(uintptr_t)"wnbd-client" };
+	int argc = 1;
+	va_list list;
+
+	va_start(list, first);
+	for (const char *w = first; w != NULL; w = va_arg(list, const char *))
+		argv[argc++] = (char *)(uintptr_t)w;
+	va_end(list);
+	error[0] = '\0';
+	return cmdline_parse(&args, argc, argv, error, sizeof(error), &unknown);
+}
+
+static bool
+says(const char *text)
+{
+	if (strcmp(error, text) == 0)
+		return true;
+	printf("# said: %s\n", error);
+	return false;
+}
+
+static void
+test_commands_and_aliases(void)
+{
+	static const struct { const char *word; enum command_id id; } words[] = {
+		{ "version", CMD_VERSION }, { "-v", CMD_VERSION },
+		{ "help", CMD_HELP }, { "-h", CMD_HELP }, { "--help", CMD_HELP },
+		{ "list", CMD_LIST }, { "ls", CMD_LIST },
+		{ "list-opt", CMD_LIST_OPT }, { "uninstall-driver", CMD_UNINSTALL },
+		{ "reset-adapter", CMD_RESET_ADAPTER },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		CHECK(parse(words[i].word, NULL));
+		CHECK(args.command == words[i].id);
+	}
+	CHECK(parse(NULL));
+	CHECK(args.command == CMD_HELP);
+	CHECK(!parse("frob", NULL));
+	CHECK(unknown && says("Unknown command: frob"));
+	CHECK(!parse("list", "--frob", NULL));
+	CHECK(!unknown);
+}
+
+static void
+test_operands(void)
+{
+	CHECK(!parse("list", "x", NULL) && says("too many arguments"));
+	CHECK(!parse("map", "a", NULL) && says("map needs <hostname>"));
+	CHECK(!parse("show", NULL) && says("show needs <instance-name>"));
+	CHECK(!parse("show", "", NULL) && says("<instance-name> is empty"));
+	CHECK(parse("show", "--", "--odd", NULL));
+	CHECK(strcmp(args.operand[0], "--odd") == 0);
+	CHECK(parse("set-opt", "LogLevel", "4", "--persistent", NULL));
+	CHECK(args.persistent && strcmp(args.operand[1], "4") == 0);
+	CHECK(parse("map", "--help", NULL) && args.help);
+	CHECK(parse("rm", "disk", NULL) && args.command == CMD_UNMAP);
+}
+
+static void
+test_map_options(void)
+{
+	CHECK(parse("map", "foo", "host", "--port", "10810", "--export-name=bar",
+	    "--read-only", "--connections", "4", "--timeout", "5", NULL));
+	CHECK(args.port == 10810 && strcmp(args.export_name, "bar") == 0);
+	CHECK(args.read_only && args.connections == 4 && args.timeout_s == 5);
+	CHECK(!args.user_space && args.tls.when == TLS_OFF);
+	CHECK(!parse("map", "a", "nbd://b/c", "--port", "1", NULL) &&
+	    says("--port and --export-name are parts of the URI"));
+	CHECK(!parse("map", "a", "b", "--port", "0", NULL) &&
+	    says("--port: \"0\" is not a number from 1 to 65535"));
+	CHECK(!parse("map", "a", "b", "--port", "65536", NULL));
+	CHECK(!parse("map", "a", "b", "--port", NULL) && says("--port needs a value"));
+	CHECK(!parse("map", "a", "b", "--read-only=1", NULL) &&
+	    says("--read-only takes no value"));
+	CHECK(!parse("map", "a", "b", "--hard-disconnect", NULL) &&
+	    says("map has no option --hard-disconnect"));
+	CHECK(!parse("map", "a", "b", "-p", NULL) && says("map has no option -p"));
+	CHECK(!parse("map", "a", "b", "--connections", "33", NULL));
+	CHECK(!parse("map", "a", "b", "--ca", "", NULL));
+}
+
+static void
+test_skip_handshake(void)
+{
+	CHECK(!parse("map", "a", "b", "--skip-handshake", NULL) &&
+	    says("--skip-handshake needs --disk-size and --block-size"));
+	CHECK(parse("map", "a", "b", "--skip-handshake", "--disk-size", "64M",
+	    "--block-size", "512", NULL));
+	CHECK(args.disk_size == 64 << 20 && args.block_size == 512);
+	CHECK(!parse("map", "a", "b", "--block-size", "1024", NULL) &&
+	    says("--block-size: use 512 or 4096"));
+	CHECK(!parse("map", "a", "b", "--disk-size", "1000", "--block-size", "512",
+	    NULL) && says("--disk-size is not a multiple of --block-size"));
+	CHECK(!parse("map", "a", "b", "--skip-handshake", "--disk-size", "64M",
+	    "--block-size", "512", "--tls", "required", NULL));
+}
+
+static void
+test_tls_options(void)
+{
+	CHECK(parse("map", "a", "b", "--tls", "if-offered", NULL));
+	CHECK(args.tls.when == TLS_IF_OFFERED);
+	CHECK(parse("map", "a", "b", "--ca", "c.pem", NULL));
+	CHECK(args.tls.when == TLS_REQUIRED);
+	CHECK(!parse("map", "a", "b", "--tls", "off", "--ca", "c.pem", NULL) &&
+	    says("--tls off contradicts the other TLS options"));
+	CHECK(!parse("map", "a", "b", "--cert", "c.pem", NULL) &&
+	    says("--cert and --key go together"));
+	CHECK(!parse("map", "a", "b", "--tls", "maybe", NULL) &&
+	    says("--tls: \"maybe\" is not off, if-offered or required"));
+}
+
+static void
+test_unmap_defaults(void)
+{
+	CHECK(parse("unmap", "a", NULL));
+	CHECK(!args.hard && !args.no_fallback && args.soft_timeout_s == 30 &&
+	    args.soft_retry_s == 2);
+	CHECK(parse("unmap", "a", "--soft-disconnect-timeout", "0",
+	    "--no-hard-disconnect-fallback", "--debug", NULL));
+	CHECK(args.soft_timeout_s == 0 && args.no_fallback && args.debug);
+	CHECK(parse("reset-adapter", NULL));
+	CHECK(args.reset_timeout_s == 10 && args.reset_retry_s == 1);
+}
+
+/* ---- output -------------------------------------------------------------- */
+
+static char *text;
+static size_t text_size;
+static FILE *out;
+
+static void
+begin(void)
+{
+	free(text);
+	out = open_memstream(&text, &text_size);
+}
+
+static bool
+wrote(const char *expected)
+{
+	fclose(out);
+	if (strcmp(text, expected) == 0)
+		return true;
+	printf("# wrote:\n");
+	for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n"))
+		printf("# |%s|\n", line);
+	return false;
+}
+
+static void
+set_wide(WCHAR *to, const char *from)
+{
+	while ((*to++ = (WCHAR)(unsigned char)*from++) != 0)
+		continue;
+}
+
+static WNBD_CONNECTION_INFO
+disk(const char *name, const char *owner, INT pid, INT number)
+{
+	WNBD_CONNECTION_INFO info = { .DiskNumber = number, .TargetId = 3 };
+	WNBD_PROPERTIES *p = &info.Properties;
+
+	snprintf(p->InstanceName, sizeof(p->InstanceName), "%s", name);
+	snprintf(p->SerialNumber, sizeof(p->SerialNumber), "%s", name);
+	snprintf(p->Owner, sizeof(p->Owner), "%s", owner);
+	p->Pid = pid;
+	p->BlockCount = 131072;
+	p->BlockSize = 512;
+	p->MaxUnmapDescCount = 1;
+	return info;
+}
+
+static void
+test_list_text(void)
+{
+	WNBD_CONNECTION_INFO list[2] = {
+		disk("foo", "wnbd-client", 3508, 1),
+		disk("rbd/rbd_win_10g", "ceph-rbd-wnbd", 4024, 2),
+	};
+
+	list[0].Properties.Flags.UseNbd = 1;
+	begin();
+	format_list(out, list, 2, false);
+	CHECK(wrote(
+	    "Pid         DiskNumber  Nbd    Owner            InstanceName\n"
+	    "3508        1           true   wnbd-client      foo\n"
+	    "4024        2           false  ceph-rbd-wnbd    rbd/rbd_win_10g\n"));
+	begin();
+	format_list(out, NULL, 0, false);
+	CHECK(wrote("Pid         DiskNumber  Nbd    Owner            InstanceName\n"));
+}
+
+static void
+test_list_json(void)
+{
+	WNBD_CONNECTION_INFO one = disk("a\"b", "x", 7, -1);
+
+	one.Properties.Flags.UseUserspaceNbd = 1;
+	begin();
+	format_list(out, &one, 1, true);
+	CHECK(wrote("[\n  {\n    \"InstanceName\": \"a\\\"b\",\n"
+	    "    \"Owner\": \"x\",\n    \"Pid\": 7,\n    \"DiskNumber\": null,\n"
+	    "    \"Nbd\": true\n  }\n]\n"));
+	begin();
+	format_list(out, NULL, 0, true);
+	CHECK(wrote("[]\n"));
+}
+
+static void
+test_show_text(void)
+{
+	WNBD_CONNECTION_INFO info = disk("foo", "wnbd-client", 3508, 1);
+	NBD_CONNECTION_PROPERTIES *n = &info.Properties.NbdProperties;
+
+	info.Properties.Flags.UseKernelNbd = 1;
+	info.Properties.Flags.UnmapSupported = 1;
+	set_wide(info.PNPDeviceID, "SCSI\\DISK&VEN_WNBD");
+	snprintf(n->Hostname, sizeof(n->Hostname), "server");
+	snprintf(n->ExportName, sizeof(n->ExportName), "bar");
+	n->PortNumber = 10809;
+	begin();
+	format_show(out, &info, (struct io_limits){ 255, 1000 }, false);
+	CHECK(wrote("Connection info\n"
+	    "InstanceName              : foo\n"
+	    "SerialNumber              : foo\n"
+	    "Owner                     : wnbd-client\n"
+	    "ReadOnly                  : 0\n"
+	    "FlushSupported            : 0\n"
+	    "FUASupported              : 0\n"
+	    "UnmapSupported            : 1\n"
+	    "UnmapAnchorSupported      : 0\n"
+	    "UseNbd                    : 1\n"
+	    "UseUserspaceNbd           : 0\n"
+	    "BlockCount                : 131072\n"
+	    "BlockSize                 : 512\n"
+	    "MaxUnmapDescCount         : 1\n"
+	    "Pid                       : 3508\n"
+	    "DiskNumber                : 1\n"
+	    "PNPDeviceID               : SCSI\\DISK&VEN_WNBD\n"
+	    "BusNumber                 : 0\n"
+	    "TargetId                  : 3\n"
+	    "Lun                       : 0\n"
+	    "MaxIOReqPerLun            : 255\n"
+	    "MaxIOReqPerAdapter        : 1000\n"
+	    "\n"
+	    "Nbd properties\n"
+	    "Hostname                  : server\n"
+	    "PortNumber                : 10809\n"
+	    "ExportName                : bar\n"
+	    "SkipNegotiation           : 0\n"
+	    "\n"));
+}
+
+static void
+test_stats_text(void)
+{
+	WNBD_DRV_STATS s = {
+		.TotalReceivedIORequests = 70, .TotalReceivedIOReplies = 70,
+		.LastReceivedReqTimestamp = 10000,
+	};
+
+	begin();
+	format_stats(out, &s, activity_of(&s, 5010000), false);
+	CHECK(wrote("Disk stats\n"
+	    "TotalReceivedIORequests        : 70\n"
+	    "TotalSubmittedIORequests       : 0\n"
+	    "TotalReceivedIOReplies         : 70\n"
+	    "UnsubmittedIORequests          : 0\n"
+	    "PendingSubmittedIORequests     : 0\n"
+	    "AbortedSubmittedIORequests     : 0\n"
+	    "AbortedUnsubmittedIORequests   : 0\n"
+	    "CompletedAbortedIORequests     : 0\n"
+	    "OutstandingIOCount             : 0\n"
+	    "TimeSinceLastReceivedReqMs     : 500\n"
+	    "TimeSinceLastSubmittedReqMs    : -1\n"
+	    "TimeSinceLastReplyMs           : -1\n"
+	    "\n"));
+	CHECK(activity_of(&s, 5).received_ms == 0);	/* clocks may differ a little */
+}
+
+static void
+test_options_text(void)
+{
+	WNBD_OPTION o[2] = {
+		{ .Type = WnbdOptInt64, .Default = { .Type = WnbdOptInt64 },
+		    .Value = { .Type = WnbdOptInt64 } },
+		{ .Type = WnbdOptBool, .Default = { .Type = WnbdOptBool },
+		    .Value = { .Type = WnbdOptBool } },
+	};
+
+	set_wide(o[0].Name, "LogLevel");
+	o[0].Default.Data.AsInt64 = 1;
+	o[0].Value.Data.AsInt64 = 4;
+	set_wide(o[1].Name, "NewMappingsAllowed");
+	o[1].Default.Data.AsBool = o[1].Value.Data.AsBool = 1;
+	begin();
+	format_options(out, o, 2, false);
+	CHECK(wrote("LogLevel           : 4 (Default: 1)\n"
+	    "NewMappingsAllowed : true (Default: true)\n"));
+	begin();
+	format_option(out, "loglevel", &o[0].Value, false);
+	CHECK(wrote("Name: loglevel\nValue: 4\n"));
+	begin();
+	format_option(out, "x", &o[1].Value, true);
+	CHECK(wrote("{\n  \"Name\": \"x\",\n  \"Value\": true\n}\n"));
+	begin();
+	format_options(out, o, 0, true);
+	CHECK(wrote("[]\n"));
+}
+
+static void
+test_utf16(void)
+{
+	static const WCHAR wide[] = { 'a', 0xe9, 0x20ac, 0xd83d, 0xde00, 0xdc00, 0 };
+	char buf[64], tight[6];
+
+	format_wide(buf, sizeof(buf), wide, 7);
+	CHECK(strcmp(buf, "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xef\xbf\xbd") == 0);
+	format_wide(buf, sizeof(buf), wide, 4);	/* half a pair at the end */
+	CHECK(strcmp(buf, "a\xc3\xa9\xe2\x82\xac\xef\xbf\xbd") == 0);
+	format_wide(tight, sizeof(tight), wide, 7);
+	CHECK(strcmp(tight, "a\xc3\xa9") == 0);
+}
+
+/* ---- help ---------------------------------------------------------------- */
+
+static size_t
+longest_line(const char *s)
+{
+	size_t longest = 0;
+
+	while (*s != '\0') {
+		size_t len = strcspn(s, "\n");
+
+		longest = len > longest ? len : longest;
+		s += len + (s[len] == '\n');
+	}
+	return longest;
+}
+
+static void
+test_help_fits_80_columns(void)
+{
+	begin();
+	help_commands(out);
+	fclose(out);
+	CHECK(strncmp(text, "wnbd-client commands: \n\nversion | -v       Print", 48) ==
+	    0);
+	CHECK(longest_line(text) <= 80);
+	for (unsigned i = 0; i < COMMANDS; i++) {
+		begin();
+		help_command(out, (enum command_id)i);
+		fclose(out);
+		CHECK(longest_line(text) <= 80);
+		CHECK(strstr(text, "\nCommon arguments:\n  --debug ") != NULL);
+	}
+}
+
+static void
+test_help_of_a_command(void)
+{
+	begin();
+	help_command(out, CMD_SET_OPT);
+	CHECK(wrote("Usage: wnbd-client set-opt <option-name> <option-value> "
+	    "[--persistent]\n\nSet a driver option.\n\nPositional arguments:\n"
+	    "  option-name             Name of the option, in any case.\n"
+	    "  option-value            true or false, a number, or a text.\n\n"
+	    "Optional arguments:\n"
+	    "  --persistent            The value that is kept for the next start of "
+	    "Windows.\n\nCommon arguments:\n"
+	    "  --debug                 Say what is done, and why something fails.\n"));
+}
+
+/* ---- keys ---------------------------------------------------------------- */
+
+/* p 11, q 13: not safe, but an RSA key. */
+static const uint8_t pkcs1[] = {
+	0x30, 28, 2, 1, 0, 2, 2, 0, 143, 2, 1, 7, 2, 1, 103, 2, 1, 13, 2, 1, 11,
+	2, 1, 7, 2, 1, 3, 2, 1, 6,
+};
+static const uint8_t wrapped[] = {
+	0x30, 50, 2, 1, 0, 0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1,
+	5, 0, 4, 30,
+	0x30, 28, 2, 1, 0, 2, 2, 0, 143, 2, 1, 7, 2, 1, 103, 2, 1, 13, 2, 1, 11,
+	2, 1, 7, 2, 1, 3, 2, 1, 6,
+};
+static const uint8_t blob[] = {
+	7, 2, 0, 0, 0, 0xa4, 0, 0, 'R', 'S', 'A', '2', 8, 0, 0, 0, 7, 0, 0, 0,
+	143, 13, 11, 7, 3, 6, 103,
+};
+
+static void
+test_rsa_key(void)
+{
+	uint8_t got[64];
+
+	CHECK(nbc_rsa_key_blob(pkcs1, sizeof(pkcs1), got, sizeof(got)) == sizeof(blob));
+	CHECK(memcmp(got, blob, sizeof(blob)) == 0);
+	CHECK(nbc_rsa_key_blob(wrapped, sizeof(wrapped), got, sizeof(got)) ==
+	    sizeof(blob));
+	CHECK(memcmp(got, blob, sizeof(blob)) == 0);
+	CHECK(nbc_rsa_key_blob(pkcs1, sizeof(pkcs1), got, sizeof(blob) - 1) == 0);
+}
+
+/* Cut anywhere, or damaged anywhere: refused or taken, but within its bounds. */
+static void
+test_rsa_key_damaged(void)
+{
+	uint8_t got[64];
+
+	for (size_t len = 0; len < sizeof(wrapped); len++) {
+		uint8_t *copy = malloc(len > 0 ? len : 1);
+
+		memcpy(copy, wrapped, len);
+		CHECK(nbc_rsa_key_blob(copy, len, got, sizeof(got)) == 0);
+		free(copy);
+	}
+	for (size_t at = 0; at < sizeof(wrapped); at++)
+		for (unsigned v = 0; v < 256; v++) {
+			uint8_t copy[sizeof(wrapped)];
+
+			memcpy(copy, wrapped, sizeof(copy));
+			copy[at] = (uint8_t)v;
+			CHECK(nbc_rsa_key_blob(copy, sizeof(copy), got, sizeof(got)) <=
+			    sizeof(got));
+		}
+}
+
+static const struct test tests[] = {
+	TEST(commands_and_aliases),
+	TEST(operands),
+	TEST(map_options),
+	TEST(skip_handshake),
+	TEST(tls_options),
+	TEST(unmap_defaults),
+	TEST(list_text),
+	TEST(list_json),
+	TEST(show_text),
+	TEST(stats_text),
+	TEST(options_text),
+	TEST(utf16),
+	TEST(help_fits_80_columns),
+	TEST(help_of_a_command),
+	TEST(rsa_key),
+	TEST(rsa_key_damaged),
+};
+
+int
+main(void)
+{
+	int failed = TEST_MAIN(tests);
+
+	free(text);
+	return failed;
+}

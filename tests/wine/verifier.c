@@ -1,0 +1,533 @@
+/*
+ * verifier.c - what Wine lacks, and a small driver verifier.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Checked: pool (overrun, bad free, wrong tag, leak), IRPs and MDLs (leak, unlock
+ * of what is not locked), IRQL (a wait, a pageable call or a second spin lock's
+ * release at the wrong level), process references.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "verifier.h"
+
+#define KERNEL32 __declspec(dllimport)
+KERNEL32 HANDLE NTAPI OpenProcess(ULONG, int, ULONG);
+KERNEL32 int NTAPI ReadProcessMemory(HANDLE, PVOID, PVOID, SIZE_T, SIZE_T *);
+KERNEL32 int NTAPI WriteProcessMemory(HANDLE, PVOID, PVOID, SIZE_T, SIZE_T *);
+KERNEL32 int NTAPI CloseHandle(HANDLE);
+KERNEL32 ULONG NTAPI GetCurrentProcessId(void);
+KERNEL32 int NTAPI VirtualProtect(PVOID, SIZE_T, ULONG, ULONG *);
+KERNEL32 ULONG NTAPI TlsAlloc(void);
+KERNEL32 PVOID NTAPI TlsGetValue(ULONG);
+KERNEL32 int NTAPI TlsSetValue(ULONG, PVOID);
+KERNEL32 void NTAPI RaiseException(ULONG, ULONG, ULONG, const ULONG_PTR *);
+KERNEL32 void NTAPI ExitProcess(ULONG);
+
+#define PROCESS_VM	0x438		/* query, operation, read, write */
+#define MAGIC_USED	0xa110c8ed
+#define MAGIC_FREED	0xdeadf4ee
+#define GUARD		16
+
+static ULONG irql_slot;
+static LONG violations, blocks, irps, mdls, processes, failed;
+static LONG fail_every, fail_count;
+
+void
+verifier_violation(const char *format, ...)
+{
+	char line[256];
+	va_list args;
+
+	va_start(args, format);
+	_vsnprintf(line, sizeof(line) - 1, format, args);
+	va_end(args);
+	line[sizeof(line) - 1] = '\0';
+	InterlockedIncrement(&violations);
+	DbgPrint("VERIFIER: %s\n", line);
+}
+
+ULONG
+verifier_violations(void)
+{
+	return (ULONG)violations;
+}
+
+ULONG
+verifier_blocks(void)
+{
+	return (ULONG)blocks;
+}
+
+ULONG
+verifier_failed(void)
+{
+	return (ULONG)failed;
+}
+
+void
+verifier_report(void)
+{
+	DbgPrint("VERIFIER: %d violations, not freed: %d blocks, %d IRPs, %d MDLs, "
+	    "%d processes\n", violations, blocks, irps, mdls, processes);
+}
+
+void
+verifier_fail_allocs(ULONG n)
+{
+	fail_count = 0;
+	fail_every = (LONG)n;
+}
+
+static BOOLEAN
+shall_fail(void)
+{
+	LONG every = fail_every;
+
+	if (every == 0 || InterlockedIncrement(&fail_count) % every != 0)
+		return FALSE;
+	InterlockedIncrement(&failed);
+	return TRUE;
+}
+
+/* ---- IRQL ------------------------------------------------------------------ */
+
+static ULONG
+irql(void)
+{
+	return (ULONG)(ULONG_PTR)TlsGetValue(irql_slot);
+}
+
+ULONG
+verifier_set_irql(ULONG level)
+{
+	ULONG old = irql();
+
+	TlsSetValue(irql_slot, (PVOID)(ULONG_PTR)level);
+	return old;
+}
+
+static void
+must_be_passive(const char *what)
+{
+	if (irql() > APC_LEVEL)
+		verifier_violation("%s at IRQL %u", what, irql());
+}
+
+static KIRQL NTAPI
+v_acquire(PKSPIN_LOCK lock)
+{
+	ULONG old = irql();
+
+	if (old > DISPATCH_LEVEL)
+		verifier_violation("spin lock at IRQL %u", old);
+	KeAcquireSpinLockRaiseToDpc(lock);
+	verifier_set_irql(DISPATCH_LEVEL);
+	return (KIRQL)old;
+}
+
+static void NTAPI
+v_release(PKSPIN_LOCK lock, KIRQL old)
+{
+	if (irql() != DISPATCH_LEVEL)
+		verifier_violation("spin lock released at IRQL %u", irql());
+	KeReleaseSpinLock(lock, 0);
+	verifier_set_irql(old);
+}
+
+static NTSTATUS NTAPI
+v_wait(PVOID object, KWAIT_REASON reason, KPROCESSOR_MODE mode, BOOLEAN alertable,
+    PLARGE_INTEGER timeout)
+{
+	if (timeout == NULL || timeout->QuadPart != 0)
+		must_be_passive("KeWaitForSingleObject");
+	return KeWaitForSingleObject(object, reason, mode, alertable, timeout);
+}
+
+static NTSTATUS NTAPI
+v_wait_many(ULONG count, PVOID objects[], WAIT_TYPE type, KWAIT_REASON reason,
+    KPROCESSOR_MODE mode, BOOLEAN alertable, PLARGE_INTEGER timeout,
+    PKWAIT_BLOCK wait_blocks)
+{
+	must_be_passive("KeWaitForMultipleObjects");
+	return KeWaitForMultipleObjects(count, objects, type, reason, mode, alertable,
+	    timeout, wait_blocks);
+}
+
+static NTSTATUS NTAPI
+v_delay(KPROCESSOR_MODE mode, BOOLEAN alertable, PLARGE_INTEGER timeout)
+{
+	must_be_passive("KeDelayExecutionThread");
+	return KeDelayExecutionThread(mode, alertable, timeout);
+}
+
+static NTSTATUS NTAPI
+v_thread(PHANDLE handle, ULONG access, POBJECT_ATTRIBUTES attributes, HANDLE process,
+    PCLIENT_ID id, PKSTART_ROUTINE run, PVOID arg)
+{
+	must_be_passive("PsCreateSystemThread");
+	if (shall_fail())
+		return STATUS_INSUFFICIENT_RESOURCES;
+	return PsCreateSystemThread(handle, access, attributes, process, id, run, arg);
+}
+
+static void NTAPI
+v_bug_check(ULONG code, ULONG_PTR a, ULONG_PTR b, ULONG_PTR c, ULONG_PTR d)
+{
+	verifier_violation("bug check %x (%p, %p, %p, %p)", code, (PVOID)a, (PVOID)b,
+	    (PVOID)c, (PVOID)d);
+	ExitProcess(1);
+}
+
+/* ---- pool ------------------------------------------------------------------ */
+
+struct block {
+	SIZE_T	size;
+	ULONG	tag, magic;
+};
+
+/* Freed blocks stay for a while, so that a second free, and a use, are noticed. */
+static void
+free_later(struct block *b)
+{
+	static struct block *volatile late[256];
+	static LONG next;
+	struct block *old;
+	UCHAR *p;
+	SIZE_T i;
+
+	old = InterlockedExchangePointer((PVOID *)(ULONG_PTR)
+	    &late[InterlockedIncrement(&next) & 255], b);
+	if (old == NULL)
+		return;
+	p = (UCHAR *)(old + 1);
+	for (i = 0; i < old->size && p[i] == 0xdd; i++)
+		continue;
+	if (i < old->size)
+		verifier_violation("a freed block of %u bytes was written to",
+		    (ULONG)old->size);
+	ExFreePoolWithTag(old, old->tag);
+}
+
+static PVOID NTAPI
+v_alloc(POOL_TYPE type, SIZE_T size, ULONG tag)
+{
+	struct block *b;
+
+	if (irql() > DISPATCH_LEVEL || (((ULONG)type & 1) != 0 && irql() > APC_LEVEL))
+		verifier_violation("pool %u allocated at IRQL %u", type, irql());
+	if (shall_fail())
+		return NULL;
+	b = ExAllocatePoolWithTag(NonPagedPool, size + sizeof(*b) + GUARD, tag);
+	if (b == NULL)
+		return NULL;
+	b->size = size;
+	b->tag = tag;
+	b->magic = MAGIC_USED;
+	RtlFillMemory(b + 1, size, 0xcd);
+	RtlFillMemory((UCHAR *)(b + 1) + size, GUARD, 0xfd);
+	InterlockedIncrement(&blocks);
+	return b + 1;
+}
+
+static void NTAPI
+v_free(PVOID p, ULONG tag)
+{
+	struct block *b = (struct block *)p - 1;
+	UCHAR *guard = (UCHAR *)p;
+	ULONG i;
+
+	if (b->magic != MAGIC_USED) {
+		verifier_violation("free of a bad or freed block %p", p);
+		return;
+	}
+	if (tag != b->tag)
+		verifier_violation("freed with tag %x, allocated with %x", tag, b->tag);
+	for (i = 0; i < GUARD; i++)
+		if (guard[b->size + i] != 0xfd) {
+			verifier_violation("overrun of a block of %u bytes",
+			    (ULONG)b->size);
+			break;
+		}
+	InterlockedDecrement(&blocks);
+	b->magic = MAGIC_FREED;
+	RtlFillMemory(p, b->size, 0xdd);
+	free_later(b);
+}
+
+/* ---- IRPs and MDLs --------------------------------------------------------- */
+
+static PIRP NTAPI
+v_alloc_irp(CCHAR stack, BOOLEAN quota)
+{
+	PIRP irp = shall_fail() ? NULL : IoAllocateIrp(stack, quota);
+
+	if (irp != NULL)
+		InterlockedIncrement(&irps);
+	return irp;
+}
+
+static void NTAPI
+v_free_irp(PIRP irp)
+{
+	InterlockedDecrement(&irps);
+	IoFreeIrp(irp);
+}
+
+static PMDL NTAPI
+v_alloc_mdl(PVOID address, ULONG length, BOOLEAN secondary, BOOLEAN quota, PIRP irp)
+{
+	PMDL mdl = shall_fail() ? NULL :
+	    IoAllocateMdl(address, length, secondary, quota, irp);
+
+	if (mdl != NULL)
+		InterlockedIncrement(&mdls);
+	return mdl;
+}
+
+static void NTAPI
+v_free_mdl(PMDL mdl)
+{
+	if ((mdl->MdlFlags & MDL_PAGES_LOCKED) != 0)
+		verifier_violation("an MDL is freed with its pages locked");
+	InterlockedDecrement(&mdls);
+	IoFreeMdl(mdl);
+}
+
+static void NTAPI
+x_build_mdl(PMDL mdl)
+{
+	mdl->MdlFlags |= MDL_SOURCE_IS_NONPAGED_POOL;
+	mdl->MappedSystemVa = MmGetMdlVirtualAddress(mdl);
+}
+
+/* The memory is another process's: it is copied here, and back at the unlock. */
+static void NTAPI
+x_lock_pages(PMDL mdl, KPROCESSOR_MODE mode, LOCK_OPERATION operation)
+{
+	ULONG pid = (ULONG)(ULONG_PTR)PsGetCurrentProcessId();
+	PVOID user = MmGetMdlVirtualAddress(mdl);
+	BOOLEAN readable;
+	SIZE_T n;
+
+	must_be_passive("MmProbeAndLockPages");
+	if (mode == KernelMode || pid == GetCurrentProcessId()) {
+		mdl->MdlFlags |= MDL_PAGES_LOCKED;
+		return;
+	}
+	mdl->Process = OpenProcess(PROCESS_VM, 0, pid);
+	mdl->MappedSystemVa = ExAllocatePoolWithTag(NonPagedPool, mdl->ByteCount,
+	    'mihs');
+	readable = ReadProcessMemory(mdl->Process, user, mdl->MappedSystemVa,
+	    mdl->ByteCount, &n) && n == mdl->ByteCount;
+	if (!readable) {
+		CloseHandle(mdl->Process);
+		ExFreePoolWithTag(mdl->MappedSystemVa, 'mihs');
+		mdl->Process = NULL;
+		RaiseException(STATUS_ACCESS_VIOLATION, 0, 0, NULL);
+	}
+	mdl->MdlFlags |= MDL_PAGES_LOCKED | MDL_MAPPED_TO_SYSTEM_VA |
+	    (operation != IoReadAccess ? MDL_WRITE_OPERATION : 0);
+}
+
+static void NTAPI
+x_unlock_pages(PMDL mdl)
+{
+	SIZE_T n;
+
+	if ((mdl->MdlFlags & MDL_PAGES_LOCKED) == 0)
+		verifier_violation("MmUnlockPages of an MDL that is not locked");
+	mdl->MdlFlags &= ~MDL_PAGES_LOCKED;
+	if (mdl->Process == NULL)
+		return;
+	if ((mdl->MdlFlags & MDL_WRITE_OPERATION) != 0)
+		WriteProcessMemory(mdl->Process, MmGetMdlVirtualAddress(mdl),
+		    mdl->MappedSystemVa, mdl->ByteCount, &n);
+	CloseHandle(mdl->Process);
+	ExFreePoolWithTag(mdl->MappedSystemVa, 'mihs');
+	mdl->Process = NULL;
+	mdl->MdlFlags &= ~MDL_MAPPED_TO_SYSTEM_VA;
+}
+
+static PVOID NTAPI
+x_map_pages(PMDL mdl, KPROCESSOR_MODE mode, MEMORY_CACHING_TYPE cache, PVOID at,
+    ULONG bug_check, ULONG priority)
+{
+	(void)mode, (void)cache, (void)at, (void)bug_check, (void)priority;
+	if (mdl->MappedSystemVa == NULL)
+		mdl->MappedSystemVa = MmGetMdlVirtualAddress(mdl);
+	mdl->MdlFlags |= MDL_MAPPED_TO_SYSTEM_VA;
+	return mdl->MappedSystemVa;
+}
+
+/* ---- processes ------------------------------------------------------------- */
+
+NTSTATUS NTAPI PsLookupProcessByProcessId(HANDLE, PEPROCESS *);
+
+static PVOID volatile referenced[128];
+
+static BOOLEAN
+exchange(PVOID from, PVOID to)
+{
+	ULONG i;
+
+	for (i = 0; i < RTL_NUMBER_OF(referenced); i++)
+		if (InterlockedCompareExchangePointer((PVOID *)(ULONG_PTR)
+		    &referenced[i], to, from) == from)
+			return TRUE;
+	return FALSE;
+}
+
+static NTSTATUS NTAPI
+v_process(HANDLE pid, PEPROCESS *process)
+{
+	NTSTATUS status = PsLookupProcessByProcessId(pid, process);
+
+	if (NT_SUCCESS(status) && exchange(NULL, *process))
+		InterlockedIncrement(&processes);
+	return status;
+}
+
+/* Of a process, or of something else. */
+static LONG_PTR FASTCALL
+v_dereference(PVOID object)
+{
+	if (exchange(object, NULL))
+		InterlockedDecrement(&processes);
+	return ObfDereferenceObject(object);
+}
+
+/* ---- events of ETW are printed --------------------------------------------- */
+
+struct event_data { ULONG64 address; ULONG size, reserved; };
+
+static NTSTATUS NTAPI
+x_etw_register(const GUID *guid, PVOID callback, PVOID context, ULONG64 *handle)
+{
+	(void)callback, (void)context;
+	*handle = guid->Data1;
+	DbgPrint("ETW: provider %08x\n", guid->Data1);
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS NTAPI
+x_etw_unregister(ULONG64 handle)
+{
+	DbgPrint("ETW: %08x unregistered\n", (ULONG)handle);
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS NTAPI
+x_etw_write(ULONG64 handle, const USHORT *event, const GUID *activity, ULONG n,
+    const struct event_data *data)
+{
+	(void)activity;
+	DbgPrint("ETW: %08x event %u fields %u: %s\n", (ULONG)handle, event[0], n,
+	    (const char *)(ULONG_PTR)data[n - 1].address);
+	return STATUS_SUCCESS;
+}
+
+static PVOID NTAPI
+x_routine(PUNICODE_STRING name)
+{
+	if (wcscmp(name->Buffer, L"EtwRegister") == 0)
+		return x_etw_register;
+	if (wcscmp(name->Buffer, L"EtwUnregister") == 0)
+		return x_etw_unregister;
+	if (wcscmp(name->Buffer, L"EtwWrite") == 0)
+		return x_etw_write;
+	return NULL;
+}
+
+/* ---- the import table ------------------------------------------------------ */
+
+static const struct replacement replacements[] = {
+	{ "ExAllocatePoolWithTag", v_alloc },
+	{ "ExFreePoolWithTag", v_free },
+	{ "IoAllocateIrp", v_alloc_irp },
+	{ "IoFreeIrp", v_free_irp },
+	{ "IoAllocateMdl", v_alloc_mdl },
+	{ "IoFreeMdl", v_free_mdl },
+	{ "KeAcquireSpinLockRaiseToDpc", v_acquire },
+	{ "KeReleaseSpinLock", v_release },
+	{ "KeWaitForSingleObject", v_wait },
+	{ "KeWaitForMultipleObjects", v_wait_many },
+	{ "KeDelayExecutionThread", v_delay },
+	{ "KeBugCheckEx", v_bug_check },
+	{ "PsCreateSystemThread", v_thread },
+	{ "PsLookupProcessByProcessId", v_process },
+	{ "ObfDereferenceObject", v_dereference },
+	{ "MmBuildMdlForNonPagedPool", x_build_mdl },
+	{ "MmProbeAndLockPages", x_lock_pages },
+	{ "MmUnlockPages", x_unlock_pages },
+	{ "MmMapLockedPagesSpecifyCache", x_map_pages },
+	{ "MmGetSystemRoutineAddress", x_routine },
+	{ NULL, NULL }
+};
+
+struct import {
+	ULONG	names, time, chain, dll, addresses;
+};
+
+static struct import *
+imports(UCHAR *module)
+{
+	ULONG pe = *(ULONG *)(module + 0x3c);
+	ULONG rva = *(ULONG *)(module + pe + 24 + 112 + 8);
+
+	if (*(USHORT *)(module + pe + 24) != 0x20b || rva == 0)
+		return NULL;
+	return (struct import *)(module + rva);
+}
+
+static void *
+find(const struct replacement *r, const char *name)
+{
+	for (; r->name != NULL; r++)
+		if (strcmp(r->name, name) == 0)
+			return r->function;
+	return NULL;
+}
+
+static void
+patch(UCHAR *module, const struct import *i)
+{
+	ULONG64 *name = (ULONG64 *)(module + i->names);
+	PVOID *address = (PVOID *)(module + i->addresses), function;
+	ULONG old;
+
+	for (; *name != 0; name++, address++) {
+		if ((*name >> 63) != 0)
+			continue;
+		function = find(replacements, (char *)module + (ULONG)*name + 2);
+		if (function == NULL)
+			function = find(wsk_replacements,
+			    (char *)module + (ULONG)*name + 2);
+		if (function == NULL)
+			continue;
+		VirtualProtect(address, sizeof(*address), 4, &old);
+		*address = function;
+		VirtualProtect(address, sizeof(*address), old, &old);
+	}
+}
+
+BOOLEAN
+verifier_patch(UCHAR *module)
+{
+	struct import *first = imports(module), *i;
+
+	for (i = first; i != NULL && i->dll != 0; i++)
+		if (_stricmp((char *)module + i->dll, "storport.sys") == 0)
+			break;
+	if (i == NULL || i->dll == 0)
+		return FALSE;
+	for (i = first; i->dll != 0; i++)
+		patch(module, i);
+	return TRUE;
+}
+
+void
+verifier_init(void)
+{
+	irql_slot = TlsAlloc();
+}

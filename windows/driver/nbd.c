@@ -1,0 +1,549 @@
+/*
+ * nbd.c - a disk whose server is an NBD server: the engine's rounds.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * HwStartIo submits to the engine under disk.lock and wakes the disk's thread,
+ * which does all the rest in rounds: what ended since the last one goes to the
+ * engine, and nbe_work says what to complete, send, open and close.  Everything
+ * outside of the engine happens without the lock.
+ */
+#include "driver.h"
+#include "link.h"
+#include "log.h"
+
+#define DEPTH		128		/* commands in flight per connection */
+#define FENCE		(10 * NBE_SECOND)
+#define BACKOFF_MIN	(NBE_SECOND / 5)
+#define BACKOFF_MAX	(10 * NBE_SECOND)
+#define GOODBYE_TIME	(5 * NBE_SECOND)	/* for what an idle disk still has
+						 * to flush at its removal */
+
+struct nbd {
+	struct nbe_dev	*dev;		/* (d) */
+	void		*dev_mem;
+	uint8_t		*waste;
+	unsigned	 conns_max;
+	bool		 told;		/* (t) nbe_stop was called */
+	nbe_time	 hard_at;	/* (t) when it is called once more */
+	nbe_time	 wake;		/* (t) */
+	struct link	 link[NBE_MAX_CONNS];	/* (t) */
+};
+
+/* ---- requests -------------------------------------------------------------- */
+
+static const uint8_t op_of[] = {
+	[SCSI_WORK_READ] = NBE_READ,
+	[SCSI_WORK_WRITE] = NBE_WRITE,
+	[SCSI_WORK_FLUSH] = NBE_FLUSH,
+	[SCSI_WORK_UNMAP] = NBE_TRIM,
+	[SCSI_WORK_ZERO] = NBE_ZERO,
+	[SCSI_WORK_EXTENTS] = NBE_EXTENTS,
+};
+
+/* What a server's refusal is in SCSI. */
+static const struct {
+	uint8_t	 key;
+	uint16_t asc;
+} sense_of[NBE_ERRS] = {
+	[NBE_EPERM] = { SCSI_KEY_DATA_PROTECT, SCSI_ASC_WRITE_PROTECTED },
+	[NBE_EIO] = { SCSI_KEY_MEDIUM_ERROR, 0 },
+	[NBE_ENOMEM] = { SCSI_KEY_HARDWARE_ERROR, SCSI_ASC_INTERNAL_FAILURE },
+	[NBE_EINVAL] = { SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_INVALID_FIELD },
+	[NBE_ENOSPC] = { SCSI_KEY_DATA_PROTECT, SCSI_ASC_SPACE_EXHAUSTED },
+	[NBE_EOVERFLOW] = { SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_INVALID_FIELD },
+	[NBE_ENOTSUP] = { SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_INVALID_OPCODE },
+	[NBE_ESHUTDOWN] = { SCSI_KEY_NOT_READY, SCSI_ASC_NOT_READY },
+	[NBE_ETIMEDOUT] = { SCSI_KEY_HARDWARE_ERROR, SCSI_ASC_NO_ANSWER },
+	[NBE_EABORTED] = { SCSI_KEY_ABORTED_COMMAND, 0 },
+};
+
+static struct io *
+io_of(struct nbe_req *r)
+{
+	return CONTAINING_RECORD(r, struct io, req);
+}
+
+uint8_t *
+link_data(struct nbe_req *r, uint64_t off)
+{
+	return io_of(r)->data + off;
+}
+
+static void
+fill_request(struct disk *d, struct io *io)
+{
+	const struct scsi_cmd *cmd = &io->cmd;
+	uint64_t block = cmd->block, count = cmd->count;
+	struct nbe_req *r = &io->req;
+
+	memset(r, 0, sizeof(*r));
+	if (cmd->work == SCSI_WORK_UNMAP) {
+		block = io->ranges[io->range].block;
+		count = io->ranges[io->range].count;
+	}
+	r->op = op_of[cmd->work];
+	if (r->op != NBE_FLUSH) {
+		r->offset = block * d->unit.block_size;
+		r->length = count * d->unit.block_size;
+	}
+	if (cmd->fua)
+		r->flags |= NBE_FUA;
+	if (cmd->no_hole)
+		r->flags |= NBE_NO_HOLE;
+	r->extents = io->extents;
+	r->extents_max = cmd->ranges;
+}
+
+/* (d) */
+static void
+nbd_submit(struct disk *d, struct io *io)
+{
+	fill_request(d, io);
+	nbe_submit(d->nbd->dev, &io->req, time_now());
+	KeSetEvent(&d->wake, IO_DISK_INCREMENT, FALSE);
+}
+
+/* (d) */
+static void
+nbd_abort(struct disk *d, struct io *io)
+{
+	nbe_abort(d->nbd->dev, &io->req, time_now());
+	KeSetEvent(&d->wake, IO_DISK_INCREMENT, FALSE);
+}
+
+static void
+say_error(struct io *io, uint8_t error)
+{
+	enum scsi_asc asc = (enum scsi_asc)sense_of[error].asc;
+
+	if (asc == 0)
+		asc = io->cmd.work == SCSI_WORK_READ ? SCSI_ASC_READ_ERROR :
+		    SCSI_ASC_WRITE_ERROR;
+	io->cmd.aborted = error == NBE_EABORTED || error == NBE_ESHUTDOWN;
+	scsi_fail(&io->cmd, (enum scsi_key)sense_of[error].key, asc);
+}
+
+/* True: the request has another range to unmap. */
+static bool
+next_range(struct disk *d, struct io *io)
+{
+	KIRQL irql;
+
+	if (io->cmd.work != SCSI_WORK_UNMAP || ++io->range >= io->cmd.ranges)
+		return false;
+	KeAcquireSpinLock(&d->lock, &irql);
+	nbd_submit(d, io);
+	KeReleaseSpinLock(&d->lock, irql);
+	return true;
+}
+
+static void
+complete(struct disk *d, struct nbe_req *r)
+{
+	struct io *io = io_of(r);
+
+	if (r->error != NBE_OK)
+		say_error(io, r->error);
+	else if (next_range(d, io))
+		return;
+	else if (io->cmd.work == SCSI_WORK_EXTENTS)
+		scsi_extents(&d->unit, &io->cmd, io->extents, r->extents_count);
+	else if (io->cmd.work == SCSI_WORK_READ)
+		io->cmd.transferred = (uint32_t)r->length;
+	else if (io->cmd.work == SCSI_WORK_WRITE)
+		io->cmd.transferred = (uint32_t)r->length;
+	io_complete(io);
+}
+
+/* The engine's time as interrupt time, in 100 ns; 0 is "never" in both. */
+static INT64
+interrupt_time(nbe_time t)
+{
+	if (t == 0)
+		return 0;
+	return (INT64)(KeQueryInterruptTime() - (time_now() - t) / 100);
+}
+
+/* (d) */
+static void
+nbd_stats(struct disk *d, WNBD_DRV_STATS *out)
+{
+	struct nbe_stats *s = mem_alloc(sizeof(*s));
+
+	if (s == NULL)
+		return;
+	nbe_stats(d->nbd->dev, s);
+	out->TotalSubmittedIORequests = (INT64)s->started;
+	out->TotalReceivedIOReplies = (INT64)s->replied;
+	out->UnsubmittedIORequests = s->queued;
+	out->PendingSubmittedIORequests = s->active;
+	out->AbortedSubmittedIORequests = (INT64)s->aborted_started;
+	out->AbortedUnsubmittedIORequests = (INT64)s->aborted_queued;
+	out->CompletedAbortedIORequests = (INT64)s->aborted_done;
+	out->LastSubmittedReqTimestamp = interrupt_time(s->last_started);
+	out->LastReplyTimestamp = interrupt_time(s->last_replied);
+	mem_free(s);
+}
+
+/* ---- connections ----------------------------------------------------------- */
+
+static void
+say_failed(struct disk *d, struct link *l, const struct dial *dl)
+{
+	log_warn("%s: connection %u: %s (%08lx)", d->props.InstanceName, l->conn,
+	    dl->why != NBE_WHY_NONE ? nbe_why_text(dl->why) :
+	    "the server cannot be reached", (unsigned long)dl->status);
+}
+
+/* A dial is done: the connection is up, refused, or will be tried again. */
+static void
+take(struct disk *d, struct link *l)
+{
+	struct dial *dl = l->dial;
+	enum nbe_why why = NBE_WHY_CLOSED;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&d->lock, &irql);
+	if (NT_SUCCESS(dl->status))
+		why = nbe_conn_up(l->dev, l->conn, &dl->exp, time_now());
+	else
+		nbe_conn_down(l->dev, l->conn, why, time_now());
+	KeReleaseSpinLock(&d->lock, irql);
+	if (NT_SUCCESS(dl->status) && why != NBE_WHY_NONE) {
+		log_warn("%s: connection %u is refused: %s", d->props.InstanceName,
+		    l->conn, nbe_why_text(why));
+		dial_refuse(dl);
+		return;			/* until it is over */
+	}
+	if (NT_SUCCESS(dl->status)) {
+		link_up(l, dl->socket);
+		log_info("%s: connection %u is up", d->props.InstanceName, l->conn);
+	} else {
+		say_failed(d, l, dl);
+	}
+	dial_free(dl);
+	l->dial = NULL;
+}
+
+static bool
+take_dials(struct disk *d)
+{
+	struct nbd *n = d->nbd;
+	bool any = false;
+	unsigned i;
+
+	for (i = 0; i < n->conns_max; i++) {
+		struct link *l = &n->link[i];
+
+		if (l->dial == NULL)
+			continue;
+		if (l->dial->over) {
+			dial_free(l->dial);
+			l->dial = NULL;
+		} else if (l->dial->done && !l->dial->refused) {
+			take(d, l);
+			any = true;
+		}
+	}
+	return any;
+}
+
+static void
+open_link(struct disk *d, struct link *l)
+{
+	KIRQL irql;
+
+	if (l->dial != NULL || l->up)
+		return;
+	l->dial = dial_start(&d->props, &d->wake);
+	if (l->dial != NULL)
+		return;
+	KeAcquireSpinLock(&d->lock, &irql);
+	nbe_conn_down(l->dev, l->conn, NBE_WHY_CLOSED, time_now());
+	KeReleaseSpinLock(&d->lock, irql);
+}
+
+/* (d) */
+static void
+close_link(struct disk *d, struct link *l, nbe_time now)
+{
+	enum nbe_why why = nbe_conn_why(l->dev, l->conn);
+
+	if (l->closing || !l->up)
+		return;
+	link_close(l, why == NBE_WHY_SCALED || why == NBE_WHY_STOPPED, now);
+	log_info("%s: connection %u is closed: %s", d->props.InstanceName, l->conn,
+	    nbe_why_text(why));
+}
+
+/* ---- rounds ---------------------------------------------------------------- */
+
+/* (d) The first time idle requests are finished and goodbye is said; what is under
+ * way at a removal fails. */
+static void
+stop_device(struct disk *d, nbe_time now)
+{
+	struct nbd *n = d->nbd;
+
+	if (!n->told) {
+		n->told = true;
+		n->hard_at = now + GOODBYE_TIME;
+		nbe_stop(n->dev, io_none(d), now);
+	} else if (now >= n->hard_at) {
+		n->hard_at = NBE_NEVER;
+		nbe_stop(n->dev, false, now);
+	}
+}
+
+/* (d) What happened, to the engine; what it wants, to *w. */
+static bool
+inform(struct disk *d, struct nbe_work *w, nbe_time now)
+{
+	struct nbd *n = d->nbd;
+	bool any = false;
+	unsigned i;
+
+	for (i = 0; i < n->conns_max; i++)
+		any |= link_harvest(&n->link[i], now);
+	if (d->stopping)
+		stop_device(d, now);
+	if (now >= n->wake)
+		nbe_tick(n->dev, now);
+	nbe_work(n->dev, w, now);
+	if (w->resized)
+		disk_set_blocks(d, nbe_dev_export(n->dev)->size /
+		    d->unit.block_size);
+	for (i = 0; i < n->conns_max; i++) {
+		if ((w->close & 1u << i) != 0)
+			close_link(d, &n->link[i], now);
+		link_plan(&n->link[i], (w->tx & 1u << i) != 0, now);
+	}
+	return any;
+}
+
+/* One round.  True: there is reason for another one at once. */
+static bool
+turn(struct disk *d, bool *stopped)
+{
+	struct nbd *n = d->nbd;
+	nbe_time now = time_now();
+	struct nbe_req *r, *next;
+	struct nbe_work w;
+	bool again;
+	unsigned i;
+	KIRQL irql;
+
+	again = take_dials(d);
+	KeAcquireSpinLock(&d->lock, &irql);
+	again |= inform(d, &w, now);
+	KeReleaseSpinLock(&d->lock, irql);
+	for (r = w.done; r != NULL; r = next) {
+		next = r->next;
+		complete(d, r);
+		again = true;
+	}
+	n->wake = w.wake;
+	for (i = 0; i < n->conns_max; i++) {
+		again |= link_act(&n->link[i], now);
+		if ((w.open & 1u << i) != 0)
+			open_link(d, &n->link[i]);
+		if (link_wake(&n->link[i], now) < n->wake)
+			n->wake = link_wake(&n->link[i], now);
+	}
+	if (w.resized)
+		adapter_changed(d->adapter);
+	*stopped = w.stopped;
+	return again;
+}
+
+/* No dial, no socket: nothing of ours is in anybody else's hands. */
+static bool
+quiet(struct nbd *n)
+{
+	unsigned i;
+	bool quiet = true;
+
+	for (i = 0; i < n->conns_max; i++) {
+		struct link *l = &n->link[i];
+
+		if (l->dial != NULL && l->dial->done && !l->dial->refused) {
+			if (l->dial->socket != NULL) {
+				dial_refuse(l->dial);
+			} else {
+				dial_free(l->dial);
+				l->dial = NULL;
+			}
+		} else if (l->dial != NULL) {
+			dial_cancel(l->dial);
+		}
+		quiet &= l->dial == NULL && l->socket == NULL;
+	}
+	return quiet;
+}
+
+static void
+nbd_run(struct disk *d)
+{
+	struct nbd *n = d->nbd;
+	LARGE_INTEGER left;
+	nbe_time until;
+	bool stopped = false;
+
+	for (;;) {
+		while (turn(d, &stopped))
+			continue;
+		if (stopped && quiet(n))
+			break;
+		until = n->told && n->hard_at < n->wake ? n->hard_at : n->wake;
+		left = time_left(time_now(), until);
+		KeWaitForSingleObject(&d->wake, Executive, KernelMode, FALSE, &left);
+	}
+}
+
+/* ---- life ------------------------------------------------------------------ */
+
+/* How the server's disk is to be shown, if it can be. */
+static NTSTATUS
+describe_unit(struct disk *d, const struct nbe_export *e)
+{
+	WNBD_PROPERTIES *p = &d->props;
+	struct scsi_unit *u = &d->unit;
+
+	if (p->BlockSize == 0)
+		p->BlockSize = e->block_min > WNBD_DEFAULT_BLOCK_SIZE ?
+		    e->block_min : WNBD_DEFAULT_BLOCK_SIZE;
+	if ((p->BlockSize != 512 && p->BlockSize != 4096) ||
+	    p->BlockSize < e->block_min || e->size < p->BlockSize) {
+		log_error("%s: blocks of %lu bytes cannot be had: the server's "
+		    "minimum is %lu, its size %llu", p->InstanceName,
+		    (unsigned long)p->BlockSize, (unsigned long)e->block_min,
+		    (unsigned long long)e->size);
+		return STATUS_NOT_SUPPORTED;
+	}
+	p->BlockCount = e->size / p->BlockSize;
+	p->Flags.ReadOnly |= (e->flags & NBE_FLAG_READ_ONLY) != 0;
+	p->Flags.FlushSupported = (e->flags & NBE_FLAG_SEND_FLUSH) != 0;
+	p->Flags.FUASupported = (e->flags & (NBE_FLAG_SEND_FUA |
+	    NBE_FLAG_SEND_FLUSH)) != 0;
+	p->Flags.UnmapSupported = (e->flags & NBE_FLAG_SEND_TRIM) != 0;
+	p->MaxUnmapDescCount = SCSI_RANGES_MAX;
+	u->pref_size = e->block_pref > p->BlockSize ? e->block_pref : p->BlockSize;
+	u->rotational = (e->flags & NBE_FLAG_ROTATIONAL) != 0;
+	u->zero = (e->flags & NBE_FLAG_SEND_WRITE_ZEROES) != 0;
+	u->extents = e->has_alloc;
+	return STATUS_SUCCESS;
+}
+
+static nbe_time
+milliseconds(uint32_t ms, uint32_t standard)
+{
+	return (ms != 0 ? ms : standard) * (NBE_SECOND / 1000);
+}
+
+static NTSTATUS
+make_device(struct disk *d, const struct nbe_export *e)
+{
+	const NBD_CONNECTION_PROPERTIES *p = &d->props.NbdProperties;
+	struct nbd *n = d->nbd;
+	struct nbe_dev_config cfg = {
+		.conns = (uint16_t)(p->Connections != 0 ? p->Connections : 1),
+		.depth = DEPTH,
+		.timeout = milliseconds(p->RequestTimeoutMs,
+		    NBD_DEFAULT_REQUEST_TIMEOUT_MS),
+		.dead_timeout = milliseconds(p->DeadTimeoutMs,
+		    NBD_DEFAULT_DEAD_TIMEOUT_MS),
+		.fence = FENCE,
+		.backoff_min = BACKOFF_MIN,
+		.backoff_max = BACKOFF_MAX,
+		.unflushed = NBE_UNFLUSHED_FAIL,
+		.seed = d->id ^ time_now(),
+	};
+	NTSTATUS status = STATUS_SUCCESS;
+	unsigned i;
+
+	if ((e->flags & NBE_FLAG_CAN_MULTI_CONN) == 0)
+		cfg.conns = 1;
+	cfg.conns_max = cfg.conns;
+	n->dev_mem = mem_alloc(nbe_dev_size(&cfg));
+	n->waste = mem_alloc(LINK_WASTE);
+	if (n->dev_mem == NULL || n->waste == NULL)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	n->dev = nbe_dev_init(n->dev_mem, &cfg, e, time_now());
+	n->conns_max = cfg.conns_max;
+	for (i = 0; i < n->conns_max && NT_SUCCESS(status); i++)
+		status = link_init(&n->link[i], n->dev, i, n->waste, &d->wake);
+	return status;
+}
+
+/* The first connection tells what the disk is. */
+static NTSTATUS
+nbd_start(struct disk *d)
+{
+	struct link *first;
+	struct dial *dl;
+	NTSTATUS status;
+
+	d->nbd = mem_alloc(sizeof(*d->nbd));
+	if (d->nbd == NULL)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	first = &d->nbd->link[0];
+	first->dial = dl = dial_start(&d->props, &d->wake);
+	if (dl == NULL)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	while (!dl->done) {
+		if (d->stopping)
+			dial_cancel(dl);
+		KeWaitForSingleObject(&d->wake, Executive, KernelMode, FALSE, NULL);
+	}
+	if (!NT_SUCCESS(dl->status)) {
+		say_failed(d, first, dl);
+		return dl->why == NBE_WHY_UNKNOWN_EXPORT ?
+		    STATUS_OBJECT_NAME_NOT_FOUND : dl->status;
+	}
+	status = describe_unit(d, &dl->exp);
+	if (NT_SUCCESS(status))
+		status = make_device(d, &dl->exp);
+	return status;
+}
+
+/* What a start left behind that did not succeed. */
+static void
+abandon(struct disk *d, struct link *l)
+{
+	if (l->dial == NULL)
+		return;
+	if (l->dial->socket != NULL) {
+		dial_refuse(l->dial);
+		while (!l->dial->over)
+			KeWaitForSingleObject(&d->wake, Executive, KernelMode, FALSE,
+			    NULL);
+	}
+	dial_free(l->dial);
+	l->dial = NULL;
+}
+
+static void
+nbd_free(struct disk *d)
+{
+	struct nbd *n = d->nbd;
+	unsigned i;
+
+	if (n == NULL)
+		return;
+	abandon(d, &n->link[0]);
+	for (i = 0; i < NBE_MAX_CONNS; i++)
+		link_free(&n->link[i]);
+	mem_free(n->waste);
+	mem_free(n->dev_mem);
+	mem_free(n);
+	d->nbd = NULL;
+}
+
+const struct backend nbd_backend = {
+	.submit = nbd_submit,
+	.abort = nbd_abort,
+	.stats = nbd_stats,
+	.start = nbd_start,
+	.run = nbd_run,
+	.free = nbd_free,
+};

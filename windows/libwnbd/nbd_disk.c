@@ -1,0 +1,578 @@
+/*
+ * nbd_disk.c - an NBD device in this process: the engine, its connections, a thread.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "nbd_disk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "nbd_link.h"
+
+#define DEPTH		128		/* commands in flight on one connection */
+#define FENCE_MS	10000
+#define BACKOFF_MIN_MS	100
+#define BACKOFF_MAX_MS	5000
+#define DRAIN_MS	5000		/* at the end, for the flush */
+#define NS_PER_MS	UINT64_C(1000000)
+#define IDLE_MS		60000
+
+struct attempt;
+
+struct nbd_disk {
+	CRITICAL_SECTION lock;
+	struct nbd_config config;
+	struct nbe_dev	*dev;
+	void		*dev_mem;
+	struct nbe_export given;
+	struct nbd_link	link[NBE_MAX_CONNS];
+	struct nbd_io	*free_io;
+	/* A socket that is connected to itself: a byte in it wakes the thread; one in
+	 * the other ends all attempts to connect. */
+	int		wake_fd, cancel_fd;
+	bool		woken;
+	nbe_time	wake;		/* nbe_tick is due then */
+	struct attempt	*results;	/* attempts that ended */
+	uint32_t	dialing;	/* bit per connection */
+	unsigned	attempts;	/* under way */
+	bool		stopped, resized;
+	HANDLE		thread;
+};
+
+/* One try to make a connection, in a thread of its own. */
+struct attempt {
+	struct nbd_disk	*disk;
+	unsigned	conn;
+	bool		ok;
+	struct nbc_conn	nbc;
+	struct nbc_error error;
+	struct attempt	*next;
+};
+
+static nbe_time
+now(void)
+{
+	return GetTickCount64() * NS_PER_MS;
+}
+
+/* ---- a socket to wake somebody with -------------------------------------- */
+
+static int
+open_bell(void)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	SOCKET s = WSASocketW(AF_INET, SOCK_DGRAM, 0, NULL, 0,
+	    WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+	int len = sizeof(addr);
+	u_long on = 1;
+
+	if (s == INVALID_SOCKET)
+		return -1;
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(s, (struct sockaddr *)&addr, len) == 0 &&
+	    getsockname(s, (struct sockaddr *)&addr, &len) == 0 &&
+	    connect(s, (struct sockaddr *)&addr, len) == 0 &&
+	    ioctlsocket(s, FIONBIO, &on) == 0)
+		return (int)s;
+	closesocket(s);
+	return -1;
+}
+
+static void
+ring(int bell)
+{
+	(void)send((SOCKET)bell, "", 1, 0);
+}
+
+static void
+wake_thread(struct nbd_disk *d)
+{
+	if (!d->woken)
+		ring(d->wake_fd);
+	d->woken = true;
+}
+
+static void
+answer_bell(struct nbd_disk *d)
+{
+	char dropped[16];
+
+	while (recv((SOCKET)d->wake_fd, dropped, sizeof(dropped), 0) > 0)
+		continue;
+	d->woken = false;
+}
+
+/* ---- making connections -------------------------------------------------- */
+
+/* Without negotiation the next byte after connecting is transmission. */
+static bool
+open_without_negotiation(struct nbd_disk *d, struct nbc_conn *nbc,
+    const struct nbc_options *options, struct nbc_error *error)
+{
+	struct nbc_limit limit = { nbc_now_ms() + options->timeout_ms,
+		options->cancel_fd };
+
+	*nbc = (struct nbc_conn){ .fd = -1, .exp = d->given };
+	nbc->fd = nbc_dial(d->config.target, &limit, error);
+	return nbc->fd >= 0;
+}
+
+static bool
+open_connection(struct nbd_disk *d, struct nbc_conn *nbc, struct nbc_error *error)
+{
+	struct nbc_options options = d->config.options;
+
+	options.cancel_fd = d->cancel_fd;
+	if (d->config.given != NULL)
+		return open_without_negotiation(d, nbc, &options, error);
+	return nbc_open(nbc, d->config.target, d->config.tls, &options, error);
+}
+
+static DWORD WINAPI
+attempt_thread(void *arg)
+{
+	struct attempt *a = arg;
+	struct nbd_disk *d = a->disk;
+
+	a->ok = open_connection(d, &a->nbc, &a->error);
+	EnterCriticalSection(&d->lock);
+	a->next = d->results;
+	d->results = a;
+	wake_thread(d);
+	LeaveCriticalSection(&d->lock);
+	return 0;
+}
+
+static void
+dial(struct nbd_disk *d, unsigned conn)
+{
+	struct attempt *a;
+	HANDLE thread = NULL;
+
+	if ((d->dialing & 1u << conn) != 0)
+		return;
+	a = calloc(1, sizeof(*a));
+	if (a != NULL) {
+		a->disk = d;
+		a->conn = conn;
+		thread = CreateThread(NULL, 0, attempt_thread, a, 0, NULL);
+	}
+	if (thread == NULL) {
+		free(a);
+		nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now());
+		return;
+	}
+	CloseHandle(thread);
+	d->dialing |= 1u << conn;
+	d->attempts++;
+}
+
+/* A connection that is made joins the device. */
+static void
+take(struct nbd_disk *d, unsigned conn, struct nbc_conn *nbc)
+{
+	struct nbd_link *l = &d->link[conn];
+	enum nbe_why why = nbe_conn_up(d->dev, conn, &nbc->exp, now());
+
+	if (why != NBE_WHY_NONE) {
+		LOG(Warning, "connection %u was refused: %s", conn,
+		    nbe_why_text(why));
+		nbc_close(nbc, true);
+	} else if (!nbd_link_up(l, nbc)) {
+		nbc_close(nbc, true);
+		nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now());
+	} else {
+		LOG(Info, "connection %u is up", conn);
+	}
+}
+
+static void
+take_result(struct nbd_disk *d, struct attempt *a)
+{
+	struct nbd_link *l = &d->link[a->conn];
+
+	d->dialing &= ~(1u << a->conn);
+	d->attempts--;
+	if (a->ok) {
+		take(d, a->conn, &a->nbc);
+	} else {
+		/* Once, not at each try. */
+		if (strncmp(l->problem, a->error.text, sizeof(l->problem) - 1) != 0)
+			LOG(Warning, "connection %u cannot be made: %s", a->conn,
+			    a->error.text);
+		snprintf(l->problem, sizeof(l->problem), "%.255s", a->error.text);
+		nbe_conn_down(d->dev, a->conn, NBE_WHY_CLOSED, now());
+	}
+	free(a);
+}
+
+static void
+take_results(struct nbd_disk *d)
+{
+	while (d->results != NULL) {
+		struct attempt *a = d->results;
+
+		d->results = a->next;
+		take_result(d, a);
+	}
+}
+
+/* ---- the round ----------------------------------------------------------- */
+
+static bool
+complete(struct nbe_req *r)
+{
+	bool any = r != NULL;
+
+	while (r != NULL) {
+		struct nbe_req *next = r->next;
+
+		SetEvent(((struct nbd_io *)(void *)((char *)r -
+		    offsetof(struct nbd_io, req)))->done);
+		r = next;
+	}
+	return any;
+}
+
+static void
+close_link(struct nbd_disk *d, unsigned conn)
+{
+	struct nbd_link *l = &d->link[conn];
+	enum nbe_why why = nbe_conn_why(d->dev, conn);
+
+	if (l->nbc.fd >= 0) {
+		lib_log(why == NBE_WHY_STOPPED ? WnbdLogLevelInfo :
+		    WnbdLogLevelWarning, __FILE__, __LINE__, __func__,
+		    "connection %u is closed: %s", conn,
+		    l->problem[0] != '\0' ? l->problem : nbe_why_text(why));
+		nbd_link_close(l, false);
+	}
+	nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now());
+}
+
+/* True: the engine may have something to say about it. */
+static bool
+tend(struct nbd_disk *d, const struct nbe_work *w)
+{
+	bool closed = false;
+
+	for (unsigned i = 0; i < d->config.connections; i++) {
+		uint32_t bit = 1u << i;
+
+		if ((w->close & bit) != 0) {
+			close_link(d, i);
+			closed = true;
+		} else if ((w->tx & bit) != 0) {
+			nbd_link_send(&d->link[i], now());
+		} else if ((w->open & bit) != 0) {
+			dial(d, i);
+		}
+	}
+	return closed;
+}
+
+/* What the engine wants done, until it wants nothing more that can be done now. */
+static void
+work(struct nbd_disk *d)
+{
+	struct nbe_work w;
+	bool again;
+
+	take_results(d);
+	if (now() >= d->wake)
+		nbe_tick(d->dev, now());
+	do {
+		nbe_work(d->dev, &w, now());
+		again = complete(w.done);
+		again |= tend(d, &w);
+		d->resized |= w.resized;
+		d->stopped |= w.stopped;
+		d->wake = w.wake;
+	} while (again);
+}
+
+/* Sending goes on at once while the socket takes something. */
+static bool
+has_unblocked_bytes(struct nbd_disk *d)
+{
+	struct nbe_work w;
+	bool any = false;
+
+	nbe_work(d->dev, &w, now());
+	(void)complete(w.done);
+	d->resized |= w.resized;
+	d->stopped |= w.stopped;
+	for (unsigned i = 0; i < d->config.connections; i++)
+		any |= (w.tx & 1u << i) != 0 && !d->link[i].blocked;
+	return any || w.close != 0;
+}
+
+static unsigned
+poll_set(struct nbd_disk *d, struct pollfd *p)
+{
+	unsigned n = 0;
+
+	p[n++] = (struct pollfd){ .fd = (SOCKET)d->wake_fd, .events = POLLIN };
+	for (unsigned i = 0; i < d->config.connections; i++) {
+		const struct nbd_link *l = &d->link[i];
+
+		p[n++] = (struct pollfd){
+			.fd = l->nbc.fd < 0 ? INVALID_SOCKET : (SOCKET)l->nbc.fd,
+			.events = (short)(POLLIN | (l->blocked ? POLLOUT : 0)),
+		};
+	}
+	return n;
+}
+
+static int
+time_to_wait(struct nbd_disk *d)
+{
+	nbe_time t = now(), left;
+
+	if (d->results != NULL || has_unblocked_bytes(d) || d->wake <= t)
+		return 0;
+	if (d->wake == NBE_NEVER)
+		return IDLE_MS;
+	left = (d->wake - t + NS_PER_MS - 1) / NS_PER_MS;
+	return left > IDLE_MS ? IDLE_MS : (int)left;
+}
+
+static void
+serve_sockets(struct nbd_disk *d, const struct pollfd *p)
+{
+	if (p[0].revents != 0)
+		answer_bell(d);
+	for (unsigned i = 0; i < d->config.connections; i++) {
+		struct nbd_link *l = &d->link[i];
+
+		if (l->nbc.fd < 0 || p[i + 1].revents == 0)
+			continue;
+		if ((p[i + 1].revents & POLLOUT) != 0) {
+			l->blocked = false;
+			nbd_link_send(l, now());
+		}
+		nbd_link_receive(l, now());
+	}
+}
+
+static void
+tell_size(struct nbd_disk *d)
+{
+	bool resized = d->resized;
+
+	d->resized = false;
+	if (!resized || d->config.resized == NULL)
+		return;
+	LeaveCriticalSection(&d->lock);
+	d->config.resized(d->config.arg);
+	EnterCriticalSection(&d->lock);
+}
+
+static DWORD WINAPI
+disk_thread(void *arg)
+{
+	struct nbd_disk *d = arg;
+	struct pollfd p[NBE_MAX_CONNS + 1];
+
+	EnterCriticalSection(&d->lock);
+	for (;;) {
+		unsigned n;
+		int wait_ms;
+
+		work(d);
+		tell_size(d);
+		if (d->stopped && d->attempts == 0)
+			break;
+		n = poll_set(d, p);
+		wait_ms = time_to_wait(d);
+		LeaveCriticalSection(&d->lock);
+		(void)nbc_os_poll(p, n, wait_ms);
+		EnterCriticalSection(&d->lock);
+		serve_sockets(d, p);
+	}
+	LeaveCriticalSection(&d->lock);
+	return 0;
+}
+
+/* ---- I/O ----------------------------------------------------------------- */
+
+/* Under the lock.  NULL: out of memory. */
+static struct nbd_io *
+get_io(struct nbd_disk *d)
+{
+	struct nbd_io *io = d->free_io;
+
+	if (io != NULL) {
+		d->free_io = io->next_free;
+		return io;
+	}
+	io = calloc(1, sizeof(*io));
+	if (io == NULL)
+		return NULL;
+	io->done = CreateEventA(NULL, FALSE, FALSE, NULL);
+	if (io->done != NULL)
+		return io;
+	free(io);
+	return NULL;
+}
+
+enum nbe_err
+nbd_disk_io(struct nbd_disk *d, enum nbe_op op, uint64_t offset, uint64_t length,
+    uint8_t *data, unsigned flags)
+{
+	struct nbd_io *io;
+	enum nbe_err error;
+
+	EnterCriticalSection(&d->lock);
+	io = get_io(d);
+	if (io == NULL) {
+		LeaveCriticalSection(&d->lock);
+		return NBE_ENOMEM;
+	}
+	io->data = data;
+	io->req = (struct nbe_req){
+		.op = (uint8_t)op, .flags = (uint8_t)flags, .offset = offset,
+		.length = length,
+	};
+	nbe_submit(d->dev, &io->req, now());
+	wake_thread(d);
+	LeaveCriticalSection(&d->lock);
+	WaitForSingleObject(io->done, INFINITE);
+	error = (enum nbe_err)io->req.error;
+	EnterCriticalSection(&d->lock);
+	io->next_free = d->free_io;
+	d->free_io = io;
+	LeaveCriticalSection(&d->lock);
+	return error;
+}
+
+struct nbe_export
+nbd_disk_export(struct nbd_disk *d)
+{
+	struct nbe_export exp;
+
+	EnterCriticalSection(&d->lock);
+	exp = *nbe_dev_export(d->dev);
+	LeaveCriticalSection(&d->lock);
+	return exp;
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+static bool
+make_device(struct nbd_disk *d, const struct nbe_export *exp)
+{
+	struct nbe_dev_config dev = {
+		.conns_max = (uint16_t)d->config.connections,
+		.conns = (uint16_t)d->config.connections, .depth = DEPTH,
+		.timeout = d->config.request_timeout_ms * NS_PER_MS,
+		.dead_timeout = d->config.dead_timeout_ms * NS_PER_MS,
+		.fence = FENCE_MS * NS_PER_MS,
+		.backoff_min = BACKOFF_MIN_MS * NS_PER_MS,
+		.backoff_max = BACKOFF_MAX_MS * NS_PER_MS,
+		.unflushed = NBE_UNFLUSHED_FAIL, .seed = GetTickCount64(),
+	};
+
+	d->dev_mem = _aligned_malloc(nbe_dev_size(&dev), 16);
+	if (d->dev_mem == NULL)
+		return false;
+	d->dev = nbe_dev_init(d->dev_mem, &dev, exp, now());
+	for (unsigned i = 0; i < d->config.connections; i++)
+		d->link[i] = (struct nbd_link){ .dev = d->dev, .conn = i,
+			.nbc.fd = -1 };
+	return true;
+}
+
+static void
+free_disk(struct nbd_disk *d)
+{
+	while (d->free_io != NULL) {
+		struct nbd_io *io = d->free_io;
+
+		d->free_io = io->next_free;
+		CloseHandle(io->done);
+		free(io);
+	}
+	if (d->wake_fd >= 0)
+		nbc_os_close(d->wake_fd);
+	if (d->cancel_fd >= 0)
+		nbc_os_close(d->cancel_fd);
+	if (d->thread != NULL)
+		CloseHandle(d->thread);
+	_aligned_free(d->dev_mem);
+	DeleteCriticalSection(&d->lock);
+	free(d);
+}
+
+/* The first connection tells what the device is. */
+static bool
+start(struct nbd_disk *d, struct nbc_error *error)
+{
+	struct nbc_conn first;
+
+	if (!open_connection(d, &first, error))
+		return false;
+	if (d->config.connections > 1 &&
+	    (first.exp.flags & NBE_FLAG_CAN_MULTI_CONN) == 0) {
+		LOG(Warning, "the server allows one connection only");
+		d->config.connections = 1;
+	}
+	if (!make_device(d, &first.exp)) {
+		nbc_close(&first, true);
+		return nbc_fail_no_memory(error);
+	}
+	take(d, 0, &first);
+	d->thread = CreateThread(NULL, 0, disk_thread, d, 0, NULL);
+	if (d->thread != NULL)
+		return true;
+	nbd_link_close(&d->link[0], true);
+	return nbc_fail_no_memory(error);
+}
+
+struct nbd_disk *
+nbd_disk_open(const struct nbd_config *config, struct nbc_error *error)
+{
+	struct nbd_disk *d = calloc(1, sizeof(*d));
+
+	if (d == NULL) {
+		nbc_fail_no_memory(error);
+		return NULL;
+	}
+	InitializeCriticalSection(&d->lock);
+	d->config = *config;
+	if (config->given != NULL)
+		d->given = *config->given;
+	d->wake_fd = open_bell();
+	d->cancel_fd = open_bell();
+	if (d->wake_fd < 0 || d->cancel_fd < 0) {
+		nbc_fail(error, NBC_INTERNAL, "no socket: %s",
+		    strerror(nbc_os_errno()));
+	} else if (start(d, error)) {
+		return d;
+	}
+	free_disk(d);
+	return NULL;
+}
+
+static void
+stop(struct nbd_disk *d, bool drain)
+{
+	EnterCriticalSection(&d->lock);
+	nbe_stop(d->dev, drain, now());
+	wake_thread(d);
+	LeaveCriticalSection(&d->lock);
+}
+
+void
+nbd_disk_close(struct nbd_disk *d)
+{
+	stop(d, true);
+	if (WaitForSingleObject(d->thread, DRAIN_MS) != WAIT_OBJECT_0) {
+		stop(d, false);
+		ring(d->cancel_fd);
+		WaitForSingleObject(d->thread, INFINITE);
+	}
+	free_disk(d);
+}
