@@ -184,9 +184,10 @@ drive "map foo port=$port connections=4"
 		>/dev/null 2>&1 && touch "$dir/failed"
 ) &
 loader=$!
-sleep 1.5
-drive "stats foo" "unmap foo" "list"
-status_is 0 && out_has "disks 0" && grep -Eq "outstanding [1-9]" "$dir/out"
+busy() {
+	drive "stats $1" && grep -Eq "outstanding [1-9]" "$dir/out"
+}
+wait_until busy foo && drive "unmap foo" "list" && status_is 0 && out_has "disks 0"
 ok "hard removal under load"
 wait "$loader"
 [ -f "$dir/failed" ]
@@ -234,8 +235,7 @@ status_is 0 && grep -q "size 8388608" "$dir/out"
 ok "a server that grew: the disk grows"
 truncate -s 2M "$dir/disk"
 restart
-sleep 1
-said "is refused: the export is smaller than the device"
+wait_until said "is refused: the export is smaller than the device"
 ok "a server that shrank is refused"
 truncate -s 8M "$dir/disk"
 restart
@@ -353,9 +353,7 @@ daemon u mode=slow
 		>/dev/null 2>&1 && touch "$dir/failed too"
 ) &
 loader=$!
-sleep 1
-drive "stats u" "unmap u" "list"
-status_is 0 && out_has "disks 0" && grep -Eq "pending [1-9]" "$dir/out"
+wait_until busy u && drive "unmap u" "list" && status_is 0 && out_has "disks 0"
 ok "hard removal of a process's disk under load"
 wait "$loader"
 [ -f "$dir/failed too" ] && wait "$daemon"

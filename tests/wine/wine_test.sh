@@ -25,7 +25,13 @@ make_template || {
 	echo "Bail out! no Wine prefix"
 	exit 1
 }
-trap 'rig_end >/dev/null 2>&1; cleanup' EXIT
+# nbdkit -P leaves a server behind that "start" does not know of.
+leave() {
+	rig_end >/dev/null 2>&1
+	[ ! -s "$dir/nbdkit.pid" ] || kill "$(cat "$dir/nbdkit.pid")" 2>/dev/null
+	cleanup
+}
+trap leave EXIT
 
 # nbdkit on a port of its own, whose number is in $port.
 serve() {
