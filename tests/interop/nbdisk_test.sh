@@ -441,13 +441,13 @@ ok "nobody cannot end root's device"
 nb disconnect "$name"
 
 # Asleep for longer than the command time-out: the answers that came are taken first.
-run nb connect "$sock" --device "$name" --timeout 1s
+run nb connect "$sock" --device "$name" --timeout 4s
 note_daemon "$name"
 dd if="/dev/nbdisk/$name" of=/dev/null bs=4k iflag=direct 2>/dev/null &
 reader=$!
 sleep 0.2
 kill -STOP "$dpid"
-sleep 4
+sleep 7
 kill -CONT "$dpid"
 wait $reader
 status=$?
