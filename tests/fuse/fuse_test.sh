@@ -225,8 +225,12 @@ test_trouble() {
 	timeout -s INT .2 dd if="$disk" of=/dev/null bs=1M count=1 2>/dev/null
 	ok "$mode: an interrupted read does no harm" \
 	    dd if="$disk" of=/dev/null bs=4k count=1
+	ask 'delay 3000000' >/dev/null
+	reads=$(count read)
 	dd if="$disk" of="$tmp/late" bs=1M count=1 2>/dev/null & late=$!
-	sleep .2
+	while [ "$(count read)" = "$reads" ]; do
+		sleep .05
+	done
 	ask stop >/dev/null
 	ok "$mode: after stop: refused" no dd if="$disk" of=/dev/null bs=4k count=1
 	ok "$mode: what was under way is done" wait "$late"
