@@ -96,6 +96,42 @@ dead_disconnect_body()
 	gnbd_server start
 }
 
+# What happened before this test waits in devctl(4)'s queue; a memory disk marks its
+# end.
+event_devd_start()
+{
+	cat >devd.conf <<-EOF
+	notify 10 {
+		match "system" "GEOM";
+		match "subsystem" "NBD";
+		match "type" "DISCONNECTED";
+		action "echo \$geom >>$PWD/lost";
+	};
+	EOF
+	devd -d -f "$PWD/devd.conf" >devd.out 2>&1 &
+	echo $! >>$PIDS
+	atf_check mdconfig -a -t malloc -s 1m -u $$
+	atf_check mdconfig -d -u $$
+	gnbd_wait grep -q "cdev=md$$" devd.out
+	rm -f lost
+}
+
+gnbd_test_case event "devd(8) is told of a lost connection, and of no other"
+event_body()
+{
+	gnbd_require_server
+	atf_require_prog devd
+	! pgrep -x devd >/dev/null || atf_skip "another devd(8) is running"
+	event_devd_start
+	gnbd_connect
+	atf_check gnbd disconnect "$dev"
+	gnbd_connect
+	gnbd_server stop
+	gnbd_wait test -s lost
+	gnbd_server start
+	atf_check -o inline:"$dev\n" cat lost
+}
+
 gnbd_test_case unload_under_load "unload refuses an open device, then is clean"
 unload_under_load_body()
 {
@@ -107,7 +143,8 @@ unload_under_load_body()
 	echo $! >>$PIDS
 	atf_check -s not-exit:0 -e not-empty gnbd unload
 	atf_check gnbd disconnect -f "$dev"
-	atf_check gnbd unload
+	# GEOM lets go of an open provider after the verb has returned.
+	gnbd_wait gnbd unload
 	gnbd_load_stop
 	atf_check -s exit:1 kldstat -q -m g_nbd
 	atf_check -s exit:1 -o empty sh -c \
@@ -117,7 +154,8 @@ unload_under_load_body()
 atf_init_test_cases()
 {
 	for name in reconnect waiting dead_timeout scale_under_load \
-	    disconnect_under_load dead_disconnect unload_under_load; do
+	    disconnect_under_load dead_disconnect event \
+	    unload_under_load; do
 		atf_add_test_case $name
 	done
 }

@@ -20,12 +20,13 @@ install_here()
 	    ln -f /sbin/geom /sbin/gnbd
 }
 
-# test_program FILE ARGUMENT...: as kyua calls it.
+# test_program FILE ARGUMENT...: as kyua calls it.  In the foreground, for otherwise
+# timeout(1) waits for what a failed body left running and the cleanup would end.
 test_program()
 {
 	program=$1
 	shift
-	timeout 900 /usr/libexec/atf-sh "$here/$program.sh" -s "$here" "$@"
+	timeout --foreground 900 /usr/libexec/atf-sh "$here/$program.sh" -s "$here" "$@"
 }
 
 report()
