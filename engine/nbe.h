@@ -213,7 +213,7 @@ enum nbe_hs_state	 nbe_hs_state(const struct nbe_hs *);
 /* NULL and 0 when there is nothing to send. */
 const uint8_t		*nbe_hs_send_buf(const struct nbe_hs *, size_t *len);
 void			 nbe_hs_send_ack(struct nbe_hs *, size_t len);
-/* Never asks for a byte beyond the present message, so the socket can be handed
+/* Never asks for a byte beyond the present message, so the stream can be handed
  * to TLS, to a kernel or to nbe_conn_up with nothing read ahead.  NULL and 0
  * while there are bytes to send. */
 uint8_t			*nbe_hs_recv_buf(struct nbe_hs *, size_t *len);
@@ -326,7 +326,7 @@ const struct nbe_export *nbe_dev_export(const struct nbe_dev *);
 void	nbe_submit(struct nbe_dev *, struct nbe_req *, nbe_time now);
 /* Finish with NBE_EABORTED as soon as no socket uses its buffers. */
 void	nbe_abort(struct nbe_dev *, struct nbe_req *, nbe_time now);
-/* A front that lends buffers of req to a socket holds it until they are free: from
+/* A front that lends buffers of req to the network holds it until they are free: from
  * the open nbe_tx_begin that named them, or sooner. */
 void	nbe_hold(struct nbe_req *);
 void	nbe_release(struct nbe_dev *, struct nbe_req *, nbe_time now);
