@@ -246,6 +246,7 @@ void	fence_answered(struct nbe_dev *, const struct slot *);
 void	fence_expire(struct nbe_dev *, nbe_time now);
 bool	fence_blocks(const struct nbe_dev *, const struct nbe_req *);
 bool	fence_blocks_record(const struct nbe_dev *, const struct record *);
+bool	fence_blocks_retry(const struct nbe_dev *, const struct slot *);
 nbe_time fence_wake(const struct nbe_dev *);
 
 /* unflushed.c */

@@ -152,6 +152,22 @@ fence_blocks_record(const struct nbe_dev *d, const struct record *rec)
 	return false;
 }
 
+/* A retry is newer than all that was acknowledged, so it waits for lost replays; not
+ * for lost copies of itself or of what was under way with it. */
+bool
+fence_blocks_retry(const struct nbe_dev *d, const struct slot *s)
+{
+	uint32_t i;
+
+	if (!nbe_op_info[s->op].modifies)
+		return false;
+	for (i = 0; i < d->fence_count; i++)
+		if (d->fence[i].ack != NOT_REPLAYED &&
+		    overlaps(&d->fence[i], s->off, s->len))
+			return true;
+	return false;
+}
+
 /* When the next fence falls that somebody waits for. */
 nbe_time
 fence_wake(const struct nbe_dev *d)
@@ -159,7 +175,7 @@ fence_wake(const struct nbe_dev *d)
 	nbe_time wake = NBE_NEVER;
 	uint32_t i;
 
-	if (d->fenced.head == NULL && !d->un.replaying)
+	if (d->fenced.head == NULL && d->retry_count == 0 && !d->un.replaying)
 		return NBE_NEVER;
 	for (i = 0; i < d->fence_count; i++)
 		if (d->fence[i].until < wake)

@@ -105,6 +105,18 @@ cut(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
 	return s;
 }
 
+/* The oldest part that may be sent again now; NULL: none. */
+static struct slot *
+next_retry(const struct nbe_dev *d)
+{
+	uint16_t i;
+
+	for (i = d->retry.head; i != NO_SLOT; i = d->slot[i].next)
+		if (!fence_blocks_retry(d, &d->slot[i]))
+			return &d->slot[i];
+	return NULL;
+}
+
 /* The next command for any connection; NULL: none for now. */
 struct slot *
 schedule_next(struct nbe_dev *d, nbe_time now)
@@ -114,7 +126,10 @@ schedule_next(struct nbe_dev *d, nbe_time now)
 
 	if (d->un.replaying)
 		return unflushed_next(d);
-	if ((s = list_take(d, &d->retry)) != NULL) {
+	if (!list_empty(&d->retry)) {
+		if ((s = next_retry(d)) == NULL)
+			return NULL;	/* newer ones would take its slots */
+		list_remove(d, &d->retry, s);
 		d->retry_count--;
 		d->st.retries++;
 		if (s->op == NBE_FLUSH)
@@ -132,7 +147,7 @@ schedule_pending(const struct nbe_dev *d)
 	if (d->un.replaying)
 		return unflushed_pending(d);
 	if (!list_empty(&d->retry))
-		return true;
+		return next_retry(d) != NULL;
 	return d->queue.head != NULL && !list_empty(&d->spare) &&
 	    barrier_allows(d, d->queue.head);
 }
