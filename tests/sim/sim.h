@@ -108,6 +108,7 @@ struct io {
 	uint64_t *snap;			/* FLUSH: what it covers, by block */
 	unsigned lates;			/* holds to be released */
 	unsigned restarts;		/* server_restarts at submission */
+	unsigned tolds;			/* losses told by then */
 	struct nbe_extent ext[4];
 };
 extern struct io io[IOS];
