@@ -138,18 +138,24 @@ fence_blocks(const struct nbe_dev *d, const struct nbe_req *r)
 	return false;
 }
 
+/* Is there a lost replay of a record before this acknowledgement? */
+static bool
+replay_is_lost(const struct nbe_dev *d, uint64_t ack, uint64_t off, uint64_t len)
+{
+	uint32_t i;
+
+	for (i = 0; i < d->fence_count; i++)
+		if (d->fence[i].ack < ack && overlaps(&d->fence[i], off, len))
+			return true;
+	return false;
+}
+
 /* A replay waits for lost replays of older records only: what was lost before
  * the record was acknowledged had its fence then. */
 bool
 fence_blocks_record(const struct nbe_dev *d, const struct record *rec)
 {
-	uint32_t i;
-
-	for (i = 0; i < d->fence_count; i++)
-		if (d->fence[i].ack < rec->ack &&
-		    overlaps(&d->fence[i], rec->off, rec->len))
-			return true;
-	return false;
+	return replay_is_lost(d, rec->ack, rec->off, rec->len);
 }
 
 /* A retry is newer than all that was acknowledged, so it waits for lost replays; not
@@ -157,15 +163,8 @@ fence_blocks_record(const struct nbe_dev *d, const struct record *rec)
 bool
 fence_blocks_retry(const struct nbe_dev *d, const struct slot *s)
 {
-	uint32_t i;
-
-	if (!nbe_op_info[s->op].modifies)
-		return false;
-	for (i = 0; i < d->fence_count; i++)
-		if (d->fence[i].ack != NOT_REPLAYED &&
-		    overlaps(&d->fence[i], s->off, s->len))
-			return true;
-	return false;
+	return nbe_op_info[s->op].modifies &&
+	    replay_is_lost(d, NOT_REPLAYED, s->off, s->len);
 }
 
 /* When the next fence falls that somebody waits for. */
