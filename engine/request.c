@@ -281,6 +281,8 @@ req_done(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
 		unflushed_own_flush_done(d, (enum nbe_err)r->error, now);
 		return;
 	}
+	if (r->op == NBE_FLUSH && r->error == NBE_EIO)
+		unflushed_told(d);
 	stats_done(d, r, now);
 	r->next = NULL;
 	*d->done_tail = r;
@@ -364,7 +366,7 @@ flush_answered(struct nbe_dev *d, struct slot *s, nbe_time now)
 {
 	unflushed_flushed(d, s->ack, now);
 	if (s->req->op != NBE_FLUSH || s->req == &d->own_flush ||
-	    !unflushed_tell(d, s->req))
+	    !unflushed_tells(d, s->req))
 		return;
 	d->st.flushes_failed++;
 	req_fail(d, s->req, NBE_EIO);

@@ -146,14 +146,22 @@ unflushed_flushed(struct nbe_dev *d, uint64_t covers, nbe_time now)
 
 /* Does a flush, answered by the server, have to fail for what was lost? */
 bool
-unflushed_tell(struct nbe_dev *d, const struct nbe_req *r)
+unflushed_tells(const struct nbe_dev *d, const struct nbe_req *r)
 {
-	struct unflushed *un = &d->un;
+	return d->un.lost || r->number <= d->un.lost_told;
+}
 
-	if (un->lost)
-		un->lost_told = d->st.received;
-	un->lost = false;
-	return r->number <= un->lost_told;
+/*
+ * A failed flush is being reported, maybe long after its answer: its buffers were
+ * held.  Only now is the loss told, and every flush that is under way by now would
+ * otherwise have promised what is gone.
+ */
+void
+unflushed_told(struct nbe_dev *d)
+{
+	if (d->un.lost)
+		d->un.lost_told = d->st.received;
+	d->un.lost = false;
 }
 
 /* The device's own flush is done.  Failed: there is no room for those that wait;

@@ -263,15 +263,16 @@ open_line(unsigned i)
 		server_forget(i);
 }
 
+/* dead: the device had given up when the engine decided this. */
 static void
-close_line(unsigned i)
+close_line(unsigned i, bool dead)
 {
 	struct line *l = &line[i];
 	enum nbe_why why = nbe_conn_why(dev, i);
 
 	HOLDS("P2", !plan.honest || why == NBE_WHY_CLOSED || why == NBE_WHY_SCALED ||
 	    why == NBE_WHY_STOPPED || why == NBE_WHY_SERVER_SHUTDOWN ||
-	    (why == NBE_WHY_TIMEOUT && (plan.cfg.timeout != NBE_NEVER || dev->dead)),
+	    (why == NBE_WHY_TIMEOUT && (plan.cfg.timeout != NBE_NEVER || dead)),
 	    "the engine left an honest server: %d", why);
 	trace("engine closes connection %u: %s", i, nbe_why_text(why));
 	server_forget(i);
@@ -289,15 +290,17 @@ void
 front_work(void)
 {
 	struct nbe_work w;
+	bool dead;
 
 	nbe_work(dev, &w, now);
+	dead = dev->dead;
 	for (struct nbe_req *r = w.done, *next; r != NULL; r = next) {
 		next = r->next;
 		oracle_done(r);
 	}
 	for (unsigned i = 0; i < plan.cfg.conns_max; i++) {
 		if ((w.close & 1u << i) != 0)
-			close_line(i);
+			close_line(i, dead);
 		else if ((w.open & 1u << i) != 0 && one_in(3))
 			open_line(i);
 		else if ((w.tx & 1u << i) != 0 && one_in(2))
