@@ -53,6 +53,8 @@ struct slot {
 	uint64_t	pos;		/* in the request's data or the keep buffer */
 	uint64_t	ack;		/* FLUSH: acknowledgements that it covers;
 					 * of a replay: the number of its record */
+	uint64_t	rest;		/* of a replay: to be written again behind it,
+					 * when it is done */
 	nbe_time	deadline;
 	uint32_t	gen;		/* upper half of the cookie */
 	uint32_t	ups;		/* connections made when it was sent */
@@ -233,6 +235,8 @@ void	conn_orphan_aborted(struct nbe_dev *, struct conn *, nbe_time now);
 void	part_answered(struct nbe_dev *, struct slot *, nbe_time now);
 void	part_lost(struct nbe_dev *, struct slot *, nbe_time now);
 void	part_drop(struct nbe_dev *, struct slot *, nbe_time now);
+bool	part_was_too_long(const struct nbe_dev *, const struct slot *);
+uint64_t part_half(struct nbe_dev *, const struct slot *);
 
 /* schedule.c */
 struct slot *schedule_next(struct nbe_dev *, nbe_time now);
@@ -259,6 +263,7 @@ void	unflushed_own_flush_done(struct nbe_dev *, enum nbe_err, nbe_time now);
 void	unflushed_restarted(struct nbe_dev *, nbe_time now);
 bool	unflushed_pending(const struct nbe_dev *);
 struct slot *unflushed_next(struct nbe_dev *);
+bool	unflushed_part_goes_on(struct nbe_dev *, struct slot *);
 void	unflushed_part_done(struct nbe_dev *, enum nbe_err);
 void	unflushed_part_lost(struct nbe_dev *, struct slot *);
 void	unflushed_init(struct nbe_dev *);

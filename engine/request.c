@@ -331,33 +331,49 @@ round_down(uint64_t n, uint32_t to)
 	return n - n % to;
 }
 
-/* The part was too long for the server: again, in smaller ones.  False: it is as
- * small as can be. */
+/* Half of what the part asks for; 0: it is as small as can be. */
+static uint64_t
+half(const struct nbe_dev *d, const struct slot *s)
+{
+	return round_down(s->len / 2, d->exp.block_min);
+}
+
+/* Again, in smaller parts. */
 static bool
 shrink(struct nbe_dev *d, struct slot *s)
 {
-	uint64_t half = round_down(s->len / 2, d->exp.block_min);
-
-	if (half == 0)
+	if (half(d, s) == 0)
 		return false;
-	s->req->part_max = half;
+	s->req->part_max = half(d, s);
 	req_redo(d, s->req);
 	return true;
 }
 
-/*
- * TRIM and its like may be longer than the payload maximum, and a server may
- * find them too long (proto.md, "Block sizes"): remember what it takes.
- */
+/* TRIM and its like may be longer than the payload maximum, and a server may find
+ * them too long (proto.md, "Block sizes"). */
+bool
+part_was_too_long(const struct nbe_dev *d, const struct slot *s)
+{
+	return !nbe_op_info[s->op].payload && s->op != NBE_FLUSH &&
+	    s->len > d->exp.payload_max &&
+	    (s->error == NBE_EOVERFLOW || s->error == NBE_EINVAL);
+}
+
+/* What to try next: half of it, and no more than that with any other part. */
+uint64_t
+part_half(struct nbe_dev *d, const struct slot *s)
+{
+	if (d->effect_max > half(d, s))
+		d->effect_max = half(d, s);
+	return half(d, s);
+}
+
 static bool
 too_long(struct nbe_dev *d, struct slot *s)
 {
-	if (nbe_op_info[s->op].payload || s->op == NBE_FLUSH ||
-	    s->len <= d->exp.payload_max ||
-	    (s->error != NBE_EOVERFLOW && s->error != NBE_EINVAL))
+	if (!part_was_too_long(d, s))
 		return false;
-	if (d->effect_max > s->len / 2)
-		d->effect_max = round_down(s->len / 2, d->exp.block_min);
+	(void)part_half(d, s);
 	return shrink(d, s);
 }
 
@@ -418,9 +434,11 @@ part_answered(struct nbe_dev *d, struct slot *s, nbe_time now)
 	else if (s->error == NBE_ESHUTDOWN) {	/* not done here: elsewhere */
 		part_lost(d, s, now);
 		return;
-	} else if (s->req == &d->replay)
+	} else if (s->req == &d->replay) {
+		if (unflushed_part_goes_on(d, s))
+			return;
 		unflushed_part_done(d, (enum nbe_err)s->error);
-	else
+	} else
 		apply(d, s, now);
 	part_drop(d, s, now);
 }

@@ -271,6 +271,7 @@ cut_record(struct nbe_dev *d)
 	s->len = rec->len - un->replay_done < max ? rec->len - un->replay_done : max;
 	s->off = rec->off + un->replay_done;
 	s->pos = rec->keep + un->replay_done;
+	s->rest = 0;
 	s->ack = rec->ack;
 	s->flags = (rec->flags & NBE_NO_HOLE) != 0 ? CMD_FLAG_NO_HOLE : 0;
 	un->replay_parts++;
@@ -295,6 +296,30 @@ unflushed_next(struct nbe_dev *d)
 	if (un->replay_parts == 0)
 		un->replay_wave = un->replay_next;
 	return cut_record(d);
+}
+
+/*
+ * An answered part of which more is to be written: the server takes less at once
+ * than before, so the rest goes piece by piece, in the same slot, for there may be
+ * no other.
+ */
+bool
+unflushed_part_goes_on(struct nbe_dev *d, struct slot *s)
+{
+	uint64_t len = s->len;
+
+	if (part_was_too_long(d, s)) {
+		s->len = part_half(d, s);
+		s->rest += len - s->len;
+	} else if (s->error == NBE_OK && s->rest != 0) {
+		s->off += len;
+		s->len = s->rest < d->effect_max ? s->rest : d->effect_max;
+		s->rest -= s->len;
+	} else {
+		return false;
+	}
+	list_append(d, &d->un.retry, s);
+	return true;
 }
 
 /* A server that refuses what it had taken before has lost it: the next flush

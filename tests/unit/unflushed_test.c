@@ -230,6 +230,31 @@ test_replay_before_anything_else(void)
 	rig_end(g);
 }
 
+/* The new server takes less at once than the old one did: the same, in pieces. */
+static void
+test_replay_in_smaller_pieces(void)
+{
+	static const struct { uint64_t off, len; uint32_t error; } step[] = {
+		{ 0, 4 * 65536, WIRE_EOVERFLOW }, { 0, 2 * 65536, WIRE_EINVAL },
+		{ 0, 65536, 0 }, { 65536, 65536, 0 }, { 2 * 65536, 65536, 0 },
+		{ 3 * 65536, 65536, 0 },
+	};
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+	struct command c;
+
+	rig_submit(g, NBE_ZERO, 0, 4 * 65536, 0);
+	rig_serve(g, 0);
+	restart(g);
+	for (unsigned i = 0; i < sizeof(step) / sizeof(step[0]); i++) {
+		c = rig_command(g, 0);
+		CHECK(c.type == CMD_WRITE_ZEROES && rig_count(g, 0) == 0);
+		CHECK(c.off == step[i].off && c.len == step[i].len);
+		rig_answer(g, 0, &c, step[i].error);
+	}
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_end(g);
+}
+
 /* Also trims and zeroes, in waves: what overlaps goes one after the other. */
 static void
 test_replay_keeps_the_order_of_overlaps(void)
@@ -511,6 +536,7 @@ static const struct test tests[] = {
 	TEST(point_54_flush_covers_what_was_acknowledged),
 	TEST(ignore),
 	TEST(replay_before_anything_else),
+	TEST(replay_in_smaller_pieces),
 	TEST(replay_keeps_the_order_of_overlaps),
 	TEST(replay_lost_is_sent_again),
 	TEST(replay_refused_fails_the_next_flush),
