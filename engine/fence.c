@@ -125,19 +125,6 @@ overlaps(const struct fence *f, uint64_t off, uint64_t len)
 	return off < f->end && f->off < off + len;
 }
 
-bool
-fence_blocks(const struct nbe_dev *d, const struct nbe_req *r)
-{
-	uint32_t i;
-
-	if (!nbe_op_info[r->op].modifies)
-		return false;
-	for (i = 0; i < d->fence_count; i++)
-		if (overlaps(&d->fence[i], r->offset, r->length))
-			return true;
-	return false;
-}
-
 /* Is there a lost replay of a record before this acknowledgement? */
 static bool
 replay_is_lost(const struct nbe_dev *d, uint64_t ack, uint64_t off, uint64_t len)
@@ -150,6 +137,26 @@ replay_is_lost(const struct nbe_dev *d, uint64_t ack, uint64_t off, uint64_t len
 	return false;
 }
 
+/*
+ * A request that has begun does not wait for lost copies of itself or of what was
+ * under way with it.  But it is newer than all that was acknowledged, so when it goes
+ * round again it waits for lost replays.
+ */
+bool
+fence_blocks(const struct nbe_dev *d, const struct nbe_req *r)
+{
+	uint32_t i;
+
+	if (!nbe_op_info[r->op].modifies)
+		return false;
+	if (r->cleared)
+		return replay_is_lost(d, NOT_REPLAYED, r->offset, r->length);
+	for (i = 0; i < d->fence_count; i++)
+		if (overlaps(&d->fence[i], r->offset, r->length))
+			return true;
+	return false;
+}
+
 /* A replay waits for lost replays of older records only: what was lost before
  * the record was acknowledged had its fence then. */
 bool
@@ -158,8 +165,7 @@ fence_blocks_record(const struct nbe_dev *d, const struct record *rec)
 	return replay_is_lost(d, rec->ack, rec->off, rec->len);
 }
 
-/* A retry is newer than all that was acknowledged, so it waits for lost replays; not
- * for lost copies of itself or of what was under way with it. */
+/* A part that is sent again: as with its request. */
 bool
 fence_blocks_retry(const struct nbe_dev *d, const struct slot *s)
 {

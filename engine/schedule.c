@@ -37,7 +37,7 @@ next_request(struct nbe_dev *d)
 	struct nbe_req *r;
 
 	while ((r = d->queue.head) != NULL && barrier_allows(d, r)) {
-		if (r->cleared || !fence_blocks(d, r))
+		if (!fence_blocks(d, r))
 			return r;
 		begin(d, r);		/* a later barrier waits for it */
 		d->st.fenced++;

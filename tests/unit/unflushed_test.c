@@ -352,6 +352,44 @@ test_replay_of_a_long_write_in_parts(void)
 	rig_end(g);
 }
 
+/* A write of which the server forgot a part goes round again; what it would write
+ * over is a replay that was lost and may still land. */
+static void
+test_redo_waits_for_lost_replays(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct command c;
+	struct io *o;
+
+	g->cfg.unflushed = NBE_UNFLUSHED_REPLAY;
+	g->cfg.keep_size = 65536;
+	g->cfg.keep_records = 32;
+	g->exp.payload_max = 4096;
+	rig_start(g);
+	write_acked(g, 0, 512);
+	o = rig_submit(g, NBE_WRITE, 0, 8192, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, 0);
+	restart(g);
+	c = rig_command(g, 0);
+	CHECK(c.off == 0 && c.len == 512);
+	rig_down(g, 0);				/* the replay is lost */
+	rig_wait(g, NBE_SECOND);
+	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+	c = rig_command(g, 0);
+	CHECK(c.off == 0 && c.len == 512);
+	rig_answer(g, 0, &c, 0);
+	c = rig_command(g, 0);
+	CHECK(c.off == 4096 && c.len == 4096);
+	rig_answer(g, 0, &c, 0);
+	rig_send(g, 0);
+	CHECK(rig_count(g, 0) == 0 && !o->done);
+	rig_wait(g, 10 * NBE_SECOND);
+	rig_serve(g, 0);
+	CHECK(io_ended(o, NBE_OK));
+	rig_end(g);
+}
+
 /* Half full: the device flushes by itself, and forgets. */
 static void
 test_keep_buffer_half_full_flushes(void)
@@ -542,6 +580,7 @@ static const struct test tests[] = {
 	TEST(replay_refused_fails_the_next_flush),
 	TEST(replay_not_of_what_was_flushed),
 	TEST(replay_of_a_long_write_in_parts),
+	TEST(redo_waits_for_lost_replays),
 	TEST(keep_buffer_half_full_flushes),
 	TEST(keep_buffer_full_waits_for_a_flush),
 	TEST(own_flush_fails),
