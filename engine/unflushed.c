@@ -212,9 +212,9 @@ unflushed_restarted(struct nbe_dev *d, nbe_time now)
 		replay_from_start(d, now);
 		return;
 	}
+	/* Still not flushed: the server may as well have kept it. */
 	if (unflushed_dirty(d) && d->cfg.unflushed == NBE_UNFLUSHED_FAIL)
 		un->lost = true;
-	un->flushed = un->acked;
 }
 
 #define WAVE_MAX	256	/* bounds the search for overlaps */

@@ -26,7 +26,6 @@ static uint8_t failed[VERSIONS];	/* may have happened, or not, or yet */
 static struct {
 	unsigned readers, writers;
 	uint64_t acked;		/* the last acknowledged version */
-	uint64_t promised;	/* by a flush: acked, or less after a loss was told */
 	uint64_t zeroed, trimmed;	/* the last versions issued that do so */
 	bool any;		/* trimmed: may hold anything */
 	bool may_be_old;	/* the server forgot; nobody has been told yet */
@@ -145,28 +144,10 @@ may_hold(unsigned b, uint64_t v)
 	return v != GARBAGE && v > block[b].acked && v < VERSIONS && failed[v];
 }
 
-/* The upper layer knows of a loss: what the disk has now counts. */
-static void
-take_as_it_is(unsigned b)
-{
-	uint64_t v = version_of(server_current(b), b);
-
-	block[b].may_be_old = false;
-	failed[block[b].acked] = 1;	/* a late copy may still land */
-	if (v == GARBAGE)
-		block[b].any = true;
-	else
-		block[b].acked = block[b].promised = v;
-}
-
 void
 oracle_restarted(unsigned b)
 {
-	if (plan.cfg.unflushed == NBE_UNFLUSHED_REPLAY)
-		return;
-	if (block[b].promised < block[b].acked)	/* that was told already */
-		take_as_it_is(b);
-	else
+	if (plan.cfg.unflushed != NBE_UNFLUSHED_REPLAY)
 		block[b].may_be_old = true;
 }
 
@@ -232,7 +213,7 @@ snapshot(struct io *o)
 {
 	o->snap = malloc(BLOCKS_MAX * sizeof(*o->snap));
 	for (unsigned b = 0; b < BLOCKS_MAX; b++)
-		o->snap[b] = block[b].any ? 0 : block[b].promised;
+		o->snap[b] = block[b].any ? 0 : block[b].acked;
 }
 
 static uint8_t
@@ -388,19 +369,23 @@ check_flush(const struct io *o)
 	}
 }
 
-/* The upper layer was told of a loss: it takes the disk as it is now, and what is not
- * durable may still be forgotten. */
+/* The upper layer was told of the loss: it takes the disk as it is now. */
 static void
 told(void)
 {
 	tolds++;
 	for (unsigned b = 0; b < BLOCKS_MAX; b++) {
-		uint64_t v = version_of(server_durable(b), b);
+		uint64_t v;
 
-		if (block[b].may_be_old)
-			take_as_it_is(b);
-		if (v != GARBAGE && v < block[b].promised)
-			block[b].promised = v;
+		if (!block[b].may_be_old)
+			continue;
+		v = version_of(server_current(b), b);
+		block[b].may_be_old = false;
+		failed[block[b].acked] = 1;	/* a late copy may still land */
+		if (v == GARBAGE)
+			block[b].any = true;
+		else
+			block[b].acked = v;
 	}
 }
 
@@ -411,7 +396,7 @@ acknowledge(struct io *o)
 
 	first_block(&o->r, &from, &to);
 	for (b = from; b < to; b++) {
-		block[b].acked = block[b].promised = o->version;
+		block[b].acked = o->version;
 		block[b].any = o->r.op == NBE_TRIM;
 		/* the reply may be older than the restart it came after */
 		block[b].may_be_old = o->restarts != server_restarts &&
@@ -504,6 +489,6 @@ oracle_end(bool flushed)
 		if (flushed && !(plan.cfg.unflushed == NBE_UNFLUSHED_IGNORE &&
 		    server_restarts != 0) &&
 		    (plan.exp.flags & NBE_FLAG_SEND_FLUSH) != 0)
-			check_durable("P1", b, block[b].promised);
+			check_durable("P1", b, block[b].acked);
 	}
 }

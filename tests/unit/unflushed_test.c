@@ -203,6 +203,52 @@ test_ignore(void)
 	rig_end(g);
 }
 
+/* Nobody knows whether the server was a new one: what it may still have is made
+ * durable at the end, whatever was said of it. */
+static void
+test_stop_flushes_after_a_loss(void)
+{
+	static const enum nbe_unflushed policies[] = {
+		NBE_UNFLUSHED_FAIL, NBE_UNFLUSHED_IGNORE,
+	};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct rig *g = start(policies[i]);
+		struct command c;
+
+		write_acked(g, 0, 512);
+		restart(g);
+		nbe_stop(g->dev, true, g->now);
+		rig_work(g);
+		c = rig_command(g, 0);
+		CHECK(c.type == CMD_FLUSH);
+		rig_answer(g, 0, &c, 0);
+		CHECK(rig_command(g, 0).type == CMD_DISC);
+		rig_close(g, 0);
+		rig_end(g);
+	}
+}
+
+/* A flush that the server refuses tells of a loss, but has made nothing durable. */
+static void
+test_fail_again_when_the_flush_failed_too(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_FAIL);
+	struct command c;
+	struct io *o;
+
+	write_acked(g, 0, 512);
+	restart(g);
+	o = rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, WIRE_EIO);
+	CHECK(io_ended(o, NBE_EIO));
+	restart(g);
+	CHECK(io_ended(flush(g), NBE_EIO));
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_end(g);
+}
+
 /* ---- REPLAY -------------------------------------------------------------- */
 
 static void
@@ -573,6 +619,8 @@ static const struct test tests[] = {
 	TEST(point_57_no_flush_no_promise),
 	TEST(point_54_flush_covers_what_was_acknowledged),
 	TEST(ignore),
+	TEST(stop_flushes_after_a_loss),
+	TEST(fail_again_when_the_flush_failed_too),
 	TEST(replay_before_anything_else),
 	TEST(replay_in_smaller_pieces),
 	TEST(replay_keeps_the_order_of_overlaps),
