@@ -116,7 +116,7 @@ nbe_dev_init(void *mem, const struct nbe_dev_config *cfg, const struct nbe_expor
 	d->done_tail = &d->done;
 	d->rng = cfg->seed | 1;
 	d->epoch = 1;
-	d->wanted = cfg->conns;
+	d->wanted = d->live = cfg->conns;
 	d->silent_since = now;
 	/* 32 MiB at most, also where the server names no limit */
 	d->data_max = part_max(e->payload_max < NBE_PAYLOAD_DEFAULT ? e->payload_max :
@@ -142,6 +142,16 @@ conn_close(struct conn *c, enum nbe_why why)
 	c->closing = true;
 	if (!c->disc_planned)	/* the peer may close sooner than the send returns */
 		c->why = why;
+}
+
+/* There may be room for many more connections than there are, so the walks of each
+ * round end here. */
+static void
+count_live(struct nbe_dev *d)
+{
+	d->live = d->cfg.conns_max;
+	while (d->live > d->wanted && !d->conn[d->live - 1].up)
+		d->live--;
 }
 
 /* The slot leaves the connection. */
@@ -336,6 +346,7 @@ leave(struct nbe_dev *d, struct conn *c, nbe_time now)
 	d->up--;
 	d->proven -= was_proven;
 	d->st.conns_lost++;
+	count_live(d);
 	if (was_proven && d->proven == 0)
 		new_epoch(d, now);
 }
@@ -374,6 +385,7 @@ nbe_scale(struct nbe_dev *d, unsigned n, nbe_time now)
 			c->why = NBE_WHY_SCALED;
 		}
 	}
+	count_live(d);
 }
 
 void
@@ -435,7 +447,7 @@ nbe_tick(struct nbe_dev *d, nbe_time now)
 {
 	unsigned i;
 
-	for (i = 0; i < d->cfg.conns_max; i++)
+	for (i = 0; i < d->live; i++)
 		if (deadline(d, &d->conn[i]) <= now) {
 			d->st.timeouts++;
 			conn_close(&d->conn[i], NBE_WHY_TIMEOUT);
@@ -523,7 +535,7 @@ nbe_work(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 	share = schedule_share(d);
 	memset(w, 0, sizeof(*w));
 	w->wake = NBE_NEVER;
-	for (i = 0; i < d->cfg.conns_max; i++) {
+	for (i = 0; i < d->live; i++) {
 		const struct conn *c = &d->conn[i];
 
 		if (c->up)

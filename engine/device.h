@@ -162,6 +162,7 @@ struct nbe_dev {
 	uint32_t	epoch;
 	uint32_t	ups;			/* connections made so far */
 	uint32_t	wanted;
+	uint32_t	live;			/* none from here on is wanted or up */
 	uint32_t	up, proven;
 	uint32_t	in_flight;		/* slots used, not in retry */
 	uint32_t	begun;			/* requests begun, not done */

@@ -162,7 +162,7 @@ schedule_share(const struct nbe_dev *d)
 
 	if (d->un.replaying || d->proven <= 1)
 		return d->cfg.depth;
-	for (i = 0; i < d->cfg.conns_max; i++)
+	for (i = 0; i < d->live; i++)
 		usable += d->conn[i].proven && !d->conn[i].draining &&
 		    !d->conn[i].closing;
 	if (usable <= 1 || d->cfg.depth <= work / usable)

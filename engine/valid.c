@@ -60,6 +60,8 @@ conn_valid(const struct nbe_dev *d, uint8_t i, uint32_t *in_flight)
 	if (sent == UINT32_MAX || answered == UINT32_MAX ||
 	    c->in_flight != sent + answered || c->in_flight > d->cfg.depth)
 		return false;
+	if (i >= d->live && (c->up || c->wanted))
+		return false;
 	if (!c->up && (c->in_flight != 0 || c->proven || c->tx_open || c->rx_open))
 		return false;
 	if (c->batch_at > c->batch_count || c->batch_count > d->cfg.depth)
