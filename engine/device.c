@@ -320,7 +320,6 @@ lose_commands(struct nbe_dev *d, struct conn *c, nbe_time now)
 		part_lost(d, s, now);
 	}
 	c->batch_count = c->batch_at = 0;
-	c->batch_pos = 0;
 }
 
 /* The last proven connection is gone: nothing is known of what the server kept. */

@@ -341,6 +341,47 @@ test_dead_timeout_in_spite_of_connections(void)
 	rig_end(g);
 }
 
+/* A connection that is up and silent goes with the requests that it carries: they
+ * cannot fail while a socket may still write into their buffers. */
+static void
+test_dead_timeout_closes_silent_connections(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct io *o;
+
+	g->cfg.dead_timeout = 30 * NBE_SECOND;
+	rig_start(g);
+	o = rig_submit(g, NBE_READ, 0, 512, 0);
+	rig_send(g, 0);
+	rig_down(g, 0);
+	rig_wait(g, 10 * NBE_SECOND);
+	rig_up(g, 0);
+	rig_send(g, 0);
+	rig_wait(g, 20 * NBE_SECOND);
+	CHECK(rig_closing(g, 0) && !o->done);
+	rig_close(g, 0);
+	CHECK(io_ended(o, NBE_ETIMEDOUT));
+	rig_end(g);
+}
+
+/* nbe_dev_valid is what the other tests rely on. */
+static void
+test_valid_sees_a_broken_queue(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct nbe_req *r, *prev;
+
+	rig_start(g);
+	rig_submit(g, NBE_READ, 0, 512, 0);
+	r = &rig_submit(g, NBE_READ, 512, 512, 0)->r;
+	prev = r->prev;
+	r->prev = NULL;
+	CHECK(!nbe_dev_valid(g->dev));
+	r->prev = prev;
+	CHECK(nbe_dev_valid(g->dev));
+	rig_end(g);
+}
+
 /* ---- epochs -------------------------------------------------------------- */
 
 static void
@@ -786,6 +827,8 @@ static const struct test tests[] = {
 	TEST(dead_timeout),
 	TEST(dead_timeout_ends_retries),
 	TEST(dead_timeout_in_spite_of_connections),
+	TEST(dead_timeout_closes_silent_connections),
+	TEST(valid_sees_a_broken_queue),
 	TEST(unproven_connection_carries_nothing),
 	TEST(last_proven_lost_is_a_restart),
 	TEST(no_restart_while_one_proven_stays),

@@ -907,6 +907,14 @@ block_conflict_server(struct bytes *b)
 }
 
 static void
+payload_conflict_server(struct bytes *b)
+{
+	greet_fixed(b);
+	info_block_size(b, 512, 4096, 65536);
+	info_block_size(b, 512, 4096, 131072);
+}
+
+static void
 conflict_check(const struct result *r)
 {
 	CHECK(failed(r, NBE_WHY_INFO_CONFLICT));
@@ -1018,6 +1026,14 @@ strange_context_server(struct bytes *b)
 }
 
 static void
+shorter_context_server(struct bytes *b)
+{
+	greet_fixed(b);
+	ack(b, OPT_EXTENDED_HEADERS);
+	meta_context(b, 1, "base:alloc");
+}
+
+static void
 context_conflict_server(struct bytes *b)
 {
 	greet_fixed(b);
@@ -1126,6 +1142,8 @@ static const struct vector vectors[] = {
 	    conflict_check },
 	{ "point_95_two_block_sizes_that_differ", GO_CFG, block_conflict_server,
 	    conflict_check },
+	{ "point_95_two_payload_maxima", GO_CFG, payload_conflict_server,
+	    conflict_check },
 	{ "point_95_export_length", GO_CFG, info_export_length_server,
 	    reply_length_check },
 	{ "point_95_block_size_length", GO_CFG, info_block_size_length_server,
@@ -1139,6 +1157,8 @@ static const struct vector vectors[] = {
 	    extended_check },
 	{ "point_22_simple_without_context", FULL_CFG, simple_server, simple_check },
 	{ "point_25_context_not_asked_for", FULL_CFG, strange_context_server,
+	    unexpected_check },
+	{ "point_25_shorter_context", FULL_CFG, shorter_context_server,
 	    unexpected_check },
 	{ "point_25_context_twice", FULL_CFG, context_conflict_server,
 	    conflict_check },

@@ -328,6 +328,94 @@ test_replay_keeps_the_order_of_overlaps(void)
 	rig_end(g);
 }
 
+/* The next command, which is to write at off; then the connection is lost, or it is
+ * answered. */
+static void
+replayed(struct rig *g, uint64_t off, bool lost)
+{
+	struct command c = rig_command(g, 0);
+
+	CHECK(c.type == CMD_WRITE && c.off == off && rig_count(g, 0) == 0);
+	if (!lost) {
+		rig_answer(g, 0, &c, 0);
+		return;
+	}
+	rig_down(g, 0);
+	rig_wait(g, NBE_SECOND);
+	if (!rig_opens(g, 0))
+		rig_wait(g, NBE_SECOND);
+	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+}
+
+/* A replay that was lost may land late: what is newer waits for its fence. */
+static void
+test_replay_waits_for_lost_older_ones(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+
+	write_acked(g, 0, 1024);
+	write_acked(g, 512, 1024);
+	restart(g);
+	replayed(g, 0, true);
+	replayed(g, 0, false);
+	rig_send(g, 0);
+	CHECK(rig_count(g, 0) == 0);
+	rig_wait(g, 10 * NBE_SECOND);
+	replayed(g, 512, false);
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_end(g);
+}
+
+/* What is older does not: the lost one is written again behind it. */
+static void
+test_replay_does_not_wait_for_lost_newer_ones(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+
+	write_acked(g, 0, 1024);
+	write_acked(g, 512, 1024);
+	restart(g);
+	replayed(g, 0, false);
+	replayed(g, 512, true);
+	replayed(g, 0, false);
+	replayed(g, 512, false);
+	CHECK(io_ended(flush(g), NBE_OK));
+	rig_end(g);
+}
+
+/* Fences beyond the room grow together, and the one of a replay still holds back
+ * what is newer. */
+static void
+test_replay_fence_among_many(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+	struct io *o;
+
+	for (unsigned i = 0; i < 16; i++)
+		rig_submit(g, NBE_WRITE, 65536 + 1024 * i, 512, 0);
+	for (unsigned i = 0; i < 2; i++) {	/* 32 fences: half of the room */
+		rig_send(g, 0);
+		rig_down(g, 0);
+		rig_wait(g, NBE_SECOND);
+		if (!rig_opens(g, 0))
+			rig_wait(g, NBE_SECOND);
+		CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+	}
+	rig_serve(g, 0);
+	CHECK(io_ended(flush(g), NBE_OK));
+	write_acked(g, 0, 512);
+	o = rig_submit(g, NBE_WRITE, 0, 512, 0);
+	replayed(g, 0, true);			/* the write itself */
+	replayed(g, 0, true);			/* the replay of the one before */
+	replayed(g, 0, false);
+	rig_send(g, 0);
+	CHECK(rig_count(g, 0) == 0 && !o->done);
+	rig_wait(g, 10 * NBE_SECOND);
+	rig_serve(g, 0);
+	CHECK(io_ended(o, NBE_OK));
+	rig_end(g);
+}
+
 static void
 test_replay_lost_is_sent_again(void)
 {
@@ -494,6 +582,31 @@ test_keep_buffer_full_waits_for_a_flush(void)
 	rig_end(g);
 }
 
+/* In the order of acknowledgement: a short one does not slip in before a long one. */
+static void
+test_keep_buffer_in_order(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+	struct io *large, *small;
+	struct command c, f;
+
+	for (unsigned i = 0; i < 3; i++)
+		rig_submit(g, NBE_WRITE, 16384 * i, 16384, 0);
+	large = rig_submit(g, NBE_WRITE, 65536, 32768, 0);
+	small = rig_submit(g, NBE_WRITE, 131072, 512, 0);
+	rig_send(g, 0);
+	for (unsigned i = 0; i < 5; i++) {
+		c = rig_take(g, 0);
+		rig_answer(g, 0, &c, 0);
+	}
+	CHECK(g->io[2]->done && !large->done && !small->done);
+	f = rig_command(g, 0);
+	rig_answer(g, 0, &f, 0);
+	CHECK(io_ended(large, NBE_OK) && io_ended(small, NBE_OK));
+	CHECK(large->order < small->order);
+	rig_end(g);
+}
+
 static void
 test_own_flush_fails(void)
 {
@@ -624,6 +737,9 @@ static const struct test tests[] = {
 	TEST(replay_before_anything_else),
 	TEST(replay_in_smaller_pieces),
 	TEST(replay_keeps_the_order_of_overlaps),
+	TEST(replay_waits_for_lost_older_ones),
+	TEST(replay_does_not_wait_for_lost_newer_ones),
+	TEST(replay_fence_among_many),
 	TEST(replay_lost_is_sent_again),
 	TEST(replay_refused_fails_the_next_flush),
 	TEST(replay_not_of_what_was_flushed),
@@ -631,6 +747,7 @@ static const struct test tests[] = {
 	TEST(redo_waits_for_lost_replays),
 	TEST(keep_buffer_half_full_flushes),
 	TEST(keep_buffer_full_waits_for_a_flush),
+	TEST(keep_buffer_in_order),
 	TEST(own_flush_fails),
 	TEST(abort_while_it_cannot_be_kept),
 	TEST(stop_now_while_it_cannot_be_kept),
