@@ -104,7 +104,8 @@ nbe_dev_valid(const struct nbe_dev *d)
 		proven += d->conn[i].proven;
 	}
 	used = in_flight + retry + count(d, &d->un.retry);
-	return in_flight == d->in_flight && up == d->up && proven == d->proven &&
+	return (d->live == d->wanted || d->conn[d->live - 1].up) &&
+	    in_flight == d->in_flight && up == d->up && proven == d->proven &&
 	    (up == 0 || proven != 0) && retry == d->retry_count &&
 	    count(d, &d->spare) == d->slots - used &&
 	    reqs_valid(&d->queue, REQ_QUEUED, &queued) && queued == d->queue_count &&

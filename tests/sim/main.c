@@ -219,7 +219,7 @@ static void
 run_past(unsigned long steps)
 {
 	static const uint64_t past[] = {
-		9595, 12145, 16558, 17959, 37644, 58888, 113618, 178801,
+		9595, 12145, 16558, 17959, 37644, 58888, 113618, 178801, 370651,
 	};
 
 	for (unsigned i = 0; i < sizeof(past) / sizeof(past[0]); i++) {

@@ -26,6 +26,7 @@ static uint8_t failed[VERSIONS];	/* may have happened, or not, or yet */
 static struct {
 	unsigned readers, writers;
 	uint64_t acked;		/* the last acknowledged version */
+	uint64_t promised;	/* by the next flush; less than acked after a loss */
 	uint64_t zeroed, trimmed;	/* the last versions issued that do so */
 	bool any;		/* trimmed: may hold anything */
 	bool may_be_old;	/* the server forgot; nobody has been told yet */
@@ -147,7 +148,8 @@ may_hold(unsigned b, uint64_t v)
 void
 oracle_restarted(unsigned b)
 {
-	if (plan.cfg.unflushed != NBE_UNFLUSHED_REPLAY)
+	if (plan.cfg.unflushed != NBE_UNFLUSHED_REPLAY &&
+	    version_of(server_current(b), b) != block[b].acked)
 		block[b].may_be_old = true;
 }
 
@@ -213,7 +215,7 @@ snapshot(struct io *o)
 {
 	o->snap = malloc(BLOCKS_MAX * sizeof(*o->snap));
 	for (unsigned b = 0; b < BLOCKS_MAX; b++)
-		o->snap[b] = block[b].any ? 0 : block[b].acked;
+		o->snap[b] = block[b].any ? 0 : block[b].promised;
 }
 
 static uint8_t
@@ -369,24 +371,33 @@ check_flush(const struct io *o)
 	}
 }
 
-/* The upper layer was told of the loss: it takes the disk as it is now. */
+/*
+ * The upper layer was told of the loss: it takes the disk as it is now.  A newer write
+ * may be under way there, which nobody has acknowledged; and what is not durable may
+ * be lost again.
+ */
+static void
+take_as_it_is(unsigned b)
+{
+	uint64_t v = version_of(server_current(b), b);
+	uint64_t durable = version_of(server_durable(b), b);
+
+	block[b].may_be_old = false;
+	failed[block[b].acked] = 1;	/* a late copy may still land */
+	if (v == GARBAGE)
+		block[b].any = true;
+	else if (v < block[b].acked)
+		block[b].acked = v;
+	block[b].promised = durable < block[b].acked ? durable : block[b].acked;
+}
+
 static void
 told(void)
 {
 	tolds++;
-	for (unsigned b = 0; b < BLOCKS_MAX; b++) {
-		uint64_t v;
-
-		if (!block[b].may_be_old)
-			continue;
-		v = version_of(server_current(b), b);
-		block[b].may_be_old = false;
-		failed[block[b].acked] = 1;	/* a late copy may still land */
-		if (v == GARBAGE)
-			block[b].any = true;
-		else
-			block[b].acked = v;
-	}
+	for (unsigned b = 0; b < BLOCKS_MAX; b++)
+		if (block[b].may_be_old)
+			take_as_it_is(b);
 }
 
 static void
@@ -396,7 +407,7 @@ acknowledge(struct io *o)
 
 	first_block(&o->r, &from, &to);
 	for (b = from; b < to; b++) {
-		block[b].acked = o->version;
+		block[b].acked = block[b].promised = o->version;
 		block[b].any = o->r.op == NBE_TRIM;
 		/* the reply may be older than the restart it came after */
 		block[b].may_be_old = o->restarts != server_restarts &&
@@ -489,6 +500,6 @@ oracle_end(bool flushed)
 		if (flushed && !(plan.cfg.unflushed == NBE_UNFLUSHED_IGNORE &&
 		    server_restarts != 0) &&
 		    (plan.exp.flags & NBE_FLAG_SEND_FLUSH) != 0)
-			check_durable("P1", b, block[b].acked);
+			check_durable("P1", b, block[b].promised);
 	}
 }
