@@ -486,6 +486,33 @@ test_replay_of_a_long_write_in_parts(void)
 	rig_end(g);
 }
 
+/* Not for lost copies of its own: they carry the same data. */
+static void
+test_redo_does_not_wait_for_itself(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct command c;
+	struct io *o;
+
+	g->exp.payload_max = 4096;
+	rig_start(g);
+	o = rig_submit(g, NBE_WRITE, 0, 8192, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, 0);
+	rig_down(g, 0);				/* with the second part */
+	rig_wait(g, NBE_SECOND);
+	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+	c = rig_command(g, 0);
+	CHECK(c.off == 4096);
+	rig_answer(g, 0, &c, 0);
+	CHECK(!o->done);
+	rig_send(g, 0);
+	CHECK(rig_count(g, 0) == 2);
+	rig_serve(g, 0);
+	CHECK(io_ended(o, NBE_OK));
+	rig_end(g);
+}
+
 /* A write of which the server forgot a part goes round again; what it would write
  * over is a replay that was lost and may still land. */
 static void
@@ -744,6 +771,7 @@ static const struct test tests[] = {
 	TEST(replay_refused_fails_the_next_flush),
 	TEST(replay_not_of_what_was_flushed),
 	TEST(replay_of_a_long_write_in_parts),
+	TEST(redo_does_not_wait_for_itself),
 	TEST(redo_waits_for_lost_replays),
 	TEST(keep_buffer_half_full_flushes),
 	TEST(keep_buffer_full_waits_for_a_flush),
