@@ -82,10 +82,10 @@ wait_until() {
 	done
 }
 
-# start COMMAND...: in the background, ended after a minute or at the end of the
+# start COMMAND...: in the background, ended after five minutes or at the end of the
 # test.  Its process id is in $pid.
 start() {
-	timeout 60 "$@" >>"$dir/server.log" 2>&1 </dev/null &
+	timeout 300 "$@" >>"$dir/server.log" 2>&1 </dev/null &
 	pid=$!
 	pids="$pids $pid"
 }
