@@ -606,6 +606,13 @@ run(struct daemon *d)
 	return ret == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
+static bool
+write_pid(const struct state *s, const char *pid, struct errtext *err)
+{
+	return state_write(s, "lock", pid) ||
+	    errtext_set(err, "%s/lock: %s", s->dir, strerror(errno));
+}
+
 enum exit_status
 daemon_run(const struct daemon_config *config)
 {
@@ -621,8 +628,7 @@ daemon_run(const struct daemon_config *config)
 	log_open(&d->log, config->state->name, config->log_to_stderr);
 	process_prepare();
 	snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	errtext_set(&err, "%s: cannot be written", config->state->dir);
-	if (state_write(config->state, "lock", pid) && start(d, &err)) {
+	if (write_pid(config->state, pid, &err) && start(d, &err)) {
 		status = run(d);
 	} else {
 		report(d, false, err.text);
