@@ -375,7 +375,7 @@ got_signal(struct ring_op *op, int res, uint32_t flags)
 		return;
 	log_line(&d->log, LOG_INFO, "%s: disconnecting",
 	    strsignal((int)d->signal.ssi_signo));
-	/* Attaching may wait for a server that is gone, and nobody has the device yet. */
+	/* Attaching may wait for a server that is gone; nobody has the device. */
 	if (d->stage == STARTING)
 		stop_by_force(d);
 	else
