@@ -55,6 +55,7 @@ struct nbc_target {
 	enum nbe_tls	 tls;
 	enum nbc_tls_type tls_type;
 	char		*ca_file;	/* NULL: the system's roots */
+	char		*crl_file;	/* NULL: nothing is known to be revoked */
 	char		*cert_file, *key_file;	/* NULL: none */
 	char		*key_password_file;	/* NULL: ask on the terminal */
 	char		*tls_hostname;	/* NULL: host; what the certificate must name */

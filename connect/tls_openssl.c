@@ -35,6 +35,7 @@ struct nbc_tls_context {
 	bool		no_verify;
 	bool		has_ca_file, has_cert;
 	char		*host_name;	/* what the certificate must name; X509 */
+	struct tls_crl	*crl;		/* NULL: none */
 	char		*psk_user;
 	uint8_t		psk[PSK_MAX];
 	unsigned	psk_len;
@@ -171,8 +172,29 @@ explain_unknown_issuer(struct nbc_tls *tls, const char *subject, const X509 *cer
 	    "Name the CA's certificate, if it is not one of the system's.");
 }
 
+/* No list of an issuer, or none that is valid now. */
 static void
-explain_certificate(struct nbc_tls *tls, int error, const X509 *cert)
+explain_crl(struct nbc_tls *tls, const char *subject, const X509 *cert,
+    const X509_CRL *crl)
+{
+	char issuer[256], time[64];
+
+	print_name(issuer, sizeof issuer, X509_get_issuer_name(cert));
+	if (crl == NULL) {
+		explain(tls, "the certificate \"%s\" may be revoked: there is no "
+		    "revocation list of \"%s\"\nAdd that list to the file, which must "
+		    "have one of each authority.", subject, issuer);
+		return;
+	}
+	print_time(time, sizeof time, X509_CRL_get0_nextUpdate(crl));
+	explain(tls, "the certificate \"%s\" may be revoked: the revocation list of "
+	    "\"%s\" expired on %s\nGet a newer one, or set this machine's clock.",
+	    subject, issuer, time);
+}
+
+static void
+explain_certificate(struct nbc_tls *tls, int error, const X509 *cert,
+    const X509_CRL *crl)
 {
 	char subject[256], detail[512];
 
@@ -205,6 +227,16 @@ explain_certificate(struct nbc_tls *tls, int error, const X509 *cert)
 		    "Connect by that name, or give it as the TLS host name.", subject,
 		    detail, tls->context->host_name);
 		break;
+	case X509_V_ERR_CERT_REVOKED:
+		explain(tls, "the certificate \"%s\" was revoked\n"
+		    "Do not trust this server until it has another one.", subject);
+		break;
+	case X509_V_ERR_UNABLE_TO_GET_CRL:
+		explain_crl(tls, subject, cert, NULL);
+		break;
+	case X509_V_ERR_CRL_HAS_EXPIRED:
+		explain_crl(tls, subject, cert, crl);
+		break;
 	default:
 		explain(tls, "the certificate \"%s\": %s", subject,
 		    X509_verify_cert_error_string(error));
@@ -224,7 +256,8 @@ on_verify(int ok, X509_STORE_CTX *store)
 		    "It does not take pre-shared keys; use certificates (x509).");
 	else if (!ok)
 		explain_certificate(tls, X509_STORE_CTX_get_error(store),
-		    X509_STORE_CTX_get_current_cert(store));
+		    X509_STORE_CTX_get_current_cert(store),
+		    X509_STORE_CTX_get0_current_crl(store));
 	return ok;
 }
 
@@ -521,6 +554,15 @@ load_roots(struct nbc_tls_context *c, const struct nbc_target *t, struct nbc_err
 	    fail_file(err, "a CA's certificate", t->ca_file);
 }
 
+static bool
+load_crl(struct nbc_tls_context *c, const struct nbc_target *t, struct nbc_error *err)
+{
+	if (t->crl_file == NULL)
+		return true;
+	c->crl = nbc_crl_load(c->ssl, t->crl_file, err);
+	return c->crl != NULL;
+}
+
 /* Where there is no host name, it is this machine that must prove itself. */
 static bool
 load_x509(struct nbc_tls_context *c, const struct nbc_target *t, struct nbc_error *err)
@@ -535,7 +577,8 @@ load_x509(struct nbc_tls_context *c, const struct nbc_target *t, struct nbc_erro
 	c->host_name = strdup(name);
 	if (c->host_name == NULL)
 		return nbc_fail_no_memory(err);
-	return load_roots(c, t, err) && load_client_certificate(c, t, err);
+	return load_roots(c, t, err) && load_crl(c, t, err) &&
+	    load_client_certificate(c, t, err);
 }
 
 /* ---- the context --------------------------------------------------------- */
@@ -611,6 +654,7 @@ nbc_tls_context_free(struct nbc_tls_context *c)
 		return;
 	SSL_CTX_free(c->ssl);
 	free(c->host_name);
+	nbc_crl_free(c->crl);
 	free(c->psk_user);
 	OPENSSL_cleanse(c->psk, sizeof c->psk);
 	free(c);
@@ -640,6 +684,8 @@ nbc_tls_new(const struct nbc_tls_context *context, bool for_kernel)
 		return NULL;
 	tls->context = context;
 	tls->for_kernel = for_kernel;
+	if (context->crl != NULL)
+		nbc_crl_refresh(context->crl);
 	tls->ssl = SSL_new(context->ssl);
 	tls->in = BIO_new(BIO_s_mem());
 	tls->out = BIO_new(BIO_s_mem());

@@ -54,6 +54,9 @@ check_target(const struct nbc_target *t, struct nbc_error *err)
 	if (t->key_password_file != NULL)
 		return nbc_fail(err, NBC_USAGE, "%s: on Windows the key must have no "
 		    "password", t->key_password_file);
+	if (t->crl_file != NULL)
+		return nbc_fail(err, NBC_USAGE, "%s: on Windows no revocation lists "
+		    "are taken from files", t->crl_file);
 	if ((t->cert_file == NULL) != (t->key_file == NULL))
 		return nbc_fail(err, NBC_USAGE,
 		    "a client certificate and its key go together; %s is missing",

@@ -19,6 +19,16 @@ struct tls_direction {
 	uint64_t	records;
 };
 
+/* ---- tls_crl.c: revocation lists ------------------------------------------ */
+
+struct tls_crl;
+/* From now on ssl's sessions take no certificate without a list of its issuer.  NULL:
+ * the file is not usable. */
+struct tls_crl *nbc_crl_load(SSL_CTX *, const char *file, struct nbc_error *);
+void	nbc_crl_free(struct tls_crl *);
+/* Take what the file has now; any thread, at any time. */
+void	nbc_crl_refresh(const struct tls_crl *);
+
 struct nbc_tls {
 	SSL		*ssl;
 	const struct nbc_tls_context *context;

@@ -262,10 +262,14 @@ join(char **to, const char *dir, const char *file, struct nbc_error *err)
 	return true;
 }
 
-/* The client's own certificate is optional, so it counts if it is there. */
+/* The client's own certificate and the revocation lists count if they are there. */
 static bool
-drop_missing_client_cert(struct nbc_target *t)
+drop_missing(struct nbc_target *t)
 {
+	if (!nbc_os_file_exists(t->crl_file)) {
+		free(t->crl_file);
+		t->crl_file = NULL;
+	}
 	if (!nbc_os_file_exists(t->cert_file)) {
 		free(t->cert_file);
 		free(t->key_file);
@@ -286,9 +290,10 @@ take_tls_certificates(struct nbc_target *t, struct slice value, struct nbc_error
 	if (!decode(&dir, value, false, err))
 		return false;
 	ok = join(&t->ca_file, dir, "ca-cert.pem", err) &&
+	    join(&t->crl_file, dir, "ca-crl.pem", err) &&
 	    join(&t->cert_file, dir, "client-cert.pem", err) &&
 	    join(&t->key_file, dir, "client-key.pem", err) &&
-	    drop_missing_client_cert(t);
+	    drop_missing(t);
 	free(dir);
 	return ok;
 }
@@ -467,6 +472,7 @@ nbc_target_free(struct nbc_target *t)
 	free(t->port);
 	free(t->export_name);
 	free(t->ca_file);
+	free(t->crl_file);
 	free(t->cert_file);
 	free(t->key_file);
 	free(t->key_password_file);

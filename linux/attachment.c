@@ -83,16 +83,24 @@ remove_link(const struct state *s)
 }
 
 static bool
+write_number(const struct state *s, unsigned loop, struct errtext *err)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%u\n", loop);
+	return state_write(s, "device", number) ||
+	    errtext_set(err, "%s/device: %s", s->dir, strerror(errno));
+}
+
+static bool
 make_loop(const struct state *s, const struct loopdev_config *config,
     struct attachment *a, struct errtext *err)
 {
 	struct errtext ignored;
-	char number[16];
 
 	if (!loopdev_attach(&a->loop, config, err))
 		return false;
-	snprintf(number, sizeof(number), "%u\n", a->loop);
-	if (make_link(s, a->loop, err) && state_write(s, "device", number)) {
+	if (make_link(s, a->loop, err) && write_number(s, a->loop, err)) {
 		a->has_loop = true;
 		return true;
 	}

@@ -54,7 +54,7 @@ struct daemon {
 	enum stage	stage;
 	nbe_time	deadline;	/* of an end by force */
 	uint64_t	flushes_failed;	/* before the last flush */
-	bool		reported, asked, forced, detached, disk_stopped;
+	bool		reported, forced, detached, disk_stopped;
 	bool		want_attach, want_detach, want_force, want_resize;
 	struct ring_op	signal_op, watch_op;
 	int		signal_fd;
@@ -113,12 +113,10 @@ stop_by_force(struct daemon *d)
 static void
 stop_softly(struct daemon *d)
 {
-	if (d->stage == STARTING) {
-		d->asked = true;
-	} else if (d->stage == RUNNING) {
-		d->stage = DETACHING;
-		d->want_detach = true;
-	}
+	if (d->stage != RUNNING)
+		return;
+	d->stage = DETACHING;
+	d->want_detach = true;
 }
 
 /* What is attached is gone: let the disk finish. */
@@ -193,8 +191,6 @@ attach_done(struct daemon *d, const struct helper_result *r)
 		return;
 	d->stage = RUNNING;
 	report(d, true, "");
-	if (d->asked)
-		stop_softly(d);
 }
 
 static void
@@ -379,7 +375,11 @@ got_signal(struct ring_op *op, int res, uint32_t flags)
 		return;
 	log_line(&d->log, LOG_INFO, "%s: disconnecting",
 	    strsignal((int)d->signal.ssi_signo));
-	stop_softly(d);
+	/* Attaching may wait for a server that is gone; nobody has the device. */
+	if (d->stage == STARTING)
+		stop_by_force(d);
+	else
+		stop_softly(d);
 	read_signal(d);
 }
 
@@ -606,6 +606,13 @@ run(struct daemon *d)
 	return ret == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
+static bool
+write_pid(const struct state *s, const char *pid, struct errtext *err)
+{
+	return state_write(s, "lock", pid) ||
+	    errtext_set(err, "%s/lock: %s", s->dir, strerror(errno));
+}
+
 enum exit_status
 daemon_run(const struct daemon_config *config)
 {
@@ -621,8 +628,7 @@ daemon_run(const struct daemon_config *config)
 	log_open(&d->log, config->state->name, config->log_to_stderr);
 	process_prepare();
 	snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	errtext_set(&err, "%s: cannot be written", config->state->dir);
-	if (state_write(config->state, "lock", pid) && start(d, &err)) {
+	if (write_pid(config->state, pid, &err) && start(d, &err)) {
 		status = run(d);
 	} else {
 		report(d, false, err.text);

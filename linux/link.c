@@ -142,7 +142,9 @@ push_plain(struct link *l)
 {
 	struct io_uring_sqe *sqe = ring_sqe(l->ring);
 
-	io_uring_prep_sendmsg(sqe, l->nbc.fd, &l->tx_msg, MSG_NOSIGNAL | MSG_WAITALL);
+	/* The kernel's TLS takes no MSG_WAITALL (EOPNOTSUPP). */
+	io_uring_prep_sendmsg(sqe, l->nbc.fd, &l->tx_msg,
+	    MSG_NOSIGNAL | (l->nbc.ktls ? 0 : MSG_WAITALL));
 	ring_bind(sqe, &l->send_op);
 	l->sending = true;
 }

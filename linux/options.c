@@ -164,6 +164,8 @@ const struct option_row option_table[] = {
 	    SERVER, "port of the server (10809)" },
 	{ 'A', "ca", "FILE", AT(ca_file), set_something, a_file, SERVER,
 	    "who may sign the server's certificate (the system's roots)" },
+	{ 0, "crl", "FILE", AT(crl_file), set_something, a_file, SERVER,
+	    "revocation lists of all who sign; read again when connecting (none)" },
 	{ 'C', "cert", "FILE", AT(cert_file), set_something, a_file, SERVER,
 	    "certificate of this client" },
 	{ 'K', "key", "FILE", AT(key_file), set_something, a_file, SERVER,

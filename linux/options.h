@@ -34,7 +34,7 @@ struct options {
 	int		unflushed;	/* enum nbe_unflushed */
 	int		via;		/* enum attach_kind */
 	const char	*export_name, *port;
-	const char	*ca_file, *cert_file, *key_file, *key_password_file;
+	const char	*ca_file, *crl_file, *cert_file, *key_file, *key_password_file;
 	const char	*tls_hostname, *psk_file, *psk_user;
 	const char	*device, *config_file;
 	bool		read_only, foreground, force, json, help;

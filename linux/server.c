@@ -53,6 +53,7 @@ take_names(struct nbc_target *t, const struct options *o, struct nbc_error *err)
 	return take(&t->export_name, o->export_name, "name", err) &&
 	    take(&t->port, o->port, "port", err) &&
 	    take(&t->ca_file, o->ca_file, "ca", err) &&
+	    take(&t->crl_file, o->crl_file, "crl", err) &&
 	    take(&t->cert_file, o->cert_file, "cert", err) &&
 	    take(&t->key_file, o->key_file, "key", err) &&
 	    take(&t->key_password_file, o->key_password_file, "key-password-file",
@@ -65,9 +66,9 @@ take_names(struct nbc_target *t, const struct options *o, struct nbc_error *err)
 static bool
 has_tls_options(const struct options *o)
 {
-	return o->ca_file != NULL || o->cert_file != NULL || o->key_file != NULL ||
-	    o->key_password_file != NULL || o->tls_hostname != NULL ||
-	    o->psk_file != NULL || o->psk_user != NULL;
+	return o->ca_file != NULL || o->crl_file != NULL || o->cert_file != NULL ||
+	    o->key_file != NULL || o->key_password_file != NULL ||
+	    o->tls_hostname != NULL || o->psk_file != NULL || o->psk_user != NULL;
 }
 
 /* Whoever names a certificate wants TLS; nothing makes less of what was asked. */

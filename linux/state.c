@@ -102,7 +102,8 @@ state_pid(const struct state *s)
 bool
 state_lock_dead(struct state *s)
 {
-	s->lock = open_lock(s, 0);
+	/* One that could not wait for its helper took its lock away, no more. */
+	s->lock = open_lock(s, O_CREAT);
 	if (s->lock >= 0 && flock(s->lock, LOCK_EX | LOCK_NB) == 0)
 		return true;
 	state_close(s);

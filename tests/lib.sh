@@ -82,10 +82,10 @@ wait_until() {
 	done
 }
 
-# start COMMAND...: in the background, ended after a minute or at the end of the
+# start COMMAND...: in the background, ended after five minutes or at the end of the
 # test.  Its process id is in $pid.
 start() {
-	timeout 60 "$@" >>"$dir/server.log" 2>&1 </dev/null &
+	timeout 300 "$@" >>"$dir/server.log" 2>&1 </dev/null &
 	pid=$!
 	pids="$pids $pid"
 }
@@ -106,6 +106,22 @@ start_nbdkit() {
 		sed 's/^/# /' "$dir/server.log"
 		return 1
 	}
+}
+
+# crl OUT AUTHORITY VALIDITY [CERTIFICATE]: a revocation list (certtool) by
+# AUTHORITY.pem, with AUTHORITY.key, that has CERTIFICATE; VALIDITY is now or past.
+crl() {
+	case $3 in
+	now) echo 'crl_next_update = 2' ;;
+	past)
+		echo 'crl_this_update_date = "2001-01-01 00:00:00 UTC"'
+		echo 'crl_next_update_date = "2002-01-01 00:00:00 UTC"'
+		;;
+	esac >"$dir/crl.cfg"
+	echo 'crl_number = 1' >>"$dir/crl.cfg"
+	certtool --generate-crl --template "$dir/crl.cfg" --outfile "$1" \
+		--load-ca-certificate "$2.pem" --load-ca-privkey "$2.key" \
+		${4:+--load-certificate "$4"} 2>/dev/null
 }
 
 # A port of 127.0.0.1 that nobody listens on, as far as one can tell.

@@ -190,8 +190,9 @@ take_text(struct probe *p, const char *option, const char *value)
 {
 	struct nbc_target *t = &p->target;
 	const struct { const char *name; char **field; } fields[] = {
-		{ "-ca", &t->ca_file }, { "-cert", &t->cert_file },
-		{ "-key", &t->key_file }, { "-password", &t->key_password_file },
+		{ "-ca", &t->ca_file }, { "-crl", &t->crl_file },
+		{ "-cert", &t->cert_file }, { "-key", &t->key_file },
+		{ "-password", &t->key_password_file },
 		{ "-hostname", &t->tls_hostname }, { "-user", &t->psk_user },
 		{ "-name", &t->export_name },
 	};

@@ -409,6 +409,75 @@ EOF
 	ok "X.509, expired"
 	stop "$pid"
 
+	# A chain of three: authority, middle, server.
+	mkdir "$dir/pki-chain" "$dir/pki-user"
+	ca middle
+	cp "$dir/authority.pem" "$dir/pki-chain/ca-cert.pem"
+	openssl req -new -key "$dir/middle.key" -subj /CN=middle -out "$dir/req"
+	echo basicConstraints=critical,CA:true >"$dir/ext"
+	openssl x509 -req -in "$dir/req" -CA "$dir/authority.pem" \
+		-CAkey "$dir/authority.key" -CAcreateserial -days 30 \
+		-extfile "$dir/ext" -out "$dir/middle.pem" 2>/dev/null
+	openssl req -newkey rsa:2048 -nodes -subj "/CN=disks" \
+		-keyout "$dir/pki-chain/server-key.pem" -out "$dir/req" 2>/dev/null
+	echo subjectAltName=DNS:localhost >"$dir/ext"
+	openssl x509 -req -in "$dir/req" -CA "$dir/middle.pem" \
+		-CAkey "$dir/middle.key" -CAcreateserial -days 30 \
+		-extfile "$dir/ext" -out "$dir/leaf.pem" 2>/dev/null
+	cat "$dir/leaf.pem" "$dir/middle.pem" >"$dir/pki-chain/server-cert.pem"
+	crl "$dir/authority.crl" "$dir/authority" now
+	crl "$dir/authority-past.crl" "$dir/authority" past
+	crl "$dir/authority-middle.crl" "$dir/authority" now "$dir/middle.pem"
+	crl "$dir/middle.crl" "$dir/middle" now
+	crl "$dir/middle-past.crl" "$dir/middle" past
+	crl "$dir/middle-leaf.crl" "$dir/middle" now "$dir/leaf.pem"
+	start_nbdkit "$sock" --tls=require --tls-certificates="$dir/pki-chain" \
+		-r file "$dir/disk"
+	# lists FILE...: the probe with these lists
+	lists() {
+		cat "$@" >"$dir/lists"
+		run "$probe" -ca "$dir/authority.pem" -crl "$dir/lists" read "$nbds"
+	}
+	lists "$dir/authority.crl" "$dir/middle.crl"
+	status_is 0 && out_has tls=1 && out_has $data
+	ok "revocation lists that have nobody"
+	lists "$dir/authority.crl" "$dir/middle-leaf.crl"
+	status_is 9 && err_has 'the certificate "CN=disks" was revoked'
+	ok "the server's certificate was revoked"
+	lists "$dir/authority-middle.crl" "$dir/middle.crl"
+	status_is 9 && err_has 'the certificate "CN=middle" was revoked'
+	ok "its authority's certificate was revoked"
+	lists "$dir/authority.crl"
+	status_is 9 && err_has '"CN=disks" may be revoked: there is no' &&
+		err_has 'list of "CN=middle"'
+	ok "no list of one authority"
+	lists "$dir/authority.crl" "$dir/middle-past.crl"
+	status_is 9 && err_has '"CN=disks" may be revoked' &&
+		err_has 'list of "CN=middle" expired on Jan  1 00:00:00 2002'
+	ok "an old list"
+	lists "$dir/authority.crl" "$dir/middle-past.crl" "$dir/middle.crl"
+	status_is 0 && out_has $data
+	ok "an old list, and its successor"
+	lists "$dir/authority-past.crl" "$dir/middle.crl"
+	status_is 9 && err_has 'list of "CN=authority" expired'
+	ok "an old list of the root"
+	lists "$dir/disk"
+	status_is 1 && err_has "not usable as revocation lists"
+	ok "revocation lists that are none"
+	run "$probe" -ca "$dir/authority.pem" -crl "$dir/no-lists" open "$nbds"
+	status_is 1 && err_has "no-lists: cannot read the revocation lists"
+	ok "no file of revocation lists"
+	cp "$dir/authority.pem" "$dir/pki-user/ca-cert.pem"
+	cat "$dir/authority.crl" "$dir/middle-leaf.crl" >"$dir/pki-user/ca-crl.pem"
+	run "$probe" read "$nbds&tls-certificates=$dir/pki-user"
+	status_is 9 && err_has "was revoked"
+	ok "revocation lists in a directory of certificates"
+	rm "$dir/pki-user/ca-crl.pem"
+	run "$probe" read "$nbds&tls-certificates=$dir/pki-user"
+	status_is 0 && out_has $data
+	ok "and a directory without"
+	stop "$pid"
+
 	start_nbdkit "$sock" --tls=require --tls-verify-peer \
 		--tls-certificates="$dir/pki" -r file "$dir/disk"
 	run "$probe" -ca "$dir/authority.pem" -cert "$dir/client.pem" \

@@ -525,9 +525,12 @@ tls('expired', nothing, 'expired.pem')
 tls('other-name', nothing, 'other-name.pem')
 tls('self-signed', nothing, 'self-signed.pem')
 tls('other-authority', nothing, 'other-authority.pem')
+tls('revoked', nothing, 'revoked.pem')
+tls('revoked-authority', nothing, 'revoked-authority.pem')
 again('tls-stripped', stripped, with_tls)
 again('tls-expired', setting(certificate='expired.pem'), with_tls)
 again('tls-other-name', setting(certificate='other-name.pem'), with_tls)
+again('tls-revoked', setting(certificate='revoked.pem'), with_tls)
 
 # ---- replies -----------------------------------------------------------------
 

@@ -7,6 +7,7 @@
 
 nbdisk=$(realpath "$1")
 source=$(realpath "$2")
+here=$(dirname "$(realpath "$0")")
 . "$(dirname "$0")/../lib.sh"
 
 if ! have nbdkit; then
@@ -455,6 +456,50 @@ run nb stats "$name"
 status_is 0 && [ "$(field Timeouts)" = 0 ] && [ "$(field ConnectionsLost)" = 0 ]
 ok "a daemon that sleeps gives nothing up"
 nb disconnect "$name"
+
+# A server falls silent and nothing else happens: the time-out alone wakes the daemon.
+start_nbdkit "$dir/mute" memory 64M
+run nb connect "$dir/mute" --device "$name" --timeout 1s
+mute=$(pgrep -P "$pid")
+kill -STOP "$mute"
+dd if="/dev/nbdisk/$name" of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &
+reader=$!
+sleep 3
+run nb stats "$name"	# asked once: asking wakes it too
+kill -CONT "$mute"
+status_is 0 && [ "$(field Timeouts)" -ge 1 ] && wait $reader
+ok "a silent server is given up in time"
+nb disconnect "$name"
+stop "$pid"
+rm -f "$dir/mute"
+pid=$main
+
+# Attaching waits for a server that is silent from its first command on.
+if have python3; then
+	start python3 "$here/liar.py" "$dir/mute" go-then-silence
+	wait_until [ -S "$dir/mute" ]
+	timeout 60 "$nbdisk" connect --foreground --device "$name" \
+	    --dead-timeout never "$dir/mute" >/dev/null 2>"$dir/err" &
+	foreground=$!
+	wait_until grep -qs "$run_dir/$name/" /sys/block/loop*/loop/backing_file
+	dpid=$(cat "$run_dir/$name/lock")
+	kill -TERM "$dpid"
+	wait_until nothing_left "$name" >/dev/null && wait_until gone "$dpid"
+	ok "SIGTERM while attaching: ends, and leaves nothing"
+	wait $foreground
+	stop "$pid"
+	pid=$main
+fi
+
+# What a daemon leaves that ended without its helper: everything but its lock.
+run nb connect "$sock" --device "$name"
+dpid=$(daemon_pid "$name")
+kill -9 "$dpid"
+wait_until gone "$dpid"
+rm "$run_dir/$name/lock"
+run nb disconnect "$name"
+status_is 0 && nothing_left "$name"
+ok "remains without a lock are cleaned up"
 
 (ulimit -n 127; nb connect "$sock" --device "$name") >"$dir/out" 2>"$dir/err"
 status=$?

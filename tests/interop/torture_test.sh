@@ -39,7 +39,7 @@ nothing_left() {
 		! grep -qs "nbdisk/$name/" /sys/block/loop*/loop/backing_file &&
 		! pgrep -f -- "--device $name" >/dev/null
 }
-# serve: without the minute of lib.sh's start
+# serve: without the limit of lib.sh's start
 serve() {
 	rm -f "$sock"
 	nbdkit -f -U "$sock" file "$dir/disk" >>"$dir/server.log" 2>&1 </dev/null &

@@ -176,6 +176,7 @@ test_point_105_tls_parameters(void)
 	    "tls-type=x509", &err));
 	CHECK(t.tls_type == NBC_TLS_X509);
 	CHECK(same(t.ca_file, "/no-such-dir/ca-cert.pem") && t.cert_file == NULL);
+	CHECK(t.crl_file == NULL);
 	nbc_target_free(&t);
 }
 

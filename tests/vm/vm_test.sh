@@ -1,0 +1,58 @@
+#!/bin/bash
+# vm_test.sh NBDISK KERNEL TEST [ARGUMENT...] - a test of this source tree, in a QEMU
+# machine with Debian's kernel; prints what the test prints, TAP.
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# TEST is a path below tests/, without python.  KERNEL is where tools/vm-kernel has unpacked it.  The
+# machine has no disk and no network of its own: all is in memory.  It has one
+# processor: with two, QEMU 7.2 by TCG was seen to run code that Linux was changing.
+
+nbdisk=$1 kernel=$2 test=$3
+shift 3
+here=$(dirname "$(realpath "$0")")
+tests=$(dirname "$here")
+. "$tests/lib.sh"
+set -o pipefail
+
+skip_all() {
+	echo "1..0 # SKIP $*"
+	exit 0
+}
+[ -e "$kernel/boot" ] || skip_all "no kernel there: tools/vm-kernel gets one"
+for tool in qemu-system-x86_64 cpio depmod xz qemu-nbd nbdkit fio mkfs.xfs openssl; do
+	have $tool || skip_all "$tool is not installed"
+done
+
+tree=$dir/tree
+mkdir -p "$tree/tests"
+cp -r "$tests/lib.sh" "$tests/interop" "$tests/vm" "$tree/tests"
+cp "$nbdisk" "$tree/nbdisk"
+printf '#!/bin/sh\nexec /t/tests/%s /t/nbdisk %s\n' "$test" "$*" >"$tree/run"
+chmod +x "$tree/run"
+
+# TLS, for a server at 10.0.0.2
+mkdir "$tree/tls"
+authority=$tree/tls/ca-cert.pem
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority \
+	-keyout "$dir/ca-key.pem" -out "$authority" 2>/dev/null
+openssl req -newkey rsa:2048 -nodes -subj /CN=disks \
+	-keyout "$tree/tls/server-key.pem" -out "$dir/request" 2>/dev/null
+openssl x509 -req -in "$dir/request" -CA "$authority" -CAkey "$dir/ca-key.pem" \
+	-CAcreateserial -days 2 -extfile <(echo subjectAltName=IP:10.0.0.2) \
+	-out "$tree/tls/server-cert.pem" 2>/dev/null
+
+programs="bash sh sleep timeout mktemp rm mkdir cat cp cmp dd truncate seq head tail
+	grep sed awk sort wc tr cut date sha256sum sync touch realpath dirname
+	basename stat id uname env ls tac chmod ln mount umount mountpoint insmod
+	blockdev fstrim pgrep ip tc qemu-nbd nbdkit fio mkfs.ext4 fsck.ext4 mkfs.xfs
+	xfs_repair"
+plugins=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
+"$here/initrd.sh" "$kernel" "$dir/initrd" "$tree" $programs \
+	"$plugins/nbdkit-file-plugin.so" || exit
+
+# What is not TAP is said as a comment.
+timeout 1200 qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 1 -m 2048 \
+	-nographic -no-reboot -nodefaults -serial stdio -device virtio-rng-pci \
+	-kernel "$kernel"/boot/vmlinuz-* -initrd "$dir/initrd" \
+	-append "console=ttyS0 quiet loglevel=1 panic=-1 no_timer_check" </dev/null 2>&1 |
+	sed -u 's/\r$//; /^$/d; /^\(ok\|not ok\|1\.\.\|#\|Bail out!\)/!s/^/# /'
