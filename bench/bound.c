@@ -2,10 +2,11 @@
  * bound.c - the least work that an NBD client can do: the physical bound.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * usage: bound unix PATH | tcp PORT  CONNS DEPTH BLOCK SECONDS r|w
+ * usage: bound unix PATH | tcp PORT  CONNS DEPTH BLOCK SECONDS r|w [TLS-DIRECTORY]
  *
  * Sends and receives the same bytes as a client, in batches, and keeps no books: no
- * requests, no retries, no checks but the magic.  The null server answers in order.
+ * requests, no retries, no checks but the magic.  Servers that answer in order only:
+ * so the oldest I/O is the one that is answered.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -16,13 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "figures.h"
+#include "stream.h"
 #include "wire.h"
 
 #define CONNS_MAX	32
@@ -30,55 +31,24 @@
 #define AHEAD		(1024 * 1024)
 
 struct conn {
-	int	fd;
+	struct stream stream;
 	uint8_t	*buf;
 	size_t	have;
-	unsigned in_flight;
+	unsigned in_flight, oldest;
+	uint64_t issued_ns[DEPTH_MAX];	/* from oldest on, around */
 };
 
 static uint64_t size, random_state = 88172645463325252u, next_offset;
 static uint32_t block;
 static bool writes;
 static uint8_t payload[1024 * 1024];
+static struct figures figures;
 
 static void
 die(const char *what)
 {
 	perror(what);
 	exit(1);
-}
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void
-recv_all(int fd, void *p, size_t n)
-{
-	if (recv(fd, p, n, MSG_WAITALL) != (ssize_t)n)
-		die("recv");
-}
-
-static void
-send_all(int fd, struct iovec *iov, unsigned n)
-{
-	while (n != 0) {
-		ssize_t sent = writev(fd, iov, (int)n);
-
-		if (sent <= 0)
-			die("send");
-		for (; n != 0 && (size_t)sent >= iov->iov_len; iov++, n--)
-			sent -= (ssize_t)iov->iov_len;
-		if (n != 0) {
-			iov->iov_base = (uint8_t *)iov->iov_base + sent;
-			iov->iov_len -= (size_t)sent;
-		}
-	}
 }
 
 static int
@@ -99,30 +69,56 @@ dial(const char *family, const char *where)
 	return fd;
 }
 
+static void
+must(bool ok, const char *what)
+{
+	if (!ok)
+		die(what);
+}
+
+/* The header of an option's reply; what follows goes into b. */
+static uint32_t
+option_reply(struct stream *s, uint8_t *b, size_t b_size)
+{
+	uint32_t reply, len;
+
+	must(stream_recv_all(s, b, LEN_OPTION_REPLY), "recv");
+	reply = get32(b + 12);
+	len = get32(b + 16);
+	must(len <= b_size && !REP_IS_ERROR(reply), "option");
+	must(len == 0 || stream_recv_all(s, b, len), "recv");
+	return reply;
+}
+
+static void
+start_tls(struct stream *s, SSL_CTX *tls)
+{
+	uint8_t b[512], out[LEN_OPTION];
+	struct iovec iov = { out, sizeof(out) };
+
+	put32(put32(put64(out, MAGIC_OPTION), OPT_STARTTLS), 0);
+	must(stream_send(s, &iov, 1), "send");
+	must(option_reply(s, b, sizeof(b)) == REP_ACK, "STARTTLS");
+	must(stream_start_tls(s, tls, false), "TLS");
+}
+
 /* GO of the default export, nothing else. */
 static void
-go(int fd)
+go(struct stream *s, SSL_CTX *tls)
 {
-	uint8_t b[512], out[4 + LEN_OPTION + 6] = { 0 };
-	struct iovec iov = { out, sizeof(out) };
+	uint8_t b[512], flags[4], out[LEN_OPTION + 6] = { 0 };
+	struct iovec iov[] = { { flags, 4 }, { out, sizeof(out) } };
 	uint32_t reply;
 
-	recv_all(fd, b, 18);
-	put32(put32(put64(put32(out, 3), MAGIC_OPTION), OPT_GO), 6);
-	send_all(fd, &iov, 1);
-	do {
-		uint32_t len;
-
-		recv_all(fd, b, LEN_OPTION_REPLY);
-		reply = get32(b + 12);
-		len = get32(b + 16);
-		if (len > sizeof(b) || REP_IS_ERROR(reply))
-			die("GO");
-		if (len != 0)
-			recv_all(fd, b, len);
+	put32(flags, 3);
+	put32(put32(put64(out, MAGIC_OPTION), OPT_GO), 6);
+	must(stream_recv_all(s, b, 18) && stream_send(s, iov, 1), "hello");
+	if (tls != NULL)
+		start_tls(s, tls);
+	must(stream_send(s, iov + 1, 1), "send");
+	while ((reply = option_reply(s, b, sizeof(b))) != REP_ACK)
 		if (reply == REP_INFO && get16(b) == INFO_EXPORT)
 			size = get64(b + 2);
-	} while (reply != REP_ACK);
 }
 
 static uint64_t
@@ -144,12 +140,14 @@ issue(struct conn *c, unsigned n)
 	static uint8_t head[DEPTH_MAX][LEN_REQUEST];
 	struct iovec iov[2 * DEPTH_MAX];
 	unsigned iovs = 0;
+	uint64_t now_ns = figures_now_ns();
 
 	for (unsigned i = 0; i < n; i++) {
 		uint8_t *p = put16(put32(head[i], MAGIC_REQUEST), 0);
 
 		p = put64(put16(p, writes ? CMD_WRITE : CMD_READ), i);
 		put32(put64(p, pick_offset()), block);
+		c->issued_ns[(c->oldest + c->in_flight++) % DEPTH_MAX] = now_ns;
 		if (writes) {
 			iov[iovs++] = (struct iovec){ head[i], LEN_REQUEST };
 			iov[iovs++] = (struct iovec){ payload, block };
@@ -157,8 +155,7 @@ issue(struct conn *c, unsigned n)
 	}
 	if (!writes)
 		iov[iovs++] = (struct iovec){ head, (size_t)n * LEN_REQUEST };
-	send_all(c->fd, iov, iovs);
-	c->in_flight += n;
+	must(stream_send(&c->stream, iov, iovs), "send");
 }
 
 /* Replies that are complete in the buffer. */
@@ -166,39 +163,50 @@ static unsigned
 take(struct conn *c)
 {
 	size_t len = LEN_SIMPLE_REPLY + (writes ? 0 : block), at = 0;
+	uint64_t now_ns = figures_now_ns();
 	unsigned n = 0;
 
-	for (; c->have - at >= len; at += len, n++)
+	for (; c->have - at >= len; at += len, n++) {
 		if (get32(c->buf + at) != MAGIC_SIMPLE_REPLY)
 			die("reply");
+		figures_add(&figures, now_ns - c->issued_ns[c->oldest++ % DEPTH_MAX],
+		    1);
+	}
 	memmove(c->buf, c->buf + at, c->have - at);
 	c->have -= at;
 	c->in_flight -= n;
 	return n;
 }
 
+/* Until the socket is to be asked again: poll does not know what TLS holds. */
 static unsigned
 receive(struct conn *c)
 {
-	ssize_t n = recv(c->fd, c->buf + c->have, AHEAD + block - c->have, 0);
+	unsigned done = 0;
 
-	if (n <= 0)
-		die("recv");
-	c->have += (size_t)n;
-	return take(c);
+	do {
+		long n = stream_recv(&c->stream, c->buf + c->have,
+		    AHEAD + block - c->have);
+
+		if (n <= 0)
+			die("recv");
+		c->have += (size_t)n;
+		done += take(c);
+	} while (c->stream.ssl != NULL && SSL_has_pending(c->stream.ssl));
+	return done;
 }
 
-static uint64_t
+static void
 load(struct conn *conn, unsigned conns, unsigned depth, double seconds)
 {
 	struct pollfd ready[CONNS_MAX];
-	double end = now() + seconds;
-	uint64_t done = 0;
+	uint64_t end_ns = figures_now_ns() + (uint64_t)(seconds * 1e9);
 	bool more = true;
 	unsigned live = conns;
 
 	for (unsigned i = 0; i < conns; i++) {
-		ready[i] = (struct pollfd){ .fd = conn[i].fd, .events = POLLIN };
+		ready[i] = (struct pollfd){ .fd = conn[i].stream.fd,
+		    .events = POLLIN };
 		issue(&conn[i], depth);
 	}
 	while (live != 0) {
@@ -210,7 +218,6 @@ load(struct conn *conn, unsigned conns, unsigned depth, double seconds)
 			if (conns > 1 && ready[i].revents == 0)
 				continue;
 			n = receive(&conn[i]);
-			done += n;
 			if (more && n != 0)
 				issue(&conn[i], n);
 			if (!more && conn[i].in_flight == 0) {
@@ -218,23 +225,20 @@ load(struct conn *conn, unsigned conns, unsigned depth, double seconds)
 				live--;
 			}
 		}
-		more = more && now() < end;
+		more = more && figures_now_ns() < end_ns;
 	}
-	return done;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct conn conn[CONNS_MAX];
-	struct rusage ru;
+	static struct conn conn[CONNS_MAX];
 	unsigned conns, depth;
-	double begin, cpu, seconds;
-	uint64_t done;
+	SSL_CTX *tls;
 
-	if (argc != 8) {
+	if (argc < 8) {
 		fprintf(stderr, "usage: bound unix PATH | tcp PORT  CONNS DEPTH BLOCK "
-		    "SECONDS r|w\n");
+		    "SECONDS r|w [TLS-DIRECTORY]\n");
 		return 2;
 	}
 	conns = (unsigned)atoi(argv[3]);
@@ -244,18 +248,14 @@ main(int argc, char **argv)
 	if (conns < 1 || conns > CONNS_MAX || depth < 1 || depth > DEPTH_MAX ||
 	    block < 512 || block > sizeof(payload))
 		return 2;
+	tls = argc > 8 ? stream_tls_client(argv[8]) : NULL;
 	for (unsigned i = 0; i < conns; i++) {
-		conn[i] = (struct conn){ .fd = dial(argv[1], argv[2]),
-		    .buf = malloc(AHEAD + block) };
-		go(conn[i].fd);
+		conn[i].stream.fd = dial(argv[1], argv[2]);
+		conn[i].buf = malloc(AHEAD + block);
+		go(&conn[i].stream, tls);
 	}
-	begin = now();
-	done = load(conn, conns, depth, atof(argv[6]));
-	seconds = now() - begin;
-	getrusage(RUSAGE_SELF, &ru);
-	cpu = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
-	    1e-6 * (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec);
-	printf("%llu I/Os, %.0f IOPS, %.3f CPU s per million\n",
-	    (unsigned long long)done, (double)done / seconds, cpu / (double)done * 1e6);
+	figures_begin(&figures);
+	load(conn, conns, depth, atof(argv[6]));
+	figures_print(&figures);
 	return 0;
 }

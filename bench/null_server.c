@@ -2,7 +2,7 @@
  * null_server.c - an NBD server that does nothing, as fast as it can.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * usage: null_server unix PATH | tcp PORT [MIB]
+ * usage: null_server unix PATH | tcp PORT [MIB [TLS-DIRECTORY]]
  *
  * Stock servers hide the client: they are the bottleneck.  This one has a thread per
  * connection, takes all commands that a receive brings, and answers them in one
@@ -24,6 +24,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "stream.h"
 #include "wire.h"
 
 #define BUF_SIZE	(256 * 1024)
@@ -32,7 +33,7 @@
 #define FLAGS		(1u | 1u << 2 | 1u << 8)	/* HAS, FLUSH, MULTI_CONN */
 
 struct session {
-	int	fd;
+	struct stream stream;
 	uint8_t	*buf;
 	size_t	have;
 	uint8_t	reply[BATCH][LEN_SIMPLE_REPLY];
@@ -42,78 +43,62 @@ struct session {
 
 static uint64_t size = 1024 * 1024 * 1024;
 static uint8_t zeroes[READ_MAX];
-
-static bool
-recv_all(int fd, void *p, size_t n)
-{
-	return recv(fd, p, n, MSG_WAITALL) == (ssize_t)n;
-}
-
-static bool
-send_all(int fd, struct iovec *iov, unsigned n)
-{
-	while (n != 0) {
-		struct msghdr msg = { .msg_iov = iov, .msg_iovlen = n };
-		ssize_t sent = sendmsg(fd, &msg, MSG_NOSIGNAL);
-
-		if (sent <= 0)
-			return false;
-		for (; n != 0 && (size_t)sent >= iov->iov_len; iov++, n--)
-			sent -= (ssize_t)iov->iov_len;
-		if (n != 0) {
-			iov->iov_base = (uint8_t *)iov->iov_base + sent;
-			iov->iov_len -= (size_t)sent;
-		}
-	}
-	return true;
-}
+static SSL_CTX *tls;		/* NULL: not offered */
 
 /* ---- handshake ------------------------------------------------------------------ */
 
 static bool
-say(int fd, uint32_t option, uint32_t reply, const void *data, uint32_t len)
+say(struct stream *s, uint32_t option, uint32_t reply, const void *data, uint32_t len)
 {
 	uint8_t b[LEN_OPTION_REPLY];
 	struct iovec iov[] = { { b, sizeof(b) }, { (void *)(uintptr_t)data, len } };
 
 	put32(put32(put32(put64(b, MAGIC_OPTION_REPLY), option), reply), len);
-	return send_all(fd, iov, len != 0 ? 2 : 1);
+	return stream_send(s, iov, len != 0 ? 2 : 1);
 }
 
 static bool
-say_export(int fd, uint32_t option)
+say_export(struct stream *s, uint32_t option)
 {
 	uint8_t b[LEN_INFO_EXPORT];
 
 	put16(put64(put16(b, INFO_EXPORT), size), FLAGS);
-	return say(fd, option, REP_INFO, b, sizeof(b)) &&
-	    say(fd, option, REP_ACK, NULL, 0);
+	return say(s, option, REP_INFO, b, sizeof(b)) &&
+	    say(s, option, REP_ACK, NULL, 0);
+}
+
+static bool
+start_tls(struct stream *s)
+{
+	return tls == NULL ? say(s, OPT_STARTTLS, REP_ERR_UNSUP, NULL, 0) :
+	    say(s, OPT_STARTTLS, REP_ACK, NULL, 0) && stream_start_tls(s, tls, true);
 }
 
 /* True: transmission is next. */
 static bool
-haggle(int fd)
+haggle(struct stream *s)
 {
 	uint8_t b[4096], greeting[18];
 	struct iovec iov = { greeting, sizeof(greeting) };
 
 	put16(put64(put64(greeting, MAGIC_SERVER), MAGIC_OPTION), 3);
-	if (!send_all(fd, &iov, 1) || !recv_all(fd, b, 4))
+	if (!stream_send(s, &iov, 1) || !stream_recv_all(s, b, 4))
 		return false;
 	for (;;) {
 		uint32_t option, len;
 		bool ok;
 
-		if (!recv_all(fd, b, LEN_OPTION))
+		if (!stream_recv_all(s, b, LEN_OPTION))
 			return false;
 		option = get32(b + 8);
 		len = get32(b + 12);
-		if (len > sizeof(b) || (len != 0 && !recv_all(fd, b, len)))
+		if (len > sizeof(b) || (len != 0 && !stream_recv_all(s, b, len)))
 			return false;
 		if (option == OPT_GO)
-			return say_export(fd, option);
-		ok = option == OPT_INFO ? say_export(fd, option) :
-		    say(fd, option, REP_ERR_UNSUP, NULL, 0);
+			return say_export(s, option);
+		ok = option == OPT_STARTTLS ? start_tls(s) :
+		    option == OPT_INFO ? say_export(s, option) :
+		    say(s, option, REP_ERR_UNSUP, NULL, 0);
 		if (!ok || option == OPT_ABORT)
 			return false;
 	}
@@ -124,7 +109,7 @@ haggle(int fd)
 static bool
 flush_replies(struct session *s)
 {
-	bool ok = s->iovs == 0 || send_all(s->fd, s->iov, s->iovs);
+	bool ok = s->iovs == 0 || stream_send(&s->stream, s->iov, s->iovs);
 
 	s->replies = s->iovs = 0;
 	return ok;
@@ -147,7 +132,8 @@ static bool
 drop(struct session *s, size_t len)
 {
 	while (len != 0) {
-		ssize_t n = recv(s->fd, s->buf, len < BUF_SIZE ? len : BUF_SIZE, 0);
+		long n = stream_recv(&s->stream, s->buf,
+		    len < BUF_SIZE ? len : BUF_SIZE);
 
 		if (n <= 0)
 			return false;
@@ -190,15 +176,16 @@ static void *
 serve(void *arg)
 {
 	struct session *s = arg;
-	ssize_t n;
+	long n;
 
 	s->buf = malloc(BUF_SIZE);
-	if (s->buf != NULL && haggle(s->fd))
+	if (s->buf != NULL && haggle(&s->stream))
 		do {
-			n = recv(s->fd, s->buf + s->have, BUF_SIZE - s->have, 0);
+			n = stream_recv(&s->stream, s->buf + s->have,
+			    BUF_SIZE - s->have);
 			s->have += n > 0 ? (size_t)n : 0;
 		} while (n > 0 && commands(s));
-	close(s->fd);
+	stream_close(&s->stream);
 	free(s->buf);
 	free(s);
 	return NULL;
@@ -235,12 +222,15 @@ main(int argc, char **argv)
 	int fd, one = 1;
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: null_server unix PATH | tcp PORT [MIB]\n");
+		fprintf(stderr, "usage: null_server unix PATH | tcp PORT "
+		    "[MIB [TLS-DIRECTORY]]\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 3)
 		size = strtoull(argv[3], NULL, 0) << 20;
+	if (argc > 4)
+		tls = stream_tls_server(argv[4]);
 	fd = strcmp(argv[1], "unix") == 0 ? listen_unix(argv[2]) : listen_tcp(argv[2]);
 	if (fd < 0 || listen(fd, 64) < 0) {
 		perror("null_server");
@@ -250,9 +240,9 @@ main(int argc, char **argv)
 		struct session *s = calloc(1, sizeof(*s));
 		pthread_t thread;
 
-		if (s == NULL || (s->fd = accept(fd, NULL, NULL)) < 0)
+		if (s == NULL || (s->stream.fd = accept(fd, NULL, NULL)) < 0)
 			return 1;
-		setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		setsockopt(s->stream.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		if (pthread_create(&thread, NULL, serve, s) != 0)
 			return 1;
 		pthread_detach(thread);

@@ -176,16 +176,18 @@ close_conn(struct disk *d, unsigned conn)
 static bool
 tend(struct disk *d, const struct nbe_work *w)
 {
+	uint32_t left = w->close | w->tx | w->open;
 	bool closed = false;
 
-	for (unsigned i = 0; i < d->conns_max; i++) {
+	for (; left != 0; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctz(left);
 		uint32_t bit = 1u << i;
 
 		if ((w->close & bit) != 0)
 			closed |= close_conn(d, i);
 		else if ((w->tx & bit) != 0)
 			link_send(&d->link[i]);
-		else if ((w->open & bit) != 0)
+		else
 			dial(d, i);
 	}
 	return closed;
@@ -221,8 +223,7 @@ work(struct disk *d)
 	while (again) {
 		nbe_work(d->dev, &w, now(d));
 		again = complete(d, w.done);
-		if ((w.tx | w.open | w.close) != 0)
-			again |= tend(d, &w);
+		again |= tend(d, &w);
 		if (w.resized)
 			d->events.resized(d->events.arg);
 		d->wake = w.wake;

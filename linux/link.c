@@ -160,8 +160,25 @@ push_sealed(struct link *l)
 	l->sending = true;
 }
 
+/* True: the socket took all, and may take more.  Of an error the receive side sees
+ * the reason. */
+static bool
+send_sealed_now(struct link *l)
+{
+	ssize_t sent = send(l->nbc.fd, l->sealed, l->sealed_len,
+	    MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+		return false;
+	l->sealed_pos = sent > 0 ? (size_t)sent : 0;
+	if (l->sealed_pos == l->sealed_len)
+		return true;
+	push_sealed(l);
+	return false;
+}
+
 /* Once sealed, the plain bytes are of no more use: they count as sent. */
-static void
+static bool
 seal(struct link *l, unsigned n)
 {
 	long taken = nbc_tls_seal(l->nbc.tls, l->tx_iov, n, l->sealed,
@@ -170,8 +187,12 @@ seal(struct link *l, unsigned n)
 	l->sealed_pos = 0;
 	nbe_tx_end(l->dev, l->conn, taken < 0 ? 0 : (uint64_t)taken,
 	    taken < 0 ? tls_lost(l) : NBE_WHY_NONE, l->now(l->arg));
-	if (l->sealed_len != 0)
-		push_sealed(l);
+	if (l->sealed_len == 0)
+		return false;
+	if (l->sealed_len <= SEND_NOW_MAX)
+		return send_sealed_now(l);
+	push_sealed(l);
+	return false;
 }
 
 /* True: the socket took some, and may take more. */
@@ -201,11 +222,10 @@ send_some(struct link *l)
 		return false;
 	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = n };
 	if (in_process_tls(l))
-		seal(l, n);
-	else if (length <= SEND_NOW_MAX)
+		return seal(l, n);
+	if (length <= SEND_NOW_MAX)
 		return send_now(l);
-	else
-		push_plain(l);
+	push_plain(l);
 	return false;
 }
 

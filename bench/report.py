@@ -1,0 +1,139 @@
+"""report - the figures as a table, as CSV, and against the targets.
+
+SPDX-License-Identifier: BSD-2-Clause
+"""
+import csv
+import statistics
+
+from rows import Shape
+
+COLUMNS = ['client', *Shape._fields, 'rounds', 'cpu', 'cpu_min', 'cpu_max', 'iops',
+           'iops_min', 'iops_max', 'p50', 'p99', 'p999']
+CPU, IOPS, P50 = 'cpu', 'iops', 'p50'
+
+
+def median(values):
+    known = [v for v in values if v is not None]
+    return statistics.median(known) if known else None
+
+
+def summary(figures):
+    """Of the rounds of a row."""
+    row = {'rounds': len(figures)}
+    for name in ('cpu', 'iops', 'p50', 'p99', 'p999'):
+        row[name] = median(getattr(f, name) for f in figures)
+    for name in ('cpu', 'iops'):
+        values = [getattr(f, name) for f in figures]
+        row[f'{name}_min'], row[f'{name}_max'] = min(values), max(values)
+    return row
+
+
+def number(value, digits):
+    return '-' if value is None else f'{value:.{digits}f}'
+
+
+HEAD = (f'{"client":13} {"server and shape":30} {"CPU s/Mio":>9} {"min-max":>15}'
+        f' {"IOPS":>8} {"MB/s":>6} {"p50":>8} {"p99":>8} {"p99.9":>8} us')
+
+
+def line(client, shape, row):
+    spread = f'{row["cpu_min"]:.2f}-{row["cpu_max"]:.2f}'
+    return (f'{client:13} {str(shape):30} {row["cpu"]:9.2f} {spread:>15}'
+            f' {row["iops"]:8.0f} {row["iops"] * shape.size / 1e6:6.0f}'
+            f' {number(row["p50"], 1):>8} {number(row["p99"], 1):>8}'
+            f' {number(row["p999"], 1):>8}')
+
+
+def write_csv(path, rows):
+    with open(path, 'w', newline='', encoding='utf-8') as file:
+        out = csv.DictWriter(file, COLUMNS)
+        out.writeheader()
+        for (client, shape), row in rows.items():
+            short = {k: f'{v:.5g}' if isinstance(v, float) else v
+                     for k, v in row.items()}
+            out.writerow({'client': client, **shape._asdict(), **short})
+
+
+def read_csv(path):
+    """What write_csv wrote."""
+    rows = {}
+    with open(path, newline='', encoding='utf-8') as file:
+        for r in csv.DictReader(file):
+            shape = Shape(r['server'], r['transport'], int(r['size']),
+                          int(r['conns']), int(r['depth']), r['op'])
+            rows[r['client'], shape] = {
+                k: float(r[k]) if r[k] else None for k in COLUMNS[7:]}
+    return rows
+
+
+# ---- targets --------------------------------------------------------------------
+
+def null(transport, size, conns, depth, op='r'):
+    return Shape('null', transport, size, conns, depth, op)
+
+
+def against(what, bound, limit, shapes, client='nbdisk', peer='bound'):
+    """The client's figure is at most (<) or at least (>) so many times the peer's."""
+    for shape in shapes:
+        yield what, (client, shape), (peer, shape), bound, limit
+
+
+def targets():
+    for transport in ('unix', 'tcp'):
+        small = [null(transport, 4096, 1, 32)]
+        yield from against(CPU, '<', 2, small)
+        yield from against(CPU, '<', 0.2, small, peer='libnbd')
+        yield from against(IOPS, '>', 4, small, peer='libnbd')
+        yield from against(CPU, '<', 0.7, [null(transport, 4096, 1, 1)],
+                           peer='libnbd')
+        yield from against(CPU, '<', 1.3,
+                           [null(transport, 262144, 1, 8, op) for op in 'rw'])
+        yield (CPU, ('nbdisk', null(transport, 4096, 4, 32)),
+               ('nbdisk', null(transport, 4096, 1, 32)), '<', 1)
+    yield from against(CPU, '<', 1.15, [
+        null('tls', size, conns, depth, op) for size, conns, depth in
+        ((4096, 1, 1), (4096, 1, 32), (4096, 4, 32), (262144, 1, 8), (262144, 4, 8))
+        for op in 'rw'])
+    for client in ('nbdisk-uring', 'nbdisk-fuse'):
+        yield from attached_targets(client)
+
+
+def attached_targets(client):
+    uring = client == 'nbdisk-uring'
+    deep, one = null('unix', 4096, 1, 32), null('unix', 4096, 1, 1)
+    large = [null('unix', 262144, 1, 8, op) for op in 'rw']
+
+    yield from against(IOPS, '>', 3 if uring else 1.5, [deep], client, 'nbdfuse')
+    if uring:
+        yield from against(CPU, '<', 1 / 3, [deep], client, 'nbdfuse')
+        yield from against(P50, '<', 0.6, [one], client, 'nbdfuse')
+        yield from against(IOPS, '>', 1, large, client, 'qemu-sd')
+    yield from against(IOPS, '>', 1.5, large, client, 'nbdfuse')
+
+
+def verdicts(rows):
+    """A line for each target whose two rows were measured."""
+    for what, mine, other, bound, limit in targets():
+        if mine not in rows or other not in rows:
+            continue
+        ratio = rows[mine][what] / rows[other][what]
+        reached = ratio <= limit if bound == '<' else ratio >= limit
+        to = other[0] if other[1] == mine[1] else f'{other[0]} {other[1]}'
+        yield (f'{mine[0]:13} {str(mine[1]):30} {what:4} {ratio:6.2f} of {to:8}'
+               f' {bound} {limit:.2f} {"reached" if reached else "NOT REACHED"}')
+
+
+def slowdowns(rows):
+    """Shapes where more depth or connections cost more than a tenth of the IOPS."""
+    lines = {}
+    for (client, shape), row in rows.items():
+        lines.setdefault((client, shape._replace(conns=0)), []).append(
+            (shape.conns, row['iops'], shape))
+        lines.setdefault((client, shape._replace(depth=0)), []).append(
+            (shape.depth, row['iops'], shape))
+    for (client, _), points in lines.items():
+        points.sort()
+        for (_, before, _), (_, iops, shape) in zip(points, points[1:]):
+            if iops < 0.9 * before:
+                yield (f'{client} {shape}: {iops / before:.2f} of the IOPS with '
+                       'less depth or connections')
