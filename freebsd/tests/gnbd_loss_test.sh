@@ -143,8 +143,7 @@ unload_under_load_body()
 	echo $! >>$PIDS
 	atf_check -s not-exit:0 -e not-empty gnbd unload
 	atf_check gnbd disconnect -f "$dev"
-	# GEOM lets go of an open provider after the verb has returned.
-	gnbd_wait gnbd unload
+	atf_check gnbd unload
 	gnbd_load_stop
 	atf_check -s exit:1 kldstat -q -m g_nbd
 	atf_check -s exit:1 -o empty sh -c \
