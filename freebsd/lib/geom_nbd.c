@@ -27,11 +27,14 @@
 #define	G_NBD_VERSION	1
 #define	CLASS_NAME	"NBD"
 #define	ATTEMPT_MS	30000
+#define	GONE_MS		5000	/* for GEOM to let go of a device */
+#define	GONE_STEP_MS	20
 
 uint32_t lib_version = G_LIB_VERSION;
 uint32_t version = G_NBD_VERSION;
 
 static void nbd_connect(struct gctl_req *, unsigned);
+static void nbd_disconnect(struct gctl_req *, unsigned);
 static void nbd_exports(struct gctl_req *, unsigned);
 static void nbd_reconnect(struct gctl_req *, unsigned);
 static void nbd_scale(struct gctl_req *, unsigned);
@@ -81,7 +84,7 @@ struct g_command class_commands[] = {
 	    },
 	    "-c num " TLS_USAGE " prov"
 	},
-	{ "disconnect", G_FLAG_NONE, NULL, {
+	{ "disconnect", G_FLAG_NONE, nbd_disconnect, {
 		{ 'f', "force", NULL, G_TYPE_BOOL },
 		G_OPT_SENTINEL
 	    },
@@ -515,4 +518,36 @@ nbd_scale(struct gctl_req *req, unsigned flags __unused)
 
 	if (wanted_conns(req, &n))
 		on_device(req, n, 0);
+}
+
+/*
+ * Who had the device open is told of its end by GEOM after the verb, and until all
+ * have let go the module cannot be unloaded.  A mounted file system does not.
+ */
+static void
+wait_gone(const char *name)
+{
+	struct gmesh mesh;
+	bool there = true;
+
+	for (int ms = 0; there && ms < GONE_MS; ms += GONE_STEP_MS) {
+		if (geom_gettree(&mesh) != 0)
+			return;
+		there = find_geom(&mesh, name) != NULL;
+		geom_deletetree(&mesh);
+		if (there)
+			(void)usleep(GONE_STEP_MS * 1000);
+	}
+	if (there)
+		fprintf(stderr, "%s is disconnected, but still in use.\n", name);
+}
+
+static void
+nbd_disconnect(struct gctl_req *req, unsigned flags __unused)
+{
+
+	if (gctl_get_int(req, "nargs") != 1)
+		gctl_error(req, "Exactly one device is needed.");
+	else if (issue(req))
+		wait_gone(gctl_get_ascii(req, "arg0"));
 }

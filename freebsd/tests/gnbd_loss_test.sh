@@ -96,10 +96,23 @@ dead_disconnect_body()
 	gnbd_server start
 }
 
-# What happened before this test waits in devctl(4)'s queue; a memory disk marks its
-# end.
-event_devd_start()
+# devd_start FILE.  What happened before this test waits in devctl(4)'s queue; a memory
+# disk marks its end.
+devd_start()
 {
+	atf_require_prog devd
+	! pgrep -x devd >/dev/null || atf_skip "another devd(8) is running"
+	devd -d -f "$1" >devd.out 2>&1 &
+	echo $! >>$PIDS
+	atf_check mdconfig -a -t malloc -s 1m -u $$
+	atf_check mdconfig -d -u $$
+	gnbd_wait grep -q "cdev=md$$" devd.out
+}
+
+gnbd_test_case event "devd(8) is told of a lost connection, and of no other"
+event_body()
+{
+	gnbd_require_server
 	cat >devd.conf <<-EOF
 	notify 10 {
 		match "system" "GEOM";
@@ -108,21 +121,8 @@ event_devd_start()
 		action "echo \$geom >>$PWD/lost";
 	};
 	EOF
-	devd -d -f "$PWD/devd.conf" >devd.out 2>&1 &
-	echo $! >>$PIDS
-	atf_check mdconfig -a -t malloc -s 1m -u $$
-	atf_check mdconfig -d -u $$
-	gnbd_wait grep -q "cdev=md$$" devd.out
+	devd_start "$PWD/devd.conf"
 	rm -f lost
-}
-
-gnbd_test_case event "devd(8) is told of a lost connection, and of no other"
-event_body()
-{
-	gnbd_require_server
-	atf_require_prog devd
-	! pgrep -x devd >/dev/null || atf_skip "another devd(8) is running"
-	event_devd_start
 	gnbd_connect
 	atf_check gnbd disconnect "$dev"
 	gnbd_connect
@@ -130,6 +130,27 @@ event_body()
 	gnbd_wait test -s lost
 	gnbd_server start
 	atf_check -o inline:"$dev\n" cat lost
+}
+
+gnbd_test_case devd_sample "devd(8) reconnects, as the sample tells it to"
+devd_sample_body()
+{
+	local sample
+
+	sample=$(atf_get_srcdir)/gnbd-devd.conf
+	[ -e "$sample" ] || atf_skip "gnbd-devd.conf is not here"
+	gnbd_require_server
+	devd_start "$sample"
+	gnbd_connect -c 2
+	gnbd_random data 4
+	gnbd_server stop
+	gnbd_wait gnbd_field_is State DISCONNECTED
+	dd if=data of="/dev/$dev" bs=1m status=none &
+	sleep 2
+	gnbd_server start
+	wait $! || atf_fail "the write failed"
+	gnbd_wait gnbd_active_is 2
+	atf_check_equal "$(gnbd_md5 data 4)" "$(gnbd_md5 "/dev/$dev" 4)"
 }
 
 gnbd_test_case unload_under_load "unload refuses an open device, then is clean"
@@ -143,8 +164,7 @@ unload_under_load_body()
 	echo $! >>$PIDS
 	atf_check -s not-exit:0 -e not-empty gnbd unload
 	atf_check gnbd disconnect -f "$dev"
-	# GEOM lets go of an open provider after the verb has returned.
-	gnbd_wait gnbd unload
+	atf_check gnbd unload
 	gnbd_load_stop
 	atf_check -s exit:1 kldstat -q -m g_nbd
 	atf_check -s exit:1 -o empty sh -c \
@@ -154,7 +174,7 @@ unload_under_load_body()
 atf_init_test_cases()
 {
 	for name in reconnect waiting dead_timeout scale_under_load \
-	    disconnect_under_load dead_disconnect event \
+	    disconnect_under_load dead_disconnect event devd_sample \
 	    unload_under_load; do
 		atf_add_test_case $name
 	done

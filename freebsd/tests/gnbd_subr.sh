@@ -9,6 +9,9 @@
 #		server, and answers "done"
 #   tls_server	a server with TLS required; HOST is what its certificate names
 #   tls_ca	the file of the CA that signed that certificate
+#   tls_verify_server	one that demands a certificate of its clients, too
+#   tls_cert	a file with one that it trusts
+#   tls_key	and its key
 #
 # Without "server" a test starts nbdkit on this machine, if there is one.
 
@@ -23,6 +26,7 @@ gnbd_test_case()
 	eval "${1}_head() {
 		atf_set descr '$2'
 		atf_set require.user root
+		atf_set require.progs "gnbd kldstat"
 		atf_set timeout 600
 	}
 	${1}_cleanup() { gnbd_cleanup; }"

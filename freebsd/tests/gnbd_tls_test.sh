@@ -3,12 +3,13 @@
 
 . "$(atf_get_srcdir)/gnbd_subr.sh"
 
+# gnbd_require_tls [VARIABLE]: that names the server.
 gnbd_require_tls()
 {
 	local server
 
-	server=$(atf_config_get tls_server "")
-	[ -n "$server" ] || atf_skip "the variable tls_server is not set"
+	server=$(atf_config_get "${1:-tls_server}" "")
+	[ -n "$server" ] || atf_skip "the variable ${1:-tls_server} is not set"
 	CA=$(atf_config_get tls_ca)
 	HOST=${server%:*}
 	PORT=${server##*:}
@@ -25,7 +26,8 @@ gnbd_tls_test_case()
 	gnbd_test_case "$@"
 	eval "${1}_cleanup() {
 		gnbd_cleanup
-		sysctl kern.ipc.tls.enable=\$(cat tls_enable)
+		[ ! -e tls_enable ] ||
+		    sysctl kern.ipc.tls.enable=\$(cat tls_enable)
 	}"
 }
 
@@ -88,6 +90,25 @@ disabled_body()
 	    gnbd connect -p "$PORT" -A "$CA" "$HOST"
 }
 
+gnbd_tls_test_case client "a server that knows its clients by their certificates"
+client_body()
+{
+	local certificate
+
+	gnbd_require_tls tls_verify_server
+	certificate="-C $(atf_config_get tls_cert) -K $(atf_config_get tls_key)"
+	gnbd_load
+	atf_check -s exit:1 -e not-empty gnbd connect -p "$PORT" -A "$CA" "$HOST"
+	# shellcheck disable=SC2086
+	gnbd_connect -A "$CA" $certificate
+	# shellcheck disable=SC2086
+	atf_check gnbd scale -c 3 -A "$CA" $certificate "$dev"
+	atf_check_equal "$(gnbd_field ActiveConnections)" 3
+	gnbd_random data 4
+	atf_check dd if=data of="/dev/$dev" bs=64k status=none
+	atf_check_equal "$(gnbd_md5 data 4)" "$(gnbd_md5 "/dev/$dev" 4)"
+}
+
 gnbd_tls_test_case untrusted "a server that is not trusted, or not the one meant"
 untrusted_body()
 {
@@ -100,7 +121,7 @@ untrusted_body()
 
 atf_init_test_cases()
 {
-	for name in io filesystem scale disabled untrusted; do
+	for name in io filesystem scale disabled client untrusted; do
 		atf_add_test_case $name
 	done
 }

@@ -107,7 +107,22 @@ busy_body()
 	atf_check -s exit:1 -e match:"in use" gnbd disconnect "$dev"
 	atf_check -s not-exit:0 -e not-empty gnbd unload
 	atf_check gnbd disconnect -f "$dev"
-	gnbd_wait not test -e "/dev/$dev"
+	atf_check -s exit:1 test -e "/dev/$dev"
+	atf_check gnbd unload
+}
+
+gnbd_test_case mounted "what is mounted stays in use after disconnect -f"
+mounted_body()
+{
+	gnbd_require_server
+	gnbd_connect
+	atf_check -o ignore newfs "/dev/$dev"
+	mkdir mnt
+	atf_check mount -r "/dev/$dev" mnt
+	atf_check -e match:"$dev is disconnected, but still in use" \
+	    gnbd disconnect -f "$dev"
+	atf_check umount -f mnt
+	gnbd_wait gnbd unload
 }
 
 gnbd_test_case unload_connected "unload disconnects what is not open"
@@ -157,7 +172,7 @@ no_leaks_body()
 atf_init_test_cases()
 {
 	for name in load_unload connect list attributes four_connections scale \
-	    mistakes busy unload_connected no_leaks; do
+	    mistakes busy mounted unload_connected no_leaks; do
 		atf_add_test_case $name
 	done
 }

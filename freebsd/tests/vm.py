@@ -41,20 +41,28 @@ def run(*command):
         bail(f'{command[0]}: {done.stdout.decode(errors="replace")}')
 
 
-def make_certificates(directory):
-    """A CA, and a server's certificate that names 10.0.2.2, as nbdkit wants them."""
-    def path(name):
-        return os.path.join(directory, name)
-    with open(path('san'), 'w') as san:
-        san.write('subjectAltName=IP:10.0.2.2\n')
-    run('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '3650',
-        '-subj', '/CN=nbdisk test CA', '-keyout', path('ca-key.pem'),
-        '-out', path('ca-cert.pem'))
-    run('openssl', 'req', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=10.0.2.2',
-        '-keyout', path('server-key.pem'), '-out', path('server.csr'))
-    run('openssl', 'x509', '-req', '-in', path('server.csr'), '-days', '3650',
+def make_certificate(directory, name, subject, *extensions):
+    """NAME-cert.pem and NAME-key.pem, of the CA."""
+    def path(file):
+        return os.path.join(directory, file)
+    run('openssl', 'req', '-newkey', 'rsa:2048', '-nodes', '-subj', f'/CN={subject}',
+        '-keyout', path(f'{name}-key.pem'), '-out', path(f'{name}.csr'))
+    run('openssl', 'x509', '-req', '-in', path(f'{name}.csr'), '-days', '3650',
         '-CA', path('ca-cert.pem'), '-CAkey', path('ca-key.pem'), '-CAcreateserial',
-        '-extfile', path('san'), '-out', path('server-cert.pem'))
+        '-out', path(f'{name}-cert.pem'), *extensions)
+
+
+def make_certificates(directory):
+    """A CA, a server's certificate that names 10.0.2.2, as nbdkit wants them, and a
+    client's."""
+    san = os.path.join(directory, 'san')
+    with open(san, 'w') as file:
+        file.write('subjectAltName=IP:10.0.2.2\n')
+    run('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '3650',
+        '-subj', '/CN=nbdisk test CA', '-keyout', os.path.join(directory, 'ca-key.pem'),
+        '-out', os.path.join(directory, 'ca-cert.pem'))
+    make_certificate(directory, 'server', '10.0.2.2', '-extfile', san)
+    make_certificate(directory, 'client', 'nbdisk test client')
 
 
 def free_port():
@@ -104,10 +112,12 @@ def start_control(server):
 
 
 def make_disk(path, certificates):
-    """The tests, the CA, and the module if there is one, for the second disk."""
+    """The tests, certificates, and the module if there is one, for the second disk."""
     files = [os.path.join(HERE, name) for name in sorted(os.listdir(HERE))
              if name.endswith('.sh')]
-    files.append(os.path.join(certificates, 'ca-cert.pem'))
+    files.append(os.path.join(HERE, '../etc/gnbd-devd.conf'))
+    files += [os.path.join(certificates, name) for name in
+              ('ca-cert.pem', 'client-cert.pem', 'client-key.pem')]
     built = os.environ.get('FREEBSD_OBJ')
     if built:
         files += [os.path.join(built, n) for n in ('geom_nbd.ko', 'geom_nbd.so')]
@@ -189,13 +199,11 @@ def start_machine(image, disk):
     return Console(qemu)
 
 
-def run_tests(console, plain, control, tls):
+def run_tests(console, variables):
     """TAP on standard output.  True: all passed, and there was a plan."""
     planned, failed = False, False
     console.type(f'mkdir {GUEST} && tar -xf /dev/vtbd1 -C {GUEST} && '
-                 f'sh {GUEST}/run.sh server=10.0.2.2:{plain} '
-                 f'control=10.0.2.2:{control} '
-                 f'tls_server=10.0.2.2:{tls} tls_ca={GUEST}/ca-cert.pem; '
+                 f'sh {GUEST}/run.sh {" ".join(variables)}; '
                  f'echo; echo "nbdisk tests" end')
     for line in console.lines_until(END, SECONDS):
         if re.match(r'(not )?ok \d|1\.\.\d|#|Bail out!', line):
@@ -203,6 +211,22 @@ def run_tests(console, plain, control, tls):
         planned |= line.startswith('1..')
         failed |= line.startswith(('not ok', 'Bail out!'))
     return planned and not failed
+
+
+def start_servers(directory, started):
+    """The variables of gnbd_subr.sh that name them."""
+    tls = ('--tls=require', f'--tls-certificates={directory}')
+    servers = {
+        'server': Server(directory, 'plain'),
+        'tls_server': Server(directory, 'tls', *tls),
+        'tls_verify_server': Server(directory, 'verify', *tls, '--tls-verify-peer'),
+    }
+    started += [server.stop for server in servers.values()]
+    ports = {name: server.port for name, server in servers.items()}
+    ports['control'] = start_control(servers['server'])
+    return [f'{name}=10.0.2.2:{port}' for name, port in ports.items()] + [
+        f'tls_ca={GUEST}/ca-cert.pem', f'tls_cert={GUEST}/client-cert.pem',
+        f'tls_key={GUEST}/client-key.pem']
 
 
 def main():
@@ -217,16 +241,11 @@ def main():
             make_certificates(directory)
             disk = os.path.join(directory, 'disk.tar')
             make_disk(disk, directory)
-            plain = Server(directory, 'plain')
-            started.append(plain.stop)
-            tls = Server(directory, 'tls', '--tls=require',
-                         f'--tls-certificates={directory}')
-            started.append(tls.stop)
+            variables = start_servers(directory, started)
             console = start_machine(image, disk)
             started.append(console.qemu.kill)
             console.shell()
-            passed = run_tests(console, plain.port, start_control(plain), tls.port)
-            return 0 if passed else 1
+            return 0 if run_tests(console, variables) else 1
         finally:
             for stop in started:
                 stop()

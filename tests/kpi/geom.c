@@ -169,8 +169,7 @@ kpi_confxml(struct g_class *mp, char *buf, size_t len)
 	buf[0] = '\0';
 	g_topology_lock();
 	LIST_FOREACH(gp, &mp->geom, geom)
-		if (!gp->wither)
-			mp->dumpconf(&sb, "", gp, NULL, NULL);
+		mp->dumpconf(&sb, "", gp, NULL, NULL);
 	g_topology_unlock();
 }
 

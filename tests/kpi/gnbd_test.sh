@@ -36,6 +36,10 @@ run "$gnbd" "connect -t 5 -T 10 -u replay -s 4096 $sock" "io nbd0" "disconnect -
 status_is 0
 ok "options of ours"
 
+run "$gnbd" "connect $sock" "open nbd0" "disconnect -f nbd0"
+status_is 0 && ! [ -s "$dir/err" ]
+ok "disconnect -f returns when the module can be unloaded"
+
 run "$gnbd" "connect -c 0 $sock"
 status_is 1 && grep -q "Invalid number of connections" "$dir/err"
 ok "connections are 1 or more"

@@ -162,6 +162,7 @@ static struct {
 	uint64_t lie_size;
 	uint32_t lie_block;
 	long lie_tid;
+	bool lie_fd;			/* the last one */
 } want;
 static char error[256];
 
@@ -187,6 +188,7 @@ add_sockets(struct gctl_req *req, int n, int *kfd)
 {
 	long tid = want.lie_tid != 0 ? want.lie_tid : curthread->td_tid;
 	struct nbe_export e;
+	int told[NBE_MAX_CONNS];
 
 	for (int i = 0; i < n; i++) {
 		int fd = negotiate(&e, want.framing);
@@ -195,7 +197,10 @@ add_sockets(struct gctl_req *req, int n, int *kfd)
 			return false;
 		kfd[i] = kpi_fd_install(fd, want.tls);
 	}
-	kpi_req_add(req, "sockets", kfd, n * (int)sizeof(int));
+	memcpy(told, kfd, (size_t)n * sizeof(int));
+	if (want.lie_fd)
+		told[n - 1] = -1;
+	kpi_req_add(req, "sockets", told, n * (int)sizeof(int));
 	kpi_req_add(req, "thread", &tid, sizeof(tid));
 	add_export(req, &e);
 	return true;
@@ -881,6 +886,10 @@ test_refusals(void)
 	want.lie_tid = 1;
 	ok(attach(1) == NULL && nothing_left(), "a thread that does not exist");
 	want.lie_tid = 0;
+	want.lie_fd = true;
+	ok(attach(3) == NULL && strstr(error, "taken over") != NULL && nothing_left(),
+	    "one descriptor that is no socket");
+	want.lie_fd = false;
 	want.lie_size = 5120;
 	want.sectorsize = 4096;
 	ok(attach(1) != NULL && kpi_provider(kpi_g_nbd, "nbd0")->mediasize == 4096 &&
@@ -949,7 +958,7 @@ price(const char *name, uint16_t cmd, int depth)
 
 	start("memory", "64M", NULL);
 	pp = attach(1);
-	locks = kpi_lock_count("gnbd");
+	locks = kpi_lock_count("gnbd device");
 	for (int round = 0; round < 100; round++) {
 		for (int i = 0; i < depth; i++, n++) {
 			io[i] = io_new(cmd, i * 4096, 4096, false);
@@ -960,7 +969,7 @@ price(const char *name, uint16_t cmd, int depth)
 			io_free(io[i]);
 		}
 	}
-	locks = kpi_lock_count("gnbd") - locks;
+	locks = kpi_lock_count("gnbd device") - locks;
 	snprintf(text, sizeof(text), "%.2f locks per bio at depth %d",
 	    (double)locks / n,
 	    depth);

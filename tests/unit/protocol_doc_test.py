@@ -109,4 +109,5 @@ def main(root):
     return failed
 
 
-sys.exit(main(sys.argv[1]))
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1]))

@@ -4,6 +4,7 @@
  */
 #include "glue.h"
 
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -107,4 +108,28 @@ glue_io(const char *name, long off, char c)
 	memset(out, c, sizeof(out));
 	return pp != NULL && run(pp, BIO_WRITE, off, out) == 0 &&
 	    run(pp, BIO_READ, off, in) == 0 && memcmp(in, out, sizeof(in)) == 0;
+}
+
+/* As devfs does: after all callers have left the device. */
+static void *
+close_orphan(void *arg)
+{
+	struct g_provider *pp = arg;
+
+	while (__atomic_load_n(&pp->error, __ATOMIC_RELAXED) == 0)
+		usleep(1000);
+	usleep(200000);
+	(void)kpi_access(pp, -1, 0, 0);
+	return NULL;
+}
+
+bool
+glue_open(const char *name)
+{
+	struct g_provider *pp = kpi_provider(kpi_g_nbd, name);
+	pthread_t thread;
+
+	return pp != NULL && kpi_access(pp, 1, 0, 0) == 0 &&
+	    pthread_create(&thread, NULL, close_orphan, pp) == 0 &&
+	    pthread_detach(thread) == 0;
 }

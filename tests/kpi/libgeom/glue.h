@@ -23,5 +23,7 @@ void	glue_run(void *req, char *error, size_t elen, char *provider, size_t plen);
 void	glue_confxml(char *buf, size_t len);
 /* Writes a block of c at off, and reads it back. */
 bool	glue_io(const char *name, long off, char c);
+/* Opens it, and closes it some time after its end. */
+bool	glue_open(const char *name);
 
 #endif

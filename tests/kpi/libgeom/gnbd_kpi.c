@@ -4,7 +4,7 @@
  *
  *	gnbd_kpi COMMAND...
  *
- * Each argument is one command line of gnbd(8), or "list NAME", "io NAME",
+ * Each argument is one command line of gnbd(8), or "list NAME", "io NAME", "open NAME",
  * "sh COMMAND".  Ends at the first that fails, with status 1, else unloads the
  * module, which must leave nothing behind.
  */
@@ -342,6 +342,8 @@ run_line(char *line)
 		return list();
 	if (strcmp(argv[0], "io") == 0)
 		return glue_io(argv[1], 8192, 'x');
+	if (strcmp(argv[0], "open") == 0)
+		return glue_open(argv[1]);
 	for (const struct g_command *c = class_commands; c->gc_name != NULL; c++)
 		if (strcmp(c->gc_name, argv[0]) == 0)
 			return run_command(c, argc, argv);
