@@ -1,12 +1,12 @@
 /*
- * receive_eva.c - every reply at once, for frama-c's EVA: one step from any state.
+ * receive_eva.c - every piece of a reply's headers at once, for frama-c's EVA.
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * The state between two steps is anything that "holds" allows: numbers that a server
- * had a hand in are any numbers.  From there one step is taken with any bytes, direct
- * or read ahead, and "holds" must be true again; conn_rx_init is where it begins.  So
- * no reply of any length leads to undefined behaviour.  nbe_rx_ahead with more bytes
- * than one step needs is the same loop, more often.
+ * had a hand in are any numbers.  From there one step is taken with any bytes of one
+ * piece, all or some, direct or read ahead, and "holds" must be true again;
+ * conn_rx_init is where it begins.  nbe_rx_ahead with more bytes is the same loop, more
+ * often.  Payload is only counted; how it is counted is not looked at here.
  *
  * What the parser calls is stubbed by its contract: slot_by_cookie finds the command
  * or none.
@@ -118,7 +118,7 @@ any_slot(struct slot *s)
 		s->run[i] = (struct run){ (uint32_t)any(), (uint32_t)any() };
 }
 
-/* How many bytes a step is about; 0: payload. */
+/* How many bytes a step is about. */
 static uint32_t
 needs(enum rx_step step, enum nbe_framing framing, bool long_head)
 {
@@ -224,34 +224,6 @@ piece(enum rx_step step, enum nbe_framing framing, bool long_head)
 	}
 }
 
-/*
- * Payload that ends in what comes, with more bytes behind it, or does not.  Of "left"
- * the parser asks only whether what came reaches it; so a short one stands for all.
- */
-static void
-payload(enum rx_step step, enum nbe_framing framing)
-{
-	uint32_t more;
-
-	//@ loop unroll 33;
-	for (more = 0; more <= needs(RX_HEAD, framing, false); more++) {
-		any_state(step, framing, 0, 0);
-		if (Frama_C_interval(0, 1))
-			conn.rx.left = UINT32_MAX;
-		else
-			conn.rx.left = 4;
-		if (Frama_C_interval(0, 1))
-			read_ahead(more);
-		else if (step == RX_ZERO)
-			direct(0);
-		else if (conn.rx.left > 4)
-			direct(more);
-		else
-			direct(conn.rx.type == REPLY_TYPE_ERROR_OFFSET ? 4 : 4 + more);
-		holds();
-	}
-}
-
 /* STEP, FRAMING and LONG_HEAD (of RX_HEAD) come from tools/prove: one run of EVA for
  * each keeps apart what it would mix. */
 int
@@ -263,9 +235,6 @@ main(void)
 	dev.slots = SLOTS;
 	conn.answered.head = conn.answered.tail = NO_SLOT;
 	req.extents = extent;
-	if (needs(STEP, FRAMING, LONG_HEAD) == 0)
-		payload(STEP, FRAMING);
-	else
-		piece(STEP, FRAMING, LONG_HEAD);
+	piece(STEP, FRAMING, LONG_HEAD);
 	return 0;
 }
