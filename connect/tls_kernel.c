@@ -14,9 +14,9 @@
  * A record that is no application data, such as a KeyUpdate, ends a session that
  * the kernel has; its owner must connect again.
  *
- * Handing over was run on FreeBSD (docs/freebsd.md), never on a Linux kernel that has
- * the "tls" protocol.  What is tested there: that keys and record numbers are those
- * that the server uses (ktls_probe), and that it falls back on a kernel without.
+ * Handing over was run on FreeBSD (docs/freebsd.md), and on Linux 6.12 (tests/vm).
+ * Where the kernel has no "tls" protocol it is tested that keys and record numbers are
+ * those that the server uses (ktls_probe), and that it falls back.
  */
 #include "tls_session.h"
 

@@ -14,7 +14,8 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 
 # What the machine loads, in this order, with what they need.
-modules="virtio_pci virtio-rng loop xfs veth sch_netem sch_ingress cls_u32 act_gact act_pedit act_csum"
+modules="virtio_pci virtio-rng loop xfs veth sch_netem sch_ingress
+	cls_u32 act_gact act_pedit act_csum"
 # What a test loads, by itself.
 more="tls gcm aesni-intel chacha20poly1305"
 

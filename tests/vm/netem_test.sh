@@ -162,7 +162,8 @@ while read -r conns kind sign row lines; do
 	[ "$kind" != ktls ] || load_kernel_tls
 	before=$(counter "$sign")
 	storm "$conns" "$kind" "${script[@]}"
-	echo "# $SECONDS s: $lost connections lost, $(sed -n 's/.* \(IOPS=[^,]*\),.*/\1/p' "$dir/out" | tr '\n' ' ')"
+	iops=$(sed -n 's/^ *\(.*IOPS=[^,]*\),.*/\1,/p' "$dir/out" | tr '\n' ' ')
+	echo "# after $SECONDS s: $iops connections lost: $lost"
 	status_is 0 && tls_is_right && sign_of_weather
 	ok "${row//_/ }"
 done <<'TABLE'
