@@ -88,15 +88,16 @@ def fio_words(bench, shape):
 
 def run_libnbd(bench, shape):
     """fio's nbd engine, one connection per job.  It reads no file for a URI; so for
-    TLS it runs as somebody who has the CA in the home directory."""
+    TLS it runs as somebody, not root, who has the CA in the home directory."""
     def cpu(job, ios):
         return ((job['usr_cpu'] + job['sys_cpu']) / 100 * job['job_runtime'] / 1000 /
                 ios * 1e6)
 
     more = {}
     if shape.transport == 'tls':
-        more = {'user': NOBODY, 'group': NOBODY, 'extra_groups': [], 'cwd': '/tmp',
-                'env': {**os.environ, 'HOME': bench.servers.directory}}
+        more = {'cwd': '/tmp', 'env': {**os.environ, 'HOME': bench.servers.directory}}
+    if shape.transport == 'tls' and os.geteuid() == 0:
+        more |= {'user': NOBODY, 'group': NOBODY, 'extra_groups': []}
     out, _ = run([*fio_words(bench, shape), '--ioengine=nbd',
                   f'--uri={bench.servers.uri(shape)}', f'--numjobs={shape.conns}'],
                  **more)

@@ -150,7 +150,7 @@ open_disk(struct load *l, const char *uri, unsigned conns, unsigned depth)
 		.events = { on_resized, on_stopped, on_log, l },
 	};
 	struct nbc_conn conn[NBE_MAX_CONNS];
-	struct nbc_tls_context *tls;
+	struct nbc_tls_context *tls = NULL;
 	struct nbc_error error;
 
 	if (!nbc_target_parse(&target, uri, &error) ||

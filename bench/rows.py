@@ -2,6 +2,7 @@
 
 SPDX-License-Identifier: BSD-2-Clause
 """
+import re
 from typing import NamedTuple
 
 
@@ -67,7 +68,7 @@ GROUPS = {
 
 
 def rows(only):
-    """(client, shape) of every row whose name holds the text; none twice."""
+    """(client, shape) of every row whose name the pattern finds; none twice."""
     seen = set()
     for group, (clients, shapes) in GROUPS.items():
         for shape in shapes():
@@ -75,6 +76,7 @@ def rows(only):
                 row = client, shape
                 name = f'{group}: {client} {shape}'
                 cannot = CANNOT.get(client, lambda s: False)
-                if only in name and row not in seen and not cannot(shape):
+                if (re.search(only, name) and row not in seen and
+                        not cannot(shape)):
                     seen.add(row)
                     yield row
