@@ -522,7 +522,7 @@ nbd_scale(struct gctl_req *req, unsigned flags __unused)
 
 /*
  * Who had the device open is told of its end by GEOM after the verb, and until all
- * have let go the module cannot be unloaded.  A mounted file system does not.
+ * have let go the module cannot be unloaded.
  */
 static void
 wait_gone(const char *name)

@@ -39,6 +39,9 @@
 #define	G_NBD_DEPTH		128	/* commands in flight per connection */
 #define	G_NBD_TX_SEGS		64	/* segments per send */
 #define	G_NBD_RX_SEGS		64	/* segments per locking of the receiver */
+#define	G_NBD_NOW_REQS		8	/* sent by start itself: so few at a time, */
+#define	G_NBD_NOW_BYTES		(64 * 1024)	/* ... and no longer write */
+#define	G_NBD_COPY_LOCKED	(32 * 1024)	/* received bytes copied under sc_mtx */
 #define	G_NBD_KEEP_SIZE		(16 * 1024 * 1024)	/* unflushed = replay */
 #define	G_NBD_KEEP_RECORDS	4096
 #define	G_NBD_DRAIN_SECONDS	30	/* a soft disconnect becomes a hard one */
@@ -60,6 +63,7 @@ struct g_nbd_conn {
 	u_int		 nc_index;	/* (c) its number in the engine */
 	u_int		 nc_refs;	/* (s) who uses it; 0: nobody */
 	bool		 nc_closing;	/* (s) the threads are to leave */
+	bool		 nc_borrowed;	/* (s) start sends in the sender's place */
 	struct socket	*nc_so;		/* constant while nc_refs != 0 */
 	u_int		 nc_tls_max;	/* likewise: bytes in a record; 0: no TLS */
 	lwpid_t		 nc_tid[2];	/* likewise: to be joined */
@@ -86,6 +90,7 @@ struct g_nbd_softc {
 	uint32_t	 sc_idle;	/* (s) bit per conn: its sender waits */
 	uint32_t	 sc_shut;	/* (s) bit per conn: shut its socket down */
 	u_int		 sc_conns;	/* (s) conns with nc_refs != 0 */
+	u_int		 sc_reqs;	/* (s) requests that the engine has */
 	bool		 sc_stopping;	/* topology: disconnect was asked for */
 	bool		 sc_forced;	/* (s) ... without draining */
 	bool		 sc_stopped;	/* (s) the engine is done */
@@ -138,6 +143,11 @@ void	g_nbd_socket_close(struct socket *, bool abort);
  * number will be below limit. */
 int	g_nbd_conn_up(struct g_nbd_softc *, struct socket *,
 	    const struct nbe_export *, u_int limit, enum nbe_why *why);
+/* With sc_mtx held: begins a send in place of an idle sender of tx; NULL: none. */
+struct g_nbd_conn *g_nbd_borrow(struct g_nbd_softc *, uint32_t tx, u_int *nseg,
+	    nbe_time now);
+/* Ends it, without sc_mtx, in any context that may take a mutex. */
+void	g_nbd_send_now(struct g_nbd_conn *, u_int nseg);
 void	g_nbd_conn_shutdown(struct g_nbd_softc *, uint32_t conns);
 void	g_nbd_conn_free(struct g_nbd_softc *);
 

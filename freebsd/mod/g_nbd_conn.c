@@ -13,6 +13,10 @@
  * Sender and receiver use the socket without ever blocking in it: they wait on
  * condition variables of their own, for as much room or data as is worth a wake-up.
  * A shutdown ends both waits.
+ *
+ * While the sender is idle, start may borrow its place for one send, which does not
+ * sleep (nc_borrowed).  The sender's reference serves both: it does not leave before
+ * its place is given back.
  */
 #include "g_nbd.h"
 
@@ -79,21 +83,22 @@ g_nbd_data_upcall(struct socket *so, void *arg, int waitflag __unused)
 }
 
 /* Room for len bytes, or for half of what the buffer holds.  How much there is;
- * 0: the connection is broken. */
+ * 0: the connection is broken or, without wait, there is not enough. */
 static u_int
-g_nbd_wait_room(struct g_nbd_conn *nc, u_int len)
+g_nbd_wait_room(struct g_nbd_conn *nc, u_int len, bool wait)
 {
 	struct socket *so = nc->nc_so;
-	long room;
+	long room = 0;
 
 	SOCK_SENDBUF_LOCK(so);
 	nc->nc_room_want = MIN(len, so->so_snd.sb_hiwat / 2);
-	while (!g_nbd_has_room(nc, so)) {
+	while (wait && !g_nbd_has_room(nc, so)) {
 		cv_wait(&nc->nc_room_cv, SOCK_SENDBUF_MTX(so));
 		atomic_add_64(&nc->nc_send_wakeups, 1);
 	}
+	if (g_nbd_has_room(nc, so))
+		room = sbspace(&so->so_snd);
 	nc->nc_room_want = 0;
-	room = sbspace(&so->so_snd);
 	if ((so->so_snd.sb_state & SBS_CANTSENDMORE) != 0 || so->so_error != 0)
 		room = 0;
 	SOCK_SENDBUF_UNLOCK(so);
@@ -237,31 +242,32 @@ g_nbd_total(const struct nbe_seg *seg, u_int nseg)
 	return (MIN(len, INT_MAX));
 }
 
-/* One sosend.  How many bytes the socket took. */
+/* One sosend.  How many bytes the socket took; without wait, nothing sleeps. */
 static u_int
-g_nbd_push(struct g_nbd_conn *nc, u_int nseg, enum nbe_why *why)
+g_nbd_push(struct g_nbd_conn *nc, u_int nseg, bool wait, enum nbe_why *why)
 {
 	struct mbuf *m;
 	u_int total = g_nbd_total(nc->nc_tx_seg, nseg), room, len;
 	int error;
 
-	room = g_nbd_wait_room(nc, total);
-	*why = room == 0 ? NBE_WHY_CLOSED : NBE_WHY_NONE;
+	room = g_nbd_wait_room(nc, total, wait);
+	*why = room == 0 && wait ? NBE_WHY_CLOSED : NBE_WHY_NONE;
 	if (room == 0)
 		return (0);
 	if (room < total)
 		atomic_add_64(&g_nbd_write_truncs, 1);
 	m = g_nbd_to_mbufs(nc, nseg, room, &len);
 	if (m == NULL) {
-		pause("nbdmem", 1);
+		if (wait)
+			pause("nbdmem", 1);
 		return (0);
 	}
 	atomic_add_64(&nc->nc_sends, 1);
 	error = sosend(nc->nc_so, NULL, NULL, m, NULL, MSG_DONTWAIT, curthread);
-	if (error == EWOULDBLOCK)	/* the room went to somebody else */
-		pause("nbdroom", 1);
-	else if (error != 0)
+	if (error != 0 && error != EWOULDBLOCK)
 		*why = NBE_WHY_CLOSED;
+	else if (error != 0 && wait)	/* the room went to somebody else */
+		pause("nbdroom", 1);
 	return (error == 0 ? len : 0);
 }
 
@@ -281,29 +287,86 @@ g_nbd_for_data(struct g_nbd_conn *nc, u_int nseg, bool lend, nbe_time now)
 	}
 }
 
+/* What nbe_tx_begin named was sent, or not.  The result is the turn's. */
+static struct nbe_req *
+g_nbd_sent(struct g_nbd_conn *nc, u_int nseg, u_int sent, enum nbe_why why)
+{
+	struct g_nbd_softc *sc = nc->nc_sc;
+	nbe_time now = g_nbd_now();
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	g_nbd_for_data(nc, nseg, false, now);
+	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, why, now);
+	return (g_nbd_turn(sc, now));
+}
+
 /* Enters and leaves with the lock. */
 static void
-g_nbd_send(struct g_nbd_conn *nc, u_int nseg, nbe_time now)
+g_nbd_send(struct g_nbd_conn *nc, u_int nseg)
 {
 	struct g_nbd_softc *sc = nc->nc_sc;
 	struct nbe_req *done;
 	enum nbe_why why;
 	u_int sent;
 
-	mtx_assert(&sc->sc_mtx, MA_OWNED);
-	g_nbd_for_data(nc, nseg, true, now);
 	mtx_unlock(&sc->sc_mtx);
-	sent = g_nbd_push(nc, nseg, &why);
+	sent = g_nbd_push(nc, nseg, true, &why);
 	mtx_lock(&sc->sc_mtx);
-	now = g_nbd_now();
-	g_nbd_for_data(nc, nseg, false, now);
-	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, why, now);
-	done = g_nbd_turn(sc, now);
+	done = g_nbd_sent(nc, nseg, sent, why);
 	if (done != NULL) {
 		mtx_unlock(&sc->sc_mtx);
 		g_nbd_complete(done);
 		mtx_lock(&sc->sc_mtx);
 	}
+}
+
+static u_int
+g_nbd_tx_begin(struct g_nbd_conn *nc, nbe_time now)
+{
+	u_int n;
+
+	n = nbe_tx_begin(nc->nc_sc->sc_dev, nc->nc_index, nc->nc_tx_seg,
+	    G_NBD_TX_SEGS, now);
+	g_nbd_for_data(nc, n, true, now);
+	return (n);
+}
+
+struct g_nbd_conn *
+g_nbd_borrow(struct g_nbd_softc *sc, uint32_t tx, u_int *nseg, nbe_time now)
+{
+	struct g_nbd_conn *nc;
+	u_int i;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	tx &= sc->sc_idle;
+	if (tx == 0)
+		return (NULL);
+	i = ffs(tx) - 1;
+	nc = sc->sc_conn[i];
+	sc->sc_idle &= ~(1u << i);
+	nc->nc_borrowed = true;
+	*nseg = g_nbd_tx_begin(nc, now);
+	return (nc);
+}
+
+void
+g_nbd_send_now(struct g_nbd_conn *nc, u_int nseg)
+{
+	struct g_nbd_softc *sc = nc->nc_sc;
+	struct nbe_req *done;
+	enum nbe_why why;
+	u_int sent;
+
+	sent = g_nbd_push(nc, nseg, false, &why);
+	mtx_lock(&sc->sc_mtx);
+	nc->nc_borrowed = false;
+	if (nc->nc_closing)
+		cv_signal(&nc->nc_work_cv);
+	else
+		sc->sc_idle |= 1u << nc->nc_index;
+	done = g_nbd_sent(nc, nseg, sent, why);
+	mtx_unlock(&sc->sc_mtx);
+	g_nbd_complete(done);
 }
 
 static void
@@ -321,17 +384,15 @@ g_nbd_sender(void *arg)
 {
 	struct g_nbd_conn *nc = arg;
 	struct g_nbd_softc *sc = nc->nc_sc;
-	nbe_time now;
 	u_int n;
 
 	g_nbd_thread_start(nc, 0);
 	mtx_lock(&sc->sc_mtx);
 	while (!nc->nc_closing) {
-		now = g_nbd_now();
-		n = nbe_tx_begin(sc->sc_dev, nc->nc_index, nc->nc_tx_seg,
-		    G_NBD_TX_SEGS, now);
+		KASSERT(!nc->nc_borrowed, ("two senders"));
+		n = g_nbd_tx_begin(nc, g_nbd_now());
 		if (n != 0) {
-			g_nbd_send(nc, n, now);
+			g_nbd_send(nc, n);
 			continue;
 		}
 		sc->sc_idle |= 1u << nc->nc_index;
@@ -339,6 +400,8 @@ g_nbd_sender(void *arg)
 		sc->sc_idle &= ~(1u << nc->nc_index);
 		atomic_add_64(&nc->nc_send_wakeups, 1);
 	}
+	while (nc->nc_borrowed)
+		cv_wait(&nc->nc_work_cv, &sc->sc_mtx);
 	mtx_unlock(&sc->sc_mtx);
 	g_nbd_conn_release(nc);
 	kthread_exit();
@@ -368,7 +431,7 @@ g_nbd_next(struct g_nbd_cursor *c, u_int *len)
 
 /*
  * Hand bytes to the engine until nc_rx_seg[] is full or all are used.  The copies
- * are made later, without the lock, and the mbufs stay until then.  At the end of
+ * are made later, and the mbufs stay until then.  At the end of
  * the chain there may still be a hole to name, which has no bytes.
  */
 static u_int
@@ -388,6 +451,23 @@ g_nbd_parse(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
 	return (n);
 }
 
+/* Enters and leaves with the lock; a little is copied with it held, which is
+ * cheaper than to take it twice. */
+static void
+g_nbd_fill(struct g_nbd_conn *nc, u_int nseg)
+{
+	struct g_nbd_softc *sc = nc->nc_sc;
+	bool small = g_nbd_total(nc->nc_rx_seg, nseg) <=
+	    G_NBD_COPY_LOCKED;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	if (!small)
+		mtx_unlock(&sc->sc_mtx);
+	g_nbd_from_segs(nc->nc_rx_seg, nseg);
+	if (!small)
+		mtx_lock(&sc->sc_mtx);
+}
+
 /* All of the chain goes to the engine and into the bios. */
 static uint64_t
 g_nbd_feed(struct g_nbd_conn *nc, struct mbuf *m)
@@ -402,11 +482,7 @@ g_nbd_feed(struct g_nbd_conn *nc, struct mbuf *m)
 	do {
 		mtx_lock(&sc->sc_mtx);
 		n = g_nbd_parse(nc, &c);
-		if (n != 0) {
-			mtx_unlock(&sc->sc_mtx);
-			g_nbd_from_segs(nc->nc_rx_seg, n);
-			mtx_lock(&sc->sc_mtx);
-		}
+		g_nbd_fill(nc, n);
 		now = g_nbd_now();
 		nbe_rx_end(sc->sc_dev, nc->nc_index, 0, NBE_WHY_NONE, now);
 		done = g_nbd_turn(sc, now);

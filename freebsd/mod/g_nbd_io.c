@@ -214,18 +214,21 @@ g_nbd_set_callout(struct g_nbd_softc *sc, nbe_time wake, nbe_time now)
 	    SBT_1MS, g_nbd_callout, sc, 0);
 }
 
-struct nbe_req *
-g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
+/* A turn but for the senders of tx. */
+static struct nbe_req *
+g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
 {
 	struct nbe_work w;
 	struct nbe_req *r;
 
 	mtx_assert(&sc->sc_mtx, MA_OWNED);
 	nbe_work(sc->sc_dev, &w, now);
-	for (r = w.done; r != NULL; r = r->next)
+	for (r = w.done; r != NULL; r = r->next) {
+		sc->sc_reqs--;
 		if (r->keep != NBE_NO_KEEP)
 			g_nbd_keep(sc, r, g_nbd_io_of(r)->io_bio);
-	g_nbd_wake_sender(sc, w.tx);
+	}
+	*tx = w.tx;
 	g_nbd_close_conns(sc, w.close);
 	sc->sc_resized |= w.resized;
 	if (sc->sc_shut != 0 || sc->sc_resized)
@@ -236,6 +239,17 @@ g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
 	}
 	g_nbd_set_callout(sc, w.wake, now);
 	return (w.done);
+}
+
+struct nbe_req *
+g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
+{
+	struct nbe_req *done;
+	uint32_t tx;
+
+	done = g_nbd_work(sc, &tx, now);
+	g_nbd_wake_sender(sc, tx);
+	return (done);
 }
 
 void
@@ -258,19 +272,14 @@ g_nbd_complete(struct nbe_req *r)
 
 /* ---- bios ---------------------------------------------------------------- */
 
-static void
-g_nbd_submit(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
+static struct g_nbd_io *
+g_nbd_io_new(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
 {
 	struct g_nbd_io *io;
-	struct nbe_req *done;
-	nbe_time now;
 
 	io = uma_zalloc(g_nbd_io_zone, M_NOWAIT);
-	if (io == NULL) {
-		atomic_add_64(&g_nbd_enomems, 1);
-		g_io_deliver(bp, ENOMEM);
-		return;
-	}
+	if (io == NULL)
+		return (NULL);
 	io->io_bio = bp;
 	io->io_sc = sc;
 	io->io_lent = 0;
@@ -278,12 +287,49 @@ g_nbd_submit(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
 	io->io_req.flags = (bp->bio_flags & BIO_ORDERED) != 0 ? NBE_BARRIER : 0;
 	io->io_req.offset = op == NBE_FLUSH ? 0 : bp->bio_offset;
 	io->io_req.length = op == NBE_FLUSH ? 0 : bp->bio_length;
+	return (io);
+}
+
+/*
+ * Who brings a small request sends it, if no other thread is sending: that spares a
+ * thread switch.  With many under way, the sender makes fewer and larger sends.
+ */
+static bool
+g_nbd_at_once(struct g_nbd_softc *sc, const struct nbe_req *r)
+{
+
+	return (sc->sc_reqs <= G_NBD_NOW_REQS &&
+	    (r->op != NBE_WRITE || r->length <= G_NBD_NOW_BYTES));
+}
+
+static void
+g_nbd_submit(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
+{
+	struct g_nbd_conn *nc = NULL;
+	struct g_nbd_io *io = g_nbd_io_new(sc, bp, op);
+	struct nbe_req *done;
+	uint32_t tx;
+	u_int nseg;
+	nbe_time now;
+
+	if (io == NULL) {
+		atomic_add_64(&g_nbd_enomems, 1);
+		g_io_deliver(bp, ENOMEM);
+		return;
+	}
 	mtx_lock(&sc->sc_mtx);
 	now = g_nbd_now();
 	nbe_submit(sc->sc_dev, &io->io_req, now);
-	done = g_nbd_turn(sc, now);
+	sc->sc_reqs++;
+	done = g_nbd_work(sc, &tx, now);
+	if (g_nbd_at_once(sc, &io->io_req))
+		nc = g_nbd_borrow(sc, tx, &nseg, now);
+	if (nc == NULL)
+		g_nbd_wake_sender(sc, tx);
 	mtx_unlock(&sc->sc_mtx);
 	g_nbd_complete(done);
+	if (nc != NULL)
+		g_nbd_send_now(nc, nseg);
 }
 
 void
