@@ -15,7 +15,7 @@ mtype = { ATTACH, DETACH, FORCE, RESIZE, NONE };
 
 mtype stage = STARTING;
 bool want_attach = true, want_detach, want_force, want_resize;
-bool asked, forced, detached, reported, disk_stopped, disk_stopping;
+bool forced, detached, reported, disk_stopped, disk_stopping;
 bool asker;			/* a polite user waits for an answer */
 bool in_use;			/* mounted, or open */
 bool served = true;		/* the server answers, or will */
@@ -37,7 +37,6 @@ inline stop_by_force() {
 
 inline stop_softly() {
 	if
-	:: stage == STARTING -> asked = true
 	:: stage == RUNNING -> stage = DETACHING; want_detach = true
 	:: else
 	fi
@@ -88,11 +87,7 @@ inline attach_done(ok) {
 	if
 	:: !ok -> reported = true; stop_by_force()
 	:: ok && stage == STARTING ->
-		stage = RUNNING; reported = true;
-		if
-		:: asked -> stop_softly()
-		:: else
-		fi
+		stage = RUNNING; reported = true
 	:: else
 	fi
 }
@@ -174,7 +169,14 @@ end:	atomic { stage != STOPPED -> insisted = true; stop_by_force(); turn() }
 }
 
 active proctype signal() {
-end:	atomic { stage != STOPPED -> stop_softly(); turn() }
+end:	atomic {
+		stage != STOPPED ->
+		if
+		:: stage == STARTING -> stop_by_force()
+		:: else -> stop_softly()
+		fi;
+		turn()
+	}
 }
 
 active proctype stranger() {
