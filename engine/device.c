@@ -480,7 +480,7 @@ stop_step(struct nbe_dev *d, nbe_time now)
 
 	if (!d->stopping || d->stop_now || !idle(d))
 		return;
-	if (unflushed_dirty(d) && !d->stop_flushed && !d->dead) {
+	if (unflushed_worth_flushing(d) && !d->stop_flushed && !d->dead) {
 		d->stop_flushed = true;		/* once: it may fail */
 		own_flush_start(d, now);
 		return;

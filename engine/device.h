@@ -256,6 +256,7 @@ nbe_time fence_wake(const struct nbe_dev *);
 
 /* unflushed.c */
 bool	unflushed_dirty(const struct nbe_dev *);
+bool	unflushed_worth_flushing(const struct nbe_dev *);
 bool	unflushed_ack(struct nbe_dev *, struct nbe_req *);
 void	unflushed_flushed(struct nbe_dev *, uint64_t covers, nbe_time now);
 bool	unflushed_tells(const struct nbe_dev *, const struct nbe_req *);

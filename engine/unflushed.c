@@ -44,6 +44,13 @@ unflushed_dirty(const struct nbe_dev *d)
 	return d->un.acked != d->un.flushed;
 }
 
+/* At the end: but what is to be reported as lost waits for no server that is away. */
+bool
+unflushed_worth_flushing(const struct nbe_dev *d)
+{
+	return unflushed_dirty(d) && (d->up != 0 || !d->un.lost);
+}
+
 /* Room for len bytes in one piece: where; NBE_NO_KEEP: not now. */
 static uint64_t
 keep_place(const struct nbe_dev *d, uint64_t len, uint64_t *end)

@@ -153,7 +153,7 @@ settle(void)
 	}
 }
 
-/* True: all was flushed. */
+/* True: the engine says that all was flushed. */
 static bool
 stop(void)
 {
@@ -165,7 +165,7 @@ stop(void)
 		HOLDS("P7", limit-- != 0, "the device never stops");
 		front_step(false);
 	}
-	return drain && !dev->dead;
+	return drain && !dev->dead && !unflushed_dirty(dev);
 }
 
 static void

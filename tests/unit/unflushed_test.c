@@ -229,6 +229,31 @@ test_stop_flushes_after_a_loss(void)
 	}
 }
 
+/* Where there is no server to ask, only a loss that is known ends at once: the other
+ * policies expect to find their data again. */
+static void
+test_stop_without_a_server(void)
+{
+	static const struct { enum nbe_unflushed policy; bool waits; } row[] = {
+		{ NBE_UNFLUSHED_FAIL, false }, { NBE_UNFLUSHED_IGNORE, true },
+		{ NBE_UNFLUSHED_REPLAY, true },
+	};
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct rig *g = start(row[i].policy);
+		struct nbe_stats st;
+
+		write_acked(g, 0, 512);
+		rig_down(g, 0);
+		nbe_stop(g->dev, true, g->now);
+		rig_work(g);
+		CHECK(g->work.stopped != row[i].waits);
+		nbe_stats(g->dev, &st);
+		CHECK(st.dirty && st.lost != row[i].waits);
+		rig_end(g);
+	}
+}
+
 /* A flush that the server refuses tells of a loss, but has made nothing durable. */
 static void
 test_fail_again_when_the_flush_failed_too(void)
@@ -760,6 +785,7 @@ static const struct test tests[] = {
 	TEST(point_54_flush_covers_what_was_acknowledged),
 	TEST(ignore),
 	TEST(stop_flushes_after_a_loss),
+	TEST(stop_without_a_server),
 	TEST(fail_again_when_the_flush_failed_too),
 	TEST(replay_before_anything_else),
 	TEST(replay_in_smaller_pieces),
