@@ -494,36 +494,6 @@ stop_step(struct nbe_dev *d, nbe_time now)
 
 /* ---- what to do ---------------------------------------------------------- */
 
-static void
-earlier(nbe_time *wake, nbe_time t)
-{
-	if (t < *wake)
-		*wake = t;
-}
-
-static void
-look_at_up(const struct nbe_dev *d, const struct conn *c, uint32_t bit,
-    uint32_t share, struct nbe_work *w)
-{
-	if (c->closing)
-		w->close |= bit;
-	else if (conn_wants_tx(d, c, share))
-		w->tx |= bit;
-	earlier(&w->wake, deadline(d, c));
-}
-
-static void
-look_at_down(const struct nbe_dev *d, const struct conn *c, uint32_t bit,
-    nbe_time now, struct nbe_work *w)
-{
-	if (!wants_open(d, c))
-		return;
-	if (c->open_at <= now)
-		w->open |= bit;
-	else
-		earlier(&w->wake, c->open_at);
-}
-
 void
 nbe_work(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 {
@@ -533,21 +503,45 @@ nbe_work(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 	stop_step(d, now);
 	share = schedule_share(d);
 	memset(w, 0, sizeof(*w));
-	w->wake = NBE_NEVER;
 	for (i = 0; i < d->live; i++) {
 		const struct conn *c = &d->conn[i];
 
-		if (c->up)
-			look_at_up(d, c, 1u << i, share, w);
-		else
-			look_at_down(d, c, 1u << i, now, w);
+		if (c->up && c->closing)
+			w->close |= 1u << i;
+		else if (c->up && conn_wants_tx(d, c, share))
+			w->tx |= 1u << i;
+		else if (!c->up && wants_open(d, c) && c->open_at <= now)
+			w->open |= 1u << i;
 	}
-	earlier(&w->wake, fence_wake(d));
-	earlier(&w->wake, dead_at(d));
 	w->done = d->done;
 	d->done = NULL;
 	d->done_tail = &d->done;
 	w->resized = d->resized;
 	d->resized = false;
 	w->stopped = d->stopping && d->up == 0 && idle(d);
+}
+
+static void
+earlier(nbe_time *wake, nbe_time t)
+{
+	if (t < *wake)
+		*wake = t;
+}
+
+nbe_time
+nbe_wake(const struct nbe_dev *d, nbe_time now)
+{
+	nbe_time wake = NBE_NEVER;
+	unsigned i;
+
+	for (i = 0; i < d->live; i++) {
+		const struct conn *c = &d->conn[i];
+
+		earlier(&wake, deadline(d, c));
+		if (!c->up && wants_open(d, c) && c->open_at > now)
+			earlier(&wake, c->open_at);
+	}
+	earlier(&wake, fence_wake(d));
+	earlier(&wake, dead_at(d));
+	return wake;
 }

@@ -421,9 +421,12 @@ struct nbe_work {
 				 * rx, nbe_conn_down */
 	bool		 resized;	/* nbe_dev_export has a new size */
 	bool		 stopped;	/* all is closed; the memory may go */
-	nbe_time	 wake;	/* call nbe_tick no later than this */
 };
 void	nbe_work(struct nbe_dev *, struct nbe_work *, nbe_time now);
+/* Call nbe_tick and nbe_work no later than this.  Any call on the device may change
+ * it, nbe_tx_begin among them: ask when all else is done, before going to sleep.
+ * now is the time of the last nbe_work. */
+nbe_time nbe_wake(const struct nbe_dev *, nbe_time now);
 
 /* Why the engine asks to close a connection, or why it was last lost. */
 enum nbe_why nbe_conn_why(const struct nbe_dev *, unsigned conn);

@@ -34,7 +34,7 @@ struct disk {
 	uint32_t	dialing;	/* bit per connection */
 	bool		stopped;
 	unsigned	conns_max;
-	nbe_time	now, wake, timeout;
+	nbe_time	now, wake;
 	nbe_time	waking_until;	/* 0: awake */
 	bool		now_known;	/* read once per round */
 	struct link	link[NBE_MAX_CONNS];
@@ -202,17 +202,6 @@ all_quiet(const struct disk *d)
 	return true;
 }
 
-/* It has a deadline that was not known before it was sent, and perhaps nothing else
- * happens until then. */
-static void
-watch_what_was_sent(struct disk *d)
-{
-	nbe_time t = now(d);
-
-	if (d->wake > t && d->wake - t > d->timeout)
-		d->wake = t + d->timeout;
-}
-
 /* Work of this round, until no more comes of it. */
 static void
 work(struct disk *d)
@@ -226,9 +215,6 @@ work(struct disk *d)
 		again |= tend(d, &w);
 		if (w.resized)
 			d->events.resized(d->events.arg);
-		d->wake = w.wake;
-		if (w.tx != 0)
-			watch_what_was_sent(d);
 	}
 	if (w.stopped && !d->stopped && all_quiet(d)) {
 		d->stopped = true;
@@ -255,6 +241,7 @@ disk_turn(struct disk *d)
 	if (t >= d->wake)
 		tick(d, t);
 	work(d);
+	d->wake = nbe_wake(d->dev, now(d));
 	d->now_known = false;
 	next = d->wake > d->waking_until ? d->wake : d->waking_until;
 	return next == NBE_NEVER ? UINT64_MAX : next > t ? next - t : 0;
@@ -300,7 +287,6 @@ disk_new(struct ring *ring, const struct disk_config *config, struct nbc_conn *f
 	d->ring = ring;
 	d->events = config->events;
 	d->conns_max = config->dev.conns_max;
-	d->timeout = config->dev.timeout;
 	d->dialer = dialer_new(ring, config->target, config->tls, config->options,
 	    dialed, d);
 	if (d->dialer == NULL || !init_memory(d, config)) {

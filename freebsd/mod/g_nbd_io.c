@@ -203,8 +203,9 @@ g_nbd_callout(void *arg)
 /* Earlier only: a callout that fires too early costs less than to move it with
  * each reply. */
 static void
-g_nbd_set_callout(struct g_nbd_softc *sc, nbe_time wake, nbe_time now)
+g_nbd_set_callout(struct g_nbd_softc *sc, nbe_time now)
 {
+	nbe_time wake = nbe_wake(sc->sc_dev, now);
 
 	mtx_assert(&sc->sc_mtx, MA_OWNED);
 	if (wake >= sc->sc_wake || sc->sc_stopped)
@@ -237,7 +238,7 @@ g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
 		sc->sc_stopped = true;
 		cv_broadcast(&sc->sc_gone_cv);
 	}
-	g_nbd_set_callout(sc, w.wake, now);
+	g_nbd_set_callout(sc, now);
 	return (w.done);
 }
 

@@ -118,6 +118,8 @@ receive_direct(struct load *l)
 	}
 }
 
+static volatile nbe_time wake;
+
 /* One round of a front; false: nothing is left to be done. */
 static bool
 turn(struct load *l)
@@ -143,6 +145,7 @@ turn(struct load *l)
 	else
 		receive_direct(l);
 	l->replies = 0;
+	wake = nbe_wake(l->dev, NOW);
 	return true;
 }
 

@@ -139,7 +139,7 @@ fail_to_open(struct rig *g)
 	CHECK(rig_opens(g, 0));
 	rig_down(g, 0);
 	CHECK(!rig_opens(g, 0));
-	wait = g->work.wake - g->now;
+	wait = nbe_wake(g->dev, g->now) - g->now;
 	rig_wait(g, wait - 1);
 	CHECK(!rig_opens(g, 0));
 	rig_wait(g, 1);
@@ -202,13 +202,13 @@ test_backoff_ends_with_an_answer(void)
 		fail_to_open(g);
 	rig_up(g, 0);
 	rig_down(g, 0);
-	CHECK(g->work.wake - g->now >= 8 * NBE_SECOND);
+	CHECK(nbe_wake(g->dev, g->now) - g->now >= 8 * NBE_SECOND);
 	rig_wait(g, 12 * NBE_SECOND);
 	rig_up(g, 0);
 	rig_submit(g, NBE_READ, 0, 512, 0);
 	rig_serve(g, 0);
 	rig_down(g, 0);
-	CHECK(g->work.wake - g->now < 2 * NBE_SECOND);
+	CHECK(nbe_wake(g->dev, g->now) - g->now < 2 * NBE_SECOND);
 	nbe_reconnect(g->dev, g->now);
 	rig_work(g);
 	CHECK(rig_opens(g, 0));			/* at once, when asked to */
@@ -227,7 +227,7 @@ test_point_99_101_command_time_out(void)
 	rig_start(g);
 	rig_submit(g, NBE_READ, 0, 512, 0);
 	rig_send(g, 0);
-	CHECK(g->work.wake == g->now + 5 * NBE_SECOND);
+	CHECK(nbe_wake(g->dev, g->now) == g->now + 5 * NBE_SECOND);
 	rig_wait(g, 5 * NBE_SECOND - 1);
 	CHECK(!rig_closing(g, 0));
 	rig_wait(g, 1);
@@ -253,7 +253,9 @@ test_point_101_stalled_send(void)
 	g->cfg.timeout = 5 * NBE_SECOND;
 	rig_start(g);
 	rig_submit(g, NBE_WRITE, 0, 512, 0);
+	CHECK(nbe_wake(g->dev, g->now) == NBE_NEVER);
 	CHECK(nbe_tx_begin(g->dev, 0, seg, 4, g->now) == 2);
+	CHECK(nbe_wake(g->dev, g->now) == g->now + 5 * NBE_SECOND);
 	rig_wait(g, 5 * NBE_SECOND);
 	CHECK(rig_closing(g, 0));
 	nbe_tx_end(g->dev, 0, 100, NBE_WHY_CLOSED, g->now);
@@ -277,7 +279,7 @@ test_dead_timeout(void)
 	rig_down(g, 0);
 	queued = rig_submit(g, NBE_READ, 0, 512, 0);
 	rig_wait(g, 30 * NBE_SECOND - 1);
-	CHECK(!sent->done && !queued->done && g->work.wake == g->now + 1);
+	CHECK(!sent->done && !queued->done && nbe_wake(g->dev, g->now) == g->now + 1);
 	rig_wait(g, 1);
 	CHECK(io_ended(sent, NBE_ETIMEDOUT) && io_ended(queued, NBE_ETIMEDOUT));
 	CHECK(io_ended(rig_submit(g, NBE_READ, 0, 512, 0), NBE_ETIMEDOUT));

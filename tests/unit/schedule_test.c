@@ -328,7 +328,7 @@ test_point_62_newer_change_waits_for_the_fence(void)
 		rig_wait(g, 10 * NBE_SECOND - 1);
 		rig_serve(g, 1);
 		CHECK(o->done == !newer[i].waits);
-		CHECK(!newer[i].waits || g->work.wake == g->now + 1);
+		CHECK(!newer[i].waits || nbe_wake(g->dev, g->now) == g->now + 1);
 		rig_wait(g, 1);
 		rig_serve(g, 1);
 		CHECK(io_ended(o, NBE_OK));

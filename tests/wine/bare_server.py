@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """An NBD server without a handshake: transmission from the first byte on.
 
-usage: bare_server.py PORT
+usage: bare_server.py PORT [MUTE]
+
+The first MUTE connections that say something get no answer, and nothing more is read.
 """
 import socket
 import struct
@@ -35,9 +37,20 @@ def serve(conn, disk):
         conn.sendall(struct.pack('>IIQ', 0x67446698, 0, cookie) + answer)
 
 
-def main(port):
+def hold(server, count):
+    """COUNT connections that have begun to speak."""
+    held = []
+    while len(held) < count:
+        conn = server.accept()[0]
+        if conn.recv(1):
+            held.append(conn)
+    return held
+
+
+def main(port, mute):
     server = socket.create_server(('127.0.0.1', port))
     disk = bytearray(1 << 20)
+    _held = hold(server, mute)     # open until the end
     while True:
         conn = server.accept()[0]
         try:
@@ -47,4 +60,4 @@ def main(port):
         conn.close()
 
 
-main(int(sys.argv[1]))
+main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)

@@ -173,6 +173,23 @@ for how in "" --user-space; do
 	ok "map --skip-handshake $how"
 done
 stop "$pid"
+# Nothing else wakes the disk but the time that the request has; the port's own is
+# longer.
+for how in "" --user-space; do
+	free_port
+	start python3 "$root/tests/wine/bare_server.py" "$port" 1
+	wait_until listens "$port"
+	timeout 60 "$wine" wnbd-client.exe map mute 127.0.0.1 --port "$port" $how --timeout 2 \
+		--skip-handshake --disk-size 1M --block-size 512 >"$dir/map.log" 2>&1 &
+	map=$!
+	pids="$pids $map"
+	wait_until has_number
+	drive "write mute seed=7 piece=1048576 length=1048576 depth=1" \
+		"check mute seed=7 piece=4096 length=1048576"
+	status_is 0 && ! said "mute: reset" && client unmap mute && wait "$map"
+	ok "a server that reads nothing loses its connection in time $how"
+	stop "$pid"
+done
 
 # ---- a process that serves a disk ------------------------------------------------
 

@@ -66,6 +66,8 @@ void
 sock_shutdown(intptr_t s, int both)
 {
 	shutdown((SOCKET)s, both ? SD_BOTH : SD_SEND);
+	if (both)		/* in Wine a send that waits for room goes on waiting */
+		CancelIoEx((HANDLE)s, NULL);
 }
 
 void

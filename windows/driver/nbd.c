@@ -318,6 +318,7 @@ inform(struct disk *d, struct nbe_work *w, nbe_time now)
 			close_link(d, &n->link[i], now);
 		link_plan(&n->link[i], (w->tx & 1u << i) != 0, now);
 	}
+	n->wake = nbe_wake(n->dev, now);
 	return any;
 }
 
@@ -342,7 +343,6 @@ turn(struct disk *d, bool *stopped)
 		complete(d, r);
 		again = true;
 	}
-	n->wake = w.wake;
 	for (i = 0; i < n->conns_max; i++) {
 		again |= link_act(&n->link[i], now);
 		if ((w.open & 1u << i) != 0)

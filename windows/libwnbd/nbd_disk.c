@@ -289,13 +289,12 @@ work(struct nbd_disk *d)
 		again |= tend(d, &w);
 		d->resized |= w.resized;
 		d->stopped |= w.stopped;
-		d->wake = w.wake;
 	} while (again);
 }
 
 /* Sending goes on at once while the socket takes something. */
 static bool
-has_unblocked_bytes(struct nbd_disk *d)
+has_more_work(struct nbd_disk *d)
 {
 	struct nbe_work w;
 	bool any = false;
@@ -306,7 +305,7 @@ has_unblocked_bytes(struct nbd_disk *d)
 	d->stopped |= w.stopped;
 	for (unsigned i = 0; i < d->config.connections; i++)
 		any |= (w.tx & 1u << i) != 0 && !d->link[i].blocked;
-	return any || w.close != 0;
+	return any || w.close != 0 || (w.open & ~d->dialing) != 0;
 }
 
 static unsigned
@@ -331,7 +330,10 @@ time_to_wait(struct nbd_disk *d)
 {
 	nbe_time t = now(), left;
 
-	if (d->results != NULL || has_unblocked_bytes(d) || d->wake <= t)
+	if (d->results != NULL || has_more_work(d))
+		return 0;
+	d->wake = nbe_wake(d->dev, t);
+	if (d->wake <= t)
 		return 0;
 	if (d->wake == NBE_NEVER)
 		return IDLE_MS;
