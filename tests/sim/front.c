@@ -334,6 +334,19 @@ fault(unsigned i)
 		now += below(100 * MS);
 }
 
+/* A tick that nbe_wake did not ask for finds nothing to do. */
+static void
+tick(void)
+{
+	bool early = nbe_wake(dev, now) > now, dead = dev->dead;
+	uint64_t timeouts = dev->st.timeouts;
+	const struct nbe_req *fenced = dev->fenced.head;
+
+	nbe_tick(dev, now);
+	HOLDS("wake", !early || (dev->dead == dead && dev->st.timeouts == timeouts &&
+	    dev->fenced.head == fenced), "a tick was due and not announced");
+}
+
 void
 front_step(bool faults)
 {
@@ -354,7 +367,7 @@ front_step(bool faults)
 	server_step(i);
 	server_run_late();
 	receive(i);
-	nbe_tick(dev, now);
+	tick();
 	front_work();
 	HOLDS("engine", nbe_dev_valid(dev), "an invariant is broken");
 }
