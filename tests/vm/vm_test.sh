@@ -25,7 +25,7 @@ done
 
 tree=$dir/tree
 mkdir -p "$tree/tests"
-cp -r "$tests/lib.sh" "$tests/interop" "$tests/vm" "$tree/tests"
+cp -r "$tests/lib.sh" "$tests/device.sh" "$tests/interop" "$tests/vm" "$tree/tests"
 cp "$nbdisk" "$tree/nbdisk"
 printf '#!/bin/sh\nexec /t/tests/%s /t/nbdisk %s\n' "$test" "$*" >"$tree/run"
 chmod +x "$tree/run"
