@@ -41,7 +41,7 @@
 #define	G_NBD_RX_SEGS		64	/* segments per locking of the receiver */
 #define	G_NBD_NOW_REQS		8	/* sent by start itself: so few at a time, */
 #define	G_NBD_NOW_BYTES		(64 * 1024)	/* ... and no longer write */
-#define	G_NBD_COPY_LOCKED	(32 * 1024)	/* received bytes copied under sc_mtx */
+#define	G_NBD_COPY_LOCKED	(4 * 1024)	/* received bytes copied under sc_mtx */
 #define	G_NBD_KEEP_SIZE		(16 * 1024 * 1024)	/* unflushed = replay */
 #define	G_NBD_KEEP_RECORDS	4096
 #define	G_NBD_DRAIN_SECONDS	30	/* a soft disconnect becomes a hard one */

@@ -178,9 +178,10 @@ g_nbd_close_conns(struct g_nbd_softc *sc, uint32_t conns)
 	u_int i;
 
 	mtx_assert(&sc->sc_mtx, MA_OWNED);
-	for (i = 0; i < sc->sc_conns_max; i++) {
+	for (; conns != 0; conns &= conns - 1) {
+		i = ffs(conns) - 1;
 		nc = sc->sc_conn[i];
-		if ((conns & 1u << i) == 0 || nc->nc_closing)
+		if (nc->nc_closing)
 			continue;
 		nc->nc_closing = true;
 		nc->nc_refs++;
