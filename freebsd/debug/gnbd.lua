@@ -111,9 +111,9 @@ local function print_request(request)
 	local bio = pointed(io, "io_bio")
 	local command = number(bio, "bio_cmd")
 
-	print(string.format("(nbe_req *) 0x%x parts=%d holds=%d lent=%d",
+	print(string.format("(nbe_req *) 0x%x parts=%d refs=%d",
 	    request:GetValueAsUnsigned(), number(io, "io_req", "parts"),
-	    number(io, "io_req", "holds"), number(io, "io_lent")))
+	    number(io, "io_refs")))
 	print(string.format("bio[%s<%s>%d:%d]", bio_commands[command] or command,
 	    bits(number(bio, "bio_flags"), bio_flags), number(bio, "bio_offset"),
 	    number(bio, "bio_length")))

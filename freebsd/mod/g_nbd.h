@@ -26,6 +26,7 @@
 #include <sys/mutex.h>
 #include <sys/proc.h>
 #include <sys/queue.h>
+#include <sys/refcount.h>
 #include <sys/sbuf.h>
 #include <sys/taskqueue.h>
 
@@ -41,7 +42,7 @@
 #define	G_NBD_RX_SEGS		64	/* segments per locking of the receiver */
 #define	G_NBD_NOW_REQS		8	/* sent by start itself: so few at a time, */
 #define	G_NBD_NOW_BYTES		(64 * 1024)	/* ... and no longer write */
-#define	G_NBD_COPY_LOCKED	(32 * 1024)	/* received bytes copied under sc_mtx */
+#define	G_NBD_COPY_LOCKED	(4 * 1024)	/* received bytes copied under sc_mtx */
 #define	G_NBD_KEEP_SIZE		(16 * 1024 * 1024)	/* unflushed = replay */
 #define	G_NBD_KEEP_RECORDS	4096
 #define	G_NBD_DRAIN_SECONDS	30	/* a soft disconnect becomes a hard one */
@@ -55,7 +56,7 @@ struct g_nbd_io {
 	struct nbe_req	 io_req;
 	struct bio	*io_bio;
 	struct g_nbd_softc *io_sc;
-	u_int		 io_lent;	/* atomic: mbufs, and a send under way */
+	u_int		 io_refs;	/* atomic: the engine, and mbufs over its data */
 };
 
 struct g_nbd_conn {
@@ -124,8 +125,6 @@ void	g_nbd_start(struct bio *);
  * g_nbd_complete, without it. */
 struct nbe_req *g_nbd_turn(struct g_nbd_softc *, nbe_time now);
 void	g_nbd_complete(struct nbe_req *);
-void	g_nbd_lend(struct nbe_req *);
-void	g_nbd_unlend(struct nbe_req *, nbe_time now);
 void	g_nbd_lent_free(struct mbuf *);
 /* The bio's bytes [off, off + len), one stretch at a time. */
 uint8_t	*g_nbd_bio_at(const struct bio *, uint64_t off, size_t *len);

@@ -271,31 +271,14 @@ g_nbd_push(struct g_nbd_conn *nc, u_int nseg, bool wait, enum nbe_why *why)
 	return (error == 0 ? len : 0);
 }
 
-static void
-g_nbd_for_data(struct g_nbd_conn *nc, u_int nseg, bool lend, nbe_time now)
-{
-	const struct nbe_seg *seg = nc->nc_tx_seg;
-
-	mtx_assert(&nc->nc_sc->sc_mtx, MA_OWNED);
-	for (; nseg != 0; seg++, nseg--) {
-		if (seg->kind != NBE_SEG_DATA)
-			continue;
-		if (lend)
-			g_nbd_lend(seg->req);
-		else
-			g_nbd_unlend(seg->req, now);
-	}
-}
-
 /* What nbe_tx_begin named was sent, or not.  The result is the turn's. */
 static struct nbe_req *
-g_nbd_sent(struct g_nbd_conn *nc, u_int nseg, u_int sent, enum nbe_why why)
+g_nbd_sent(struct g_nbd_conn *nc, u_int sent, enum nbe_why why)
 {
 	struct g_nbd_softc *sc = nc->nc_sc;
 	nbe_time now = g_nbd_now();
 
 	mtx_assert(&sc->sc_mtx, MA_OWNED);
-	g_nbd_for_data(nc, nseg, false, now);
 	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, why, now);
 	return (g_nbd_turn(sc, now));
 }
@@ -312,7 +295,7 @@ g_nbd_send(struct g_nbd_conn *nc, u_int nseg)
 	mtx_unlock(&sc->sc_mtx);
 	sent = g_nbd_push(nc, nseg, true, &why);
 	mtx_lock(&sc->sc_mtx);
-	done = g_nbd_sent(nc, nseg, sent, why);
+	done = g_nbd_sent(nc, sent, why);
 	if (done != NULL) {
 		mtx_unlock(&sc->sc_mtx);
 		g_nbd_complete(done);
@@ -323,12 +306,9 @@ g_nbd_send(struct g_nbd_conn *nc, u_int nseg)
 static u_int
 g_nbd_tx_begin(struct g_nbd_conn *nc, nbe_time now)
 {
-	u_int n;
 
-	n = nbe_tx_begin(nc->nc_sc->sc_dev, nc->nc_index, nc->nc_tx_seg,
-	    G_NBD_TX_SEGS, now);
-	g_nbd_for_data(nc, n, true, now);
-	return (n);
+	return (nbe_tx_begin(nc->nc_sc->sc_dev, nc->nc_index, nc->nc_tx_seg,
+	    G_NBD_TX_SEGS, now));
 }
 
 struct g_nbd_conn *
@@ -364,7 +344,7 @@ g_nbd_send_now(struct g_nbd_conn *nc, u_int nseg)
 		cv_signal(&nc->nc_work_cv);
 	else
 		sc->sc_idle |= 1u << nc->nc_index;
-	done = g_nbd_sent(nc, nseg, sent, why);
+	done = g_nbd_sent(nc, sent, why);
 	mtx_unlock(&sc->sc_mtx);
 	g_nbd_complete(done);
 }

@@ -104,52 +104,52 @@ g_nbd_keep(struct g_nbd_softc *sc, const struct nbe_req *r, const struct bio *bp
 	}
 }
 
-/* ---- lent data ----------------------------------------------------------- */
+/* ---- the end of a bio ---------------------------------------------------- */
 
-/* The request's data is given to a socket; it is held while anybody has it. */
-void
-g_nbd_lend(struct nbe_req *r)
+static void
+g_nbd_deliver(struct g_nbd_io *io)
 {
-	struct g_nbd_io *io = g_nbd_io_of(r);
+	struct bio *bp = io->io_bio;
+	int error = g_nbd_errno(io->io_req.error);
 
-	mtx_assert(&io->io_sc->sc_mtx, MA_OWNED);
-	if (atomic_fetchadd_int(&io->io_lent, 1) == 0)
-		nbe_hold(r);
+	uma_zfree(g_nbd_io_zone, io);
+	bp->bio_completed = error == 0 ? bp->bio_length : 0;
+	bp->bio_resid = bp->bio_length - bp->bio_completed;
+	g_io_deliver(bp, error);
 }
 
 void
-g_nbd_unlend(struct nbe_req *r, nbe_time now)
+g_nbd_complete(struct nbe_req *r)
 {
-	struct g_nbd_io *io = g_nbd_io_of(r);
+	struct nbe_req *next;
 
-	mtx_assert(&io->io_sc->sc_mtx, MA_OWNED);
-	if (atomic_fetchadd_int(&io->io_lent, -1) == 1)
-		nbe_release(io->io_sc->sc_dev, r, now);
+	for (; r != NULL; r = next) {
+		struct g_nbd_io *io = g_nbd_io_of(r);
+
+		next = r->next;
+		if (refcount_release(&io->io_refs))
+			g_nbd_deliver(io);
+	}
 }
 
 /*
  * ext_free of an mbuf over a bio's data.  May run with locks of the network stack
- * held: what is done because of it is delivered by the task.  Mostly that is
- * nothing, for the reply comes after the acknowledgement of the data.
+ * held, so a bio that waited for it is delivered by the task.  Mostly none does, for
+ * the reply comes after the acknowledgement of the data.
  */
 void
 g_nbd_lent_free(struct mbuf *m)
 {
 	struct g_nbd_io *io = m->m_ext.ext_arg1;
 	struct g_nbd_softc *sc = io->io_sc;
-	struct nbe_req **last;
-	nbe_time now;
 
-	if (atomic_fetchadd_int(&io->io_lent, -1) != 1)
+	if (!refcount_release(&io->io_refs))
 		return;
+	refcount_init(&io->io_refs, 1);		/* the task's */
 	mtx_lock(&sc->sc_mtx);
-	now = g_nbd_now();
-	nbe_release(sc->sc_dev, &io->io_req, now);
-	for (last = &sc->sc_done; *last != NULL; last = &(*last)->next)
-		;
-	*last = g_nbd_turn(sc, now);
-	if (*last != NULL)
-		taskqueue_enqueue(g_nbd_taskqueue, &sc->sc_task);
+	io->io_req.next = sc->sc_done;
+	sc->sc_done = &io->io_req;
+	taskqueue_enqueue(g_nbd_taskqueue, &sc->sc_task);
 	mtx_unlock(&sc->sc_mtx);
 }
 
@@ -178,9 +178,10 @@ g_nbd_close_conns(struct g_nbd_softc *sc, uint32_t conns)
 	u_int i;
 
 	mtx_assert(&sc->sc_mtx, MA_OWNED);
-	for (i = 0; i < sc->sc_conns_max; i++) {
+	for (; conns != 0; conns &= conns - 1) {
+		i = ffs(conns) - 1;
 		nc = sc->sc_conn[i];
-		if ((conns & 1u << i) == 0 || nc->nc_closing)
+		if (nc->nc_closing)
 			continue;
 		nc->nc_closing = true;
 		nc->nc_refs++;
@@ -253,24 +254,6 @@ g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
 	return (done);
 }
 
-void
-g_nbd_complete(struct nbe_req *r)
-{
-	struct nbe_req *next;
-
-	for (; r != NULL; r = next) {
-		struct g_nbd_io *io = g_nbd_io_of(r);
-		struct bio *bp = io->io_bio;
-		int error = g_nbd_errno(r->error);
-
-		next = r->next;
-		uma_zfree(g_nbd_io_zone, io);
-		bp->bio_completed = error == 0 ? bp->bio_length : 0;
-		bp->bio_resid = bp->bio_length - bp->bio_completed;
-		g_io_deliver(bp, error);
-	}
-}
-
 /* ---- bios ---------------------------------------------------------------- */
 
 static struct g_nbd_io *
@@ -283,7 +266,7 @@ g_nbd_io_new(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
 		return (NULL);
 	io->io_bio = bp;
 	io->io_sc = sc;
-	io->io_lent = 0;
+	refcount_init(&io->io_refs, 1);
 	io->io_req.op = op;
 	io->io_req.flags = (bp->bio_flags & BIO_ORDERED) != 0 ? NBE_BARRIER : 0;
 	io->io_req.offset = op == NBE_FLUSH ? 0 : bp->bio_offset;

@@ -7,7 +7,7 @@
  * chain has to be M_EXTPG, and each mbuf becomes one TLS record, so mapped data is
  * given page by page too, and headers get a page of their own.
  *
- * Each mbuf over a bio's data counts in io_lent until its ext_free.  No locks.
+ * Each mbuf over a bio's data counts in io_refs until its ext_free.  No locks.
  */
 #include "g_nbd.h"
 
@@ -27,7 +27,7 @@ g_nbd_lend_to(struct mbuf *m, struct g_nbd_io *io)
 {
 
 	m->m_ext.ext_arg1 = io;
-	atomic_add_int(&io->io_lent, 1);
+	refcount_acquire(&io->io_refs);
 }
 
 static struct mbuf *

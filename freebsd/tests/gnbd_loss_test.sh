@@ -3,6 +3,12 @@
 
 . "$(atf_get_srcdir)/gnbd_subr.sh"
 
+gnbd_lose_server()
+{
+	gnbd_server stop
+	gnbd_wait gnbd_field_is State DISCONNECTED
+}
+
 gnbd_test_case reconnect "the server restarts; I/O waits and goes on"
 reconnect_body()
 {
@@ -12,8 +18,7 @@ reconnect_body()
 	atf_check dd if=data of="/dev/$dev" bs=1m status=none
 	gnbd_load_start
 	sleep 2
-	gnbd_server stop
-	gnbd_wait gnbd_field_is State DISCONNECTED
+	gnbd_lose_server
 	gnbd_server start
 	atf_check gnbd reconnect -r 1 "$dev"
 	gnbd_wait gnbd_active_is 4
@@ -29,8 +34,7 @@ waiting_body()
 	gnbd_require_server
 	gnbd_connect
 	gnbd_random data 4
-	gnbd_server stop
-	gnbd_wait gnbd_field_is State DISCONNECTED
+	gnbd_lose_server
 	dd if=data of="/dev/$dev" bs=1m status=none &
 	sleep 2
 	gnbd_server start
@@ -44,8 +48,7 @@ dead_timeout_body()
 {
 	gnbd_require_server
 	gnbd_connect -T 2
-	gnbd_server stop
-	gnbd_wait gnbd_field_is State DISCONNECTED
+	gnbd_lose_server
 	atf_check -s exit:1 -e not-empty dd if="/dev/$dev" of=/dev/null bs=4k \
 	    count=1 status=none
 	gnbd_server start
@@ -86,8 +89,7 @@ dead_disconnect_body()
 {
 	gnbd_require_server
 	gnbd_connect -c 2
-	gnbd_server stop
-	gnbd_wait gnbd_field_is State DISCONNECTED
+	gnbd_lose_server
 	dd if="/dev/$dev" of=/dev/null bs=4k count=1 2>err &
 	sleep 1
 	atf_check gnbd disconnect -f "$dev"
@@ -143,8 +145,7 @@ devd_sample_body()
 	devd_start "$sample"
 	gnbd_connect -c 2
 	gnbd_random data 4
-	gnbd_server stop
-	gnbd_wait gnbd_field_is State DISCONNECTED
+	gnbd_lose_server
 	dd if=data of="/dev/$dev" bs=1m status=none &
 	sleep 2
 	gnbd_server start

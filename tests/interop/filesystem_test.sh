@@ -7,33 +7,11 @@
 # must be right, and fsck must find nothing.
 
 nbdisk=$1
-. "$(dirname "$0")/../lib.sh"
+tests=$(dirname "$0")/..
+. "$tests/lib.sh"
+. "$tests/device.sh"
 
-if [ "$(id -u)" -ne 0 ] || ! have nbdkit || ! have mkfs.ext4; then
-	echo "1..0 # SKIP needs root, nbdkit and e2fsprogs"
-	exit 0
-fi
-
-name=fs$$
-device=/dev/nbdisk/$name
-mnt=$dir/mnt
-sock=$dir/s
-mkdir "$mnt"
-
-leave() {
-	mountpoint -q "$mnt" && umount -l "$mnt"
-	[ ! -e "/run/nbdisk/$name" ] || "$nbdisk" disconnect --force "$name"
-	cleanup
-}
-trap leave EXIT
-
-serve() {
-	rm -f "$sock"
-	nbdkit -f -U "$sock" file "$dir/disk" >>"$dir/server.log" 2>&1 </dev/null &
-	pid=$!
-	pids="$pids $pid"
-	wait_until [ -S "$sock" ]
-}
+needs nbdkit mkfs.ext4
 
 # Trees of files with a list of their checksums, until the file "enough" is there.
 write_files() {
@@ -61,8 +39,8 @@ check_files() {
 survive() {
 	rm -f "$dir/disk" "$dir/enough"
 	truncate -s 512M "$dir/disk"
-	serve
-	run "$nbdisk" connect -c 2 --device "$name" --unflushed replay --fence 1s \
+	serve_disk
+	run nb connect -c 2 --device "$name" --unflushed replay --fence 1s \
 		"nbd+unix:///?socket=$sock"
 	status_is 0 && out_has "$device"
 	ok "$3: connect"
@@ -73,11 +51,10 @@ survive() {
 	writer=$!
 	for i in 1 2 3 4 5 6; do
 		sleep 0.7
-		kill -9 "$pid"
-		wait "$pid" 2>/dev/null
+		kill_server
 		sleep 0.2
-		serve
-		"$nbdisk" scale -c $((1 + i % 4)) "$name" >/dev/null 2>&1
+		serve_disk
+		nb scale -c $((1 + i % 4)) "$name" >/dev/null 2>&1
 	done
 	touch "$dir/enough"
 	wait "$writer"
@@ -88,7 +65,7 @@ survive() {
 	run check_files
 	status_is 0
 	ok "$3: all checksums, from the cache"
-	run "$nbdisk" disconnect "$name"
+	run nb disconnect "$name"
 	status_is 1 && err_has "$mnt"
 	ok "$3: disconnect refuses while it is mounted, and says where"
 	run fstrim -v "$mnt"
@@ -101,10 +78,10 @@ survive() {
 	status_is 0
 	ok "$3: all checksums, from the server"
 	umount "$mnt"
-	run "$nbdisk" disconnect "$name"
-	status_is 0 && [ ! -e "$device" ] && [ ! -e "/run/nbdisk/$name" ]
+	run nb disconnect "$name"
+	status_is 0 && nothing_left
 	ok "$3: disconnected, nothing left"
-	stop "$pid"
+	kill_server
 	run $2 "$dir/disk"
 	status_is 0
 	ok "$3: fsck of the server's file finds nothing"

@@ -10,35 +10,21 @@ nbdisk=$(realpath "$1")
 if [ -z "$FULL_TEST_INSIDE" ] && [ "$(id -u)" -eq 0 ]; then
 	FULL_TEST_INSIDE=yes exec unshare -m "$0" "$nbdisk"
 fi
-. "$(dirname "$0")/../lib.sh"
+tests=$(dirname "$0")/..
+. "$tests/lib.sh"
+. "$tests/device.sh"
 
-for tool in nbdkit python3; do
-	if [ "$(id -u)" -ne 0 ] || ! have $tool || [ ! -e /dev/fuse ]; then
-		echo "1..0 # SKIP needs root, FUSE and $tool"
-		exit 0
-	fi
-done
-
-name=full$$
-device=/dev/nbdisk/$name
-sock=$dir/s
+needs nbdkit python3
 log_made=
 
 leave() {
-	exec 2>/dev/null
-	[ ! -e "/run/nbdisk/$name" ] || nb disconnect --force "$name"
+	remove_device
 	[ -z "$log_made" ] || rm -f /dev/log
 	cleanup
 }
 trap leave EXIT
 
-nb() { timeout 60 "$nbdisk" "$@"; }
-nothing_left() {
-	! grep -q "nbdisk/$name" /proc/mounts && [ ! -e "/run/nbdisk/$name" ] &&
-		[ -z "$(ls /run/nbdisk 2>/dev/null)" ] && [ ! -L "$device" ] &&
-		! grep -qs "nbdisk/$name/" /sys/block/loop*/loop/backing_file &&
-		! pgrep -f -- "--device $name" >/dev/null
-}
+none_left() { nothing_left && [ -z "$(ls /run/nbdisk 2>/dev/null)" ]; }
 # small_run TMPFS-OPTIONS: from now on
 small_run() {
 	mountpoint -q /run && umount -l /run
@@ -64,11 +50,11 @@ tight() {
 	case $status in
 	0)
 		attached=$((attached + 1))
-		works && run nb disconnect $name && status_is 0 && nothing_left
+		works && run nb disconnect $name && status_is 0 && none_left
 		;;
 	1)
 		refused=$((refused + 1))
-		err_has "No space left on device" && nothing_left
+		err_has "No space left on device" && none_left
 		;;
 	*) return 1 ;;
 	esac
@@ -102,7 +88,7 @@ ok "/run is full: status"
 run nb scale -c 4 $name && status_is 0 && works
 ok "/run is full: more connections"
 run nb disconnect $name
-status_is 0 && nothing_left
+status_is 0 && none_left
 ok "/run is full: disconnect leaves nothing"
 rm /run/filler
 
@@ -113,7 +99,7 @@ foreground=$!
 wait_until [ -s "$dir/out" ] && works
 ok "the log's disk is full: the device works"
 run nb disconnect $name
-status_is 0 && wait $foreground && nothing_left
+status_is 0 && wait $foreground && none_left
 ok "the log's disk is full: disconnect"
 
 if [ -e /dev/log ]; then
@@ -144,6 +130,6 @@ log_made=
 nb scale -c 2 $name && works
 ok "the logger is gone: the device works"
 run nb disconnect $name
-status_is 0 && nothing_left
+status_is 0 && none_left
 ok "the logger is gone: disconnect"
 finish

@@ -110,8 +110,8 @@ use_device() {
 		copy if="/dev/nbdisk/$device" iflag=direct | cmp - "$dir/data" &&
 		detach
 }
-# Nobody answers: a request fails after the dead-timeout, and keeps nobody from leaving.
-# (The kernel looks for partitions first, a dozen times.)
+# Nobody answers: a request fails after the dead-timeout, the next ones at once (the
+# kernel looks for partitions first), and none keeps anybody from leaving.
 use_dead_device() {
 	attach --dead-timeout 300ms "$@" || return
 	! copy if="/dev/nbdisk/$device" of=/dev/null count=1 iflag=direct && detach --force

@@ -7,14 +7,34 @@
 #include "harness.h"
 #include "test.h"
 
+/* Not started: the caller may change more. */
 static struct rig *
-start(enum nbe_unflushed policy)
+prepare(enum nbe_unflushed policy)
 {
 	struct rig *g = rig_new(NBE_STRUCTURED);
 
 	g->cfg.unflushed = policy;
 	g->cfg.keep_size = 65536;
 	g->cfg.keep_records = 32;
+	return g;
+}
+
+static struct rig *
+start(enum nbe_unflushed policy)
+{
+	struct rig *g = prepare(policy);
+
+	rig_start(g);
+	return g;
+}
+
+/* With writes in parts of 4096 bytes. */
+static struct rig *
+start_in_parts(enum nbe_unflushed policy)
+{
+	struct rig *g = prepare(policy);
+
+	g->exp.payload_max = 4096;
 	rig_start(g);
 	return g;
 }
@@ -28,6 +48,29 @@ write_acked(struct rig *g, uint64_t off, uint64_t len)
 	return o;
 }
 
+/* A write of two parts, of which the first is answered. */
+static struct io *
+write_half(struct rig *g)
+{
+	struct io *o = rig_submit(g, NBE_WRITE, 0, 8192, 0);
+	struct command c = rig_command(g, 0);
+
+	rig_answer(g, 0, &c, 0);
+	return o;
+}
+
+/* With what is in flight, and soon there again: fences stand. */
+static void
+lose(struct rig *g)
+{
+	rig_down(g, 0);
+	rig_wait(g, NBE_SECOND);
+	if (!rig_opens(g, 0))
+		rig_wait(g, NBE_SECOND);
+	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+}
+
+/* Away for so long that no fence is left. */
 static void
 restart(struct rig *g)
 {
@@ -361,15 +404,10 @@ replayed(struct rig *g, uint64_t off, bool lost)
 	struct command c = rig_command(g, 0);
 
 	CHECK(c.type == CMD_WRITE && c.off == off && rig_count(g, 0) == 0);
-	if (!lost) {
+	if (lost)
+		lose(g);
+	else
 		rig_answer(g, 0, &c, 0);
-		return;
-	}
-	rig_down(g, 0);
-	rig_wait(g, NBE_SECOND);
-	if (!rig_opens(g, 0))
-		rig_wait(g, NBE_SECOND);
-	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
 }
 
 /* A replay that was lost may land late: what is newer waits for its fence. */
@@ -420,11 +458,7 @@ test_replay_fence_among_many(void)
 		rig_submit(g, NBE_WRITE, 65536 + 1024 * i, 512, 0);
 	for (unsigned i = 0; i < 2; i++) {	/* 32 fences: half of the room */
 		rig_send(g, 0);
-		rig_down(g, 0);
-		rig_wait(g, NBE_SECOND);
-		if (!rig_opens(g, 0))
-			rig_wait(g, NBE_SECOND);
-		CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+		lose(g);
 	}
 	rig_serve(g, 0);
 	CHECK(io_ended(flush(g), NBE_OK));
@@ -490,14 +524,9 @@ test_replay_not_of_what_was_flushed(void)
 static void
 test_replay_of_a_long_write_in_parts(void)
 {
-	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct rig *g = start_in_parts(NBE_UNFLUSHED_REPLAY);
 	struct command c;
 
-	g->cfg.unflushed = NBE_UNFLUSHED_REPLAY;
-	g->cfg.keep_size = 65536;
-	g->cfg.keep_records = 32;
-	g->exp.payload_max = 4096;
-	rig_start(g);
 	write_acked(g, 512, 10240);
 	restart(g);
 	rig_send(g, 0);
@@ -515,18 +544,11 @@ test_replay_of_a_long_write_in_parts(void)
 static void
 test_redo_does_not_wait_for_itself(void)
 {
-	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct rig *g = start_in_parts(NBE_UNFLUSHED_FAIL);
+	struct io *o = write_half(g);
 	struct command c;
-	struct io *o;
 
-	g->exp.payload_max = 4096;
-	rig_start(g);
-	o = rig_submit(g, NBE_WRITE, 0, 8192, 0);
-	c = rig_command(g, 0);
-	rig_answer(g, 0, &c, 0);
-	rig_down(g, 0);				/* with the second part */
-	rig_wait(g, NBE_SECOND);
-	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+	lose(g);				/* with the second part */
 	c = rig_command(g, 0);
 	CHECK(c.off == 4096);
 	rig_answer(g, 0, &c, 0);
@@ -543,28 +565,15 @@ test_redo_does_not_wait_for_itself(void)
 static void
 test_redo_waits_for_lost_replays(void)
 {
-	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct rig *g = start_in_parts(NBE_UNFLUSHED_REPLAY);
 	struct command c;
 	struct io *o;
 
-	g->cfg.unflushed = NBE_UNFLUSHED_REPLAY;
-	g->cfg.keep_size = 65536;
-	g->cfg.keep_records = 32;
-	g->exp.payload_max = 4096;
-	rig_start(g);
 	write_acked(g, 0, 512);
-	o = rig_submit(g, NBE_WRITE, 0, 8192, 0);
-	c = rig_command(g, 0);
-	rig_answer(g, 0, &c, 0);
+	o = write_half(g);
 	restart(g);
-	c = rig_command(g, 0);
-	CHECK(c.off == 0 && c.len == 512);
-	rig_down(g, 0);				/* the replay is lost */
-	rig_wait(g, NBE_SECOND);
-	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
-	c = rig_command(g, 0);
-	CHECK(c.off == 0 && c.len == 512);
-	rig_answer(g, 0, &c, 0);
+	replayed(g, 0, true);
+	replayed(g, 0, false);
 	c = rig_command(g, 0);
 	CHECK(c.off == 4096 && c.len == 4096);
 	rig_answer(g, 0, &c, 0);
@@ -731,10 +740,9 @@ test_write_larger_than_the_keep_buffer(void)
 static void
 test_keep_records_run_out(void)
 {
-	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct rig *g = prepare(NBE_UNFLUSHED_REPLAY);
 	struct nbe_stats st;
 
-	g->cfg.unflushed = NBE_UNFLUSHED_REPLAY;
 	g->cfg.keep_size = MEGABYTE;
 	g->cfg.keep_records = 4;
 	rig_start(g);
@@ -749,9 +757,8 @@ test_keep_records_run_out(void)
 static void
 test_keep_buffer_wraps(void)
 {
-	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct rig *g = prepare(NBE_UNFLUSHED_REPLAY);
 
-	g->cfg.unflushed = NBE_UNFLUSHED_REPLAY;
 	g->cfg.keep_size = 7 * 512;
 	g->cfg.keep_records = 64;
 	rig_start(g);

@@ -25,7 +25,7 @@ done
 
 tree=$dir/tree
 mkdir -p "$tree/tests"
-cp -r "$tests/lib.sh" "$tests/interop" "$tests/vm" "$tree/tests"
+cp -r "$tests/lib.sh" "$tests/device.sh" "$tests/interop" "$tests/vm" "$tree/tests"
 cp "$nbdisk" "$tree/nbdisk"
 printf '#!/bin/sh\nexec /t/tests/%s /t/nbdisk %s\n' "$test" "$*" >"$tree/run"
 chmod +x "$tree/run"
@@ -51,7 +51,7 @@ plugins=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
 	"$plugins/nbdkit-file-plugin.so" || exit
 
 # What is not TAP is said as a comment.
-timeout 1200 qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 1 -m 2048 \
+timeout 2400 qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 1 -m 2048 \
 	-nographic -no-reboot -nodefaults -serial stdio -device virtio-rng-pci \
 	-kernel "$kernel"/boot/vmlinuz-* -initrd "$dir/initrd" \
 	-append "console=ttyS0 quiet loglevel=1 panic=-1 no_timer_check" </dev/null 2>&1 |

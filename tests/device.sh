@@ -1,0 +1,52 @@
+# device.sh - for tests of one device on this machine: $name, $device, mounted at $mnt.
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Source it behind lib.sh, with $nbdisk.  However the test ends, the device goes.
+
+name=test$$
+device=/dev/nbdisk/$name
+sock=$dir/s
+mnt=$dir/mnt
+mkdir "$mnt"
+
+nb() { timeout 120 "$nbdisk" "$@"; }
+
+# needs TOOL...: these, and what a device takes, or the whole test is skipped
+needs() {
+	for tool; do
+		if [ "$(id -u)" -ne 0 ] || [ ! -e /dev/fuse ] || ! have "$tool"; then
+			echo "1..0 # SKIP needs root, FUSE and $tool"
+			exit 0
+		fi
+	done
+}
+
+nothing_left() {
+	! grep -q "nbdisk/$name" /proc/mounts && [ ! -e "/run/nbdisk/$name" ] &&
+		[ ! -L "$device" ] &&
+		! grep -qs "nbdisk/$name/" /sys/block/loop*/loop/backing_file &&
+		! pgrep -f -- "--device $name" >/dev/null
+}
+
+remove_device() {
+	exec 2>/dev/null
+	! mountpoint -q "$mnt" || umount -l "$mnt"
+	[ ! -e "/run/nbdisk/$name" ] || nb disconnect --force "$name"
+}
+trap 'remove_device; cleanup' EXIT
+
+# serve COMMAND...: a server at $sock, without the time limit of start
+serve() {
+	rm -f "$sock"
+	"$@" >>"$dir/server.log" 2>&1 </dev/null &
+	server=$!
+	pids="$pids $server"
+	wait_until [ -S "$sock" ]
+}
+serve_disk() { serve nbdkit -f -U "$sock" file "$dir/disk"; }
+# The process id is not kept: another process may get it.
+kill_server() {
+	kill -9 "$server"
+	wait "$server" 2>/dev/null
+	pids=${pids% "$server"}
+}
