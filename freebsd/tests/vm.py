@@ -2,9 +2,11 @@
 # vm.py - the tests of this directory in a FreeBSD virtual machine; prints TAP.
 # SPDX-License-Identifier: BSD-2-Clause
 """
-FREEBSD_VM	a bootable raw image, amd64.  Its serial console gives a root shell, or
-		a login that lets root in without a password, as the project's own
-		virtual machine images do.  It is not written to.
+FREEBSD_VM	a bootable raw image.  Its serial console gives a root shell, or a login
+		that lets root in without a password, as the project's own virtual
+		machine images do.  It is not written to.
+FREEBSD_QEMU	the QEMU command that boots it, without what is given below; what is
+		there by default is an amd64 machine
 FREEBSD_OBJ	a directory with geom_nbd.ko and geom_nbd.so built for that image;
 		not needed where they are installed in it
 
@@ -14,6 +16,7 @@ The servers are nbdkits on this machine's loopback; QEMU's user network reaches 
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -24,6 +27,7 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+QEMU = 'qemu-system-x86_64 -accel tcg,thread=multi -cpu max'
 SECONDS = 3600
 BOOT_SECONDS = 300
 END = 'nbdisk tests end'
@@ -189,7 +193,7 @@ class Console:
 def start_machine(image, disk):
     drive = 'if=virtio,format=raw'
     qemu = subprocess.Popen(
-        ['qemu-system-x86_64', '-accel', 'tcg,thread=multi', '-cpu', 'max',
+        [*shlex.split(os.environ.get('FREEBSD_QEMU', QEMU)),
          '-m', '1024', '-smp', '2', '-display', 'none', '-monitor', 'none',
          '-serial', 'stdio', '-no-reboot',
          '-drive', f'file={image},snapshot=on,{drive}',
