@@ -56,7 +56,7 @@ struct g_nbd_io {
 	struct nbe_req	 io_req;
 	struct bio	*io_bio;
 	struct g_nbd_softc *io_sc;
-	u_int		 io_refs;	/* atomic: the engine, mbufs over its data */
+	u_int		 io_refs;	/* atomic: engine, mbufs over its data */
 };
 
 struct g_nbd_conn {
