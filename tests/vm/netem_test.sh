@@ -71,10 +71,11 @@ unforge() {
 
 # ---- a load --------------------------------------------------------------------
 
+# Without a hole: a reply tells of one without data, and there is nothing to forge.
+yes "what was there before" | head -c 64M >"$dir/disk"
+
 # serve_there plain|tls
 serve_there() {
-	truncate -s 0 "$dir/disk"
-	truncate -s 64M "$dir/disk"
 	credentials=
 	[ "$1" = plain ] ||
 		credentials="--tls-creds t --object \
@@ -124,8 +125,8 @@ gust() {
 }
 
 # storm CONNS KIND LINE...: gusts until their sign is there, or fio fails, but not for
-# ever: few packets go where the machine is busy.  fio's status is in $status, the
-# connections that were lost in $lost, those whose TLS is the kernel's in $ktls.
+# ever: where the machine is busy, few packets go in one.  fio's status is in $status,
+# the connections that were lost in $lost, those whose TLS is the kernel's in $ktls.
 storm() {
 	conns=$1 kind=$2 gusts=0
 	shift 2
