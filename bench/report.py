@@ -5,7 +5,7 @@ SPDX-License-Identifier: BSD-2-Clause
 import csv
 import statistics
 
-from rows import Shape
+from rows import PLAIN, Shape
 
 COLUMNS = ['client', *Shape._fields, 'rounds', 'cpu', 'cpu_min', 'cpu_max', 'iops',
            'iops_min', 'iops_max', 'p50', 'p99', 'p999']
@@ -91,9 +91,8 @@ def targets():
         yield (CPU, ('nbdisk', null(transport, 4096, 4, 32)),
                ('nbdisk', null(transport, 4096, 1, 32)), '<', 1)
     yield from against(CPU, '<', 1.15, [
-        null('tls', size, conns, depth, op) for size, conns, depth in
-        ((4096, 1, 1), (4096, 1, 32), (4096, 4, 32), (262144, 1, 8), (262144, 4, 8))
-        for op in 'rw'])
+        null('tls', size, conns, depth, op)
+        for size, conns, depth in PLAIN for op in 'rw'])
     for client in ('nbdisk-uring', 'nbdisk-fuse'):
         yield from attached_targets(client)
 

@@ -8,7 +8,7 @@ usage: tables.py CSV
 import sys
 
 import report
-from rows import DEVICES, DIRECT, Shape
+from rows import DEVICES, DIRECT, PLAIN, Shape
 
 SECTIONS = [
     ('UNIX socket, null server', 'null', 'unix', DIRECT, ['bound', 'libnbd']),
@@ -18,7 +18,6 @@ SECTIONS = [
     ('A loop device, null server on a UNIX socket', 'null', 'unix', DEVICES,
      ['nbdfuse', 'qemu-sd']),
 ]
-SIZES = [(4096, 1, 1), (4096, 1, 32), (4096, 4, 32), (262144, 1, 8), (262144, 4, 8)]
 OURS = ('nbdisk', 'nbdisk-uring')
 
 
@@ -38,7 +37,7 @@ def table(head, lines):
 def lines(rows, server, transport, clients, cell, others=()):
     """One for each shape: its name, a cell for each client, a ratio for each other."""
     ours = next(c for c in clients if c in OURS)
-    for size, conns, depth in SIZES:
+    for size, conns, depth in PLAIN:
         for op in 'rw':
             shape = Shape(server, transport, size, conns, depth, op)
             found = {c: rows.get((c, shape)) for c in clients}

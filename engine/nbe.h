@@ -326,8 +326,8 @@ const struct nbe_export *nbe_dev_export(const struct nbe_dev *);
 void	nbe_submit(struct nbe_dev *, struct nbe_req *, nbe_time now);
 /* Finish with NBE_EABORTED as soon as no socket uses its buffers. */
 void	nbe_abort(struct nbe_dev *, struct nbe_req *, nbe_time now);
-/* A front that lends buffers of req to the network holds it until they are free: from
- * the open nbe_tx_begin that named them, or sooner. */
+/* A front that lends out buffers of req holds it until they are free again: from the
+ * open nbe_tx_begin that named them, or sooner. */
 void	nbe_hold(struct nbe_req *);
 void	nbe_release(struct nbe_dev *, struct nbe_req *, nbe_time now);
 
