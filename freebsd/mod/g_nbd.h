@@ -42,6 +42,7 @@
 #define	G_NBD_RX_SEGS		64	/* segments per locking of the receiver */
 #define	G_NBD_NOW_REQS		8	/* sent by start itself: so few at a time, */
 #define	G_NBD_NOW_BYTES		(64 * 1024)	/* ... and no longer write */
+#define	G_NBD_NOW_SENDS		4		/* then the sender goes on */
 #define	G_NBD_COPY_LOCKED	(4 * 1024)	/* received bytes copied under sc_mtx */
 #define	G_NBD_KEEP_SIZE		(16 * 1024 * 1024)	/* unflushed = replay */
 #define	G_NBD_KEEP_RECORDS	4096
@@ -142,10 +143,11 @@ void	g_nbd_socket_close(struct socket *, bool abort);
  * number will be below limit. */
 int	g_nbd_conn_up(struct g_nbd_softc *, struct socket *,
 	    const struct nbe_export *, u_int limit, enum nbe_why *why);
-/* With sc_mtx held: begins a send in place of an idle sender of tx; NULL: none. */
-struct g_nbd_conn *g_nbd_borrow(struct g_nbd_softc *, uint32_t tx, u_int *nseg,
-	    nbe_time now);
-/* Ends it, without sc_mtx, in any context that may take a mutex. */
+/* With sc_mtx held: begins a send in place of an idle sender; NULL: there is nothing to
+ * send, or none is idle. */
+struct g_nbd_conn *g_nbd_borrow(struct g_nbd_softc *, u_int *nseg, nbe_time now);
+/* Ends it, with a turn, and sends what came meanwhile; without sc_mtx, in any context
+ * that may take a mutex. */
 void	g_nbd_send_now(struct g_nbd_conn *, u_int nseg);
 void	g_nbd_conn_shutdown(struct g_nbd_softc *, uint32_t conns);
 void	g_nbd_conn_free(struct g_nbd_softc *);

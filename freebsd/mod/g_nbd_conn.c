@@ -14,7 +14,7 @@
  * condition variables of their own, for as much room or data as is worth a wake-up.
  * A shutdown ends both waits.
  *
- * While the sender is idle, start may borrow its place for one send, which does not
+ * While the sender is idle, start may borrow its place for a few sends, which do not
  * sleep (nc_borrowed).  The sender's reference serves both: it does not leave before
  * its place is given back.
  */
@@ -271,18 +271,6 @@ g_nbd_push(struct g_nbd_conn *nc, u_int nseg, bool wait, enum nbe_why *why)
 	return (error == 0 ? len : 0);
 }
 
-/* What nbe_tx_begin named was sent, or not.  The result is the turn's. */
-static struct nbe_req *
-g_nbd_sent(struct g_nbd_conn *nc, u_int sent, enum nbe_why why)
-{
-	struct g_nbd_softc *sc = nc->nc_sc;
-	nbe_time now = g_nbd_now();
-
-	mtx_assert(&sc->sc_mtx, MA_OWNED);
-	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, why, now);
-	return (g_nbd_turn(sc, now));
-}
-
 /* Enters and leaves with the lock. */
 static void
 g_nbd_send(struct g_nbd_conn *nc, u_int nseg)
@@ -291,11 +279,14 @@ g_nbd_send(struct g_nbd_conn *nc, u_int nseg)
 	struct nbe_req *done;
 	enum nbe_why why;
 	u_int sent;
+	nbe_time now;
 
 	mtx_unlock(&sc->sc_mtx);
 	sent = g_nbd_push(nc, nseg, true, &why);
 	mtx_lock(&sc->sc_mtx);
-	done = g_nbd_sent(nc, sent, why);
+	now = g_nbd_now();
+	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, why, now);
+	done = g_nbd_turn(sc, now);
 	if (done != NULL) {
 		mtx_unlock(&sc->sc_mtx);
 		g_nbd_complete(done);
@@ -312,41 +303,67 @@ g_nbd_tx_begin(struct g_nbd_conn *nc, nbe_time now)
 }
 
 struct g_nbd_conn *
-g_nbd_borrow(struct g_nbd_softc *sc, uint32_t tx, u_int *nseg, nbe_time now)
+g_nbd_borrow(struct g_nbd_softc *sc, u_int *nseg, nbe_time now)
 {
 	struct g_nbd_conn *nc;
-	u_int i;
+	uint32_t idle;
 
 	mtx_assert(&sc->sc_mtx, MA_OWNED);
-	tx &= sc->sc_idle;
-	if (tx == 0)
-		return (NULL);
-	i = ffs(tx) - 1;
-	nc = sc->sc_conn[i];
-	sc->sc_idle &= ~(1u << i);
-	nc->nc_borrowed = true;
-	*nseg = g_nbd_tx_begin(nc, now);
-	return (nc);
+	for (idle = sc->sc_idle; idle != 0; idle &= idle - 1) {
+		nc = sc->sc_conn[ffs(idle) - 1];
+		*nseg = g_nbd_tx_begin(nc, now);
+		if (*nseg == 0)
+			continue;
+		sc->sc_idle &= ~(1u << nc->nc_index);
+		nc->nc_borrowed = true;
+		return (nc);
+	}
+	return (NULL);
+}
+
+static void
+g_nbd_give_back(struct g_nbd_conn *nc)
+{
+
+	mtx_assert(&nc->nc_sc->sc_mtx, MA_OWNED);
+	nc->nc_borrowed = false;
+	if (nc->nc_closing)
+		cv_signal(&nc->nc_work_cv);
+	else
+		nc->nc_sc->sc_idle |= 1u << nc->nc_index;
+}
+
+/* How many segments there are to send next; 0: the sender has its place back. */
+static u_int
+g_nbd_send_borrowed(struct g_nbd_conn *nc, u_int nseg, bool more)
+{
+	struct g_nbd_softc *sc = nc->nc_sc;
+	struct nbe_req *done = NULL;
+	u_int total = g_nbd_total(nc->nc_tx_seg, nseg), sent;
+	enum nbe_why why;
+	nbe_time now;
+
+	sent = g_nbd_push(nc, nseg, false, &why);
+	mtx_lock(&sc->sc_mtx);
+	now = g_nbd_now();
+	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, why, now);
+	nseg = more && sent == total ? g_nbd_tx_begin(nc, now) : 0;
+	if (nseg == 0) {
+		g_nbd_give_back(nc);
+		done = g_nbd_turn(sc, now);
+	}
+	mtx_unlock(&sc->sc_mtx);
+	g_nbd_complete(done);
+	return (nseg);
 }
 
 void
 g_nbd_send_now(struct g_nbd_conn *nc, u_int nseg)
 {
-	struct g_nbd_softc *sc = nc->nc_sc;
-	struct nbe_req *done;
-	enum nbe_why why;
-	u_int sent;
+	u_int sends = 0;
 
-	sent = g_nbd_push(nc, nseg, false, &why);
-	mtx_lock(&sc->sc_mtx);
-	nc->nc_borrowed = false;
-	if (nc->nc_closing)
-		cv_signal(&nc->nc_work_cv);
-	else
-		sc->sc_idle |= 1u << nc->nc_index;
-	done = g_nbd_sent(nc, sent, why);
-	mtx_unlock(&sc->sc_mtx);
-	g_nbd_complete(done);
+	while (nseg != 0)
+		nseg = g_nbd_send_borrowed(nc, nseg, ++sends < G_NBD_NOW_SENDS);
 }
 
 static void

@@ -216,9 +216,8 @@ g_nbd_set_callout(struct g_nbd_softc *sc, nbe_time now)
 	    SBT_1MS, g_nbd_callout, sc, 0);
 }
 
-/* A turn but for the senders of tx. */
-static struct nbe_req *
-g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
+struct nbe_req *
+g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
 {
 	struct nbe_work w;
 	struct nbe_req *r;
@@ -230,7 +229,6 @@ g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
 		if (r->keep != NBE_NO_KEEP)
 			g_nbd_keep(sc, r, g_nbd_io_of(r)->io_bio);
 	}
-	*tx = w.tx;
 	g_nbd_close_conns(sc, w.close);
 	sc->sc_resized |= w.resized;
 	if (sc->sc_shut != 0 || sc->sc_resized)
@@ -240,18 +238,8 @@ g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
 		cv_broadcast(&sc->sc_gone_cv);
 	}
 	g_nbd_set_callout(sc, now);
+	g_nbd_wake_sender(sc, w.tx);
 	return (w.done);
-}
-
-struct nbe_req *
-g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
-{
-	struct nbe_req *done;
-	uint32_t tx;
-
-	done = g_nbd_work(sc, &tx, now);
-	g_nbd_wake_sender(sc, tx);
-	return (done);
 }
 
 /* ---- bios ---------------------------------------------------------------- */
@@ -291,8 +279,7 @@ g_nbd_submit(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
 {
 	struct g_nbd_conn *nc = NULL;
 	struct g_nbd_io *io = g_nbd_io_new(sc, bp, op);
-	struct nbe_req *done;
-	uint32_t tx;
+	struct nbe_req *done = NULL;
 	u_int nseg;
 	nbe_time now;
 
@@ -305,11 +292,10 @@ g_nbd_submit(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
 	now = g_nbd_now();
 	nbe_submit(sc->sc_dev, &io->io_req, now);
 	sc->sc_reqs++;
-	done = g_nbd_work(sc, &tx, now);
 	if (g_nbd_at_once(sc, &io->io_req))
-		nc = g_nbd_borrow(sc, tx, &nseg, now);
-	if (nc == NULL)
-		g_nbd_wake_sender(sc, tx);
+		nc = g_nbd_borrow(sc, &nseg, now);
+	if (nc == NULL)			/* else the turn comes with its end */
+		done = g_nbd_turn(sc, now);
 	mtx_unlock(&sc->sc_mtx);
 	g_nbd_complete(done);
 	if (nc != NULL)
