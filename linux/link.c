@@ -163,16 +163,25 @@ push_sealed(struct link *l)
 	l->sending = true;
 }
 
-/* True: the socket took all, and may take more.  Of an error the receive side sees
- * the reason. */
+/* What is sealed cannot be sealed once more: without it the stream ends.  The receive
+ * side sees that, and the reason if there is one. */
+static void
+cut(const struct link *l)
+{
+	(void)shutdown(l->nbc.fd, SHUT_RDWR);
+}
+
+/* True: the socket took all, and may take more. */
 static bool
 send_sealed_now(struct link *l)
 {
 	ssize_t sent = send(l->nbc.fd, l->sealed, l->sealed_len,
 	    MSG_NOSIGNAL | MSG_DONTWAIT);
 
-	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+		cut(l);
 		return false;
+	}
 	l->sealed_pos = sent > 0 ? (size_t)sent : 0;
 	if (l->sealed_pos == l->sealed_len)
 		return true;
@@ -242,8 +251,10 @@ link_send(struct link *l)
 static void
 sealed_sent(struct link *l, int res)
 {
-	if (res <= 0)
-		return;		/* the receive side sees the loss, and its reason */
+	if (res <= 0) {
+		cut(l);
+		return;
+	}
 	l->sealed_pos += (size_t)res;
 	if (l->sealed_pos < l->sealed_len && !l->closing)
 		push_sealed(l);

@@ -1,10 +1,11 @@
 #!/bin/bash
-# disk_test.sh PROBE - the engine on its ring, under load, with real servers.
+# disk_test.sh PROBE SEND-FAILS-PROBE - the engine on its ring, under load, with real servers.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # disk_probe checks every block that it reads, and all of them at the end.
 
 probe=$1
+send_fails=$2
 . "$(dirname "$0")/../lib.sh"
 
 if ! have nbdkit; then
@@ -104,6 +105,14 @@ start_on_port nbdkit -f -i 127.0.0.1 -p PORT --tls=require \
 	--tls-certificates="$dir/tls" memory 64M
 tls="nbds://localhost:$port/?tls-certificates=$dir/tls"
 verify "TLS, one connection" "$tls" 1 32 4096
+stop "$pid"
+# Were it not seen at once, the one command would wait for its time-out.
+start_on_port nbdkit -f -i 127.0.0.1 -p PORT --tls=require \
+	--tls-certificates="$dir/tls" memory 64M
+run timeout 30 "$send_fails" "nbds://localhost:$port/?tls-certificates=$dir/tls" \
+	1 1 4096 1 verify replay 1000
+status_is 0 && err_has "is closed" && grep -q "I/Os" "$dir/out"
+ok "TLS, sends that fail"
 stop "$pid"
 start_on_port nbdkit -f -i 127.0.0.1 -p PORT --tls=require \
 	--tls-certificates="$dir/tls" memory 64M
