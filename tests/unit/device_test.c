@@ -243,6 +243,26 @@ test_point_99_101_command_time_out(void)
 	rig_end(g);
 }
 
+/* Younger commands do not put off the time-out of the oldest. */
+static void
+test_point_101_the_oldest_decides(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+
+	g->cfg.timeout = 5 * NBE_SECOND;
+	rig_start(g);
+	rig_submit(g, NBE_READ, 0, 512, 0);
+	rig_send(g, 0);
+	rig_wait(g, 3 * NBE_SECOND);
+	rig_submit(g, NBE_READ, 512, 512, 0);
+	rig_send(g, 0);
+	CHECK(nbe_wake(g->dev, g->now) == g->now + 2 * NBE_SECOND);
+	rig_wait(g, 2 * NBE_SECOND);
+	CHECK(rig_closing(g, 0));
+	rig_close(g, 0);
+	rig_end(g);
+}
+
 /* The send side stalls: the command's time runs from when it was planned. */
 static void
 test_point_101_stalled_send(void)
@@ -825,6 +845,7 @@ static const struct test tests[] = {
 	TEST(backoff_is_of_the_seed),
 	TEST(backoff_ends_with_an_answer),
 	TEST(point_99_101_command_time_out),
+	TEST(point_101_the_oldest_decides),
 	TEST(point_101_stalled_send),
 	TEST(dead_timeout),
 	TEST(dead_timeout_ends_retries),
