@@ -283,7 +283,7 @@ struct nbe_req {
 	uint64_t	part_max, number;	/* of all submitted */
 	nbe_time	submitted_at, retry_until;
 	uint32_t	epoch;			/* of the first part's reply */
-	uint16_t	parts, holds;		/* out there: commands, buffers */
+	uint16_t	parts;			/* commands that are out there */
 	uint8_t		state;
 	bool		begun, cleared, flushing, redo;
 };
@@ -326,10 +326,6 @@ const struct nbe_export *nbe_dev_export(const struct nbe_dev *);
 void	nbe_submit(struct nbe_dev *, struct nbe_req *, nbe_time now);
 /* Finish with NBE_EABORTED as soon as no socket uses its buffers. */
 void	nbe_abort(struct nbe_dev *, struct nbe_req *, nbe_time now);
-/* A front that lends out buffers of req holds it until they are free again: from the
- * open nbe_tx_begin that named them, or sooner. */
-void	nbe_hold(struct nbe_req *);
-void	nbe_release(struct nbe_dev *, struct nbe_req *, nbe_time now);
 
 /*
  * A connection finished its handshake.  Anything but NBE_WHY_NONE: it contradicts
@@ -372,7 +368,9 @@ struct nbe_seg {
  * Sending.  begin plans the next bytes of the stream, as many commands as fit
  * into seg[nseg] (nseg at least 2) and returns how many segments; end says how
  * many bytes the socket took.  At most one begin is open per connection, and a
- * request is not done while its bytes are in an open begin.
+ * request is not done while its bytes are in an open begin.  A front whose socket
+ * uses the buffers for longer (mbufs, zero-copy sends) counts that itself, and passes
+ * on a request that is done when the last of them is free: no lock is needed for that.
  */
 unsigned nbe_tx_begin(struct nbe_dev *, unsigned conn, struct nbe_seg *,
 	    unsigned nseg, nbe_time now);

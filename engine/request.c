@@ -2,7 +2,7 @@
  * request.c - the way of a request: submitted, cut, answered, done.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * A request is done when all its parts are answered and nobody holds its
+ * A request is done when all its parts are answered and no send has its
  * buffers, never earlier.  On the way it may go round again: a flush stands for
  * a missing FUA, a smaller part for one that was too long, and a whole new try
  * for a write of which the server may have forgotten a part.
@@ -105,7 +105,7 @@ init(struct nbe_req *r, nbe_time now)
 	r->submitted_at = now;
 	r->retry_until = 0;
 	r->epoch = 0;
-	r->parts = r->holds = 0;
+	r->parts = 0;
 	r->begun = r->cleared = r->flushing = r->redo = false;
 }
 
@@ -250,7 +250,7 @@ req_settle(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
 {
 	bool again;
 
-	if (r->state != REQ_BUSY || r->parts != 0 || r->holds != 0)
+	if (r->state != REQ_BUSY || r->parts != 0)
 		return;
 	again = r->error == NBE_OK && goes_round(d, r);
 	if (r->error != NBE_OK || (!again && acknowledged(d, r))) {
@@ -271,7 +271,7 @@ req_settle(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
 void
 req_done(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
 {
-	NBE_ASSERT(r->state == REQ_BUSY && r->parts == 0 && r->holds == 0);
+	NBE_ASSERT(r->state == REQ_BUSY && r->parts == 0);
 	r->state = REQ_DONE;
 	if (r->begun)
 		d->begun--;
@@ -287,22 +287,6 @@ req_done(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
 	r->next = NULL;
 	*d->done_tail = r;
 	d->done_tail = &r->next;
-}
-
-void
-nbe_hold(struct nbe_req *r)
-{
-	NBE_ASSERT(r->state != REQ_UNKEPT && r->state != REQ_DONE);
-	NBE_ASSERT(r->holds < UINT16_MAX);
-	r->holds++;
-}
-
-void
-nbe_release(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
-{
-	NBE_ASSERT(r->holds != 0);
-	r->holds--;
-	req_settle(d, r, now);
 }
 
 /* ---- parts ---------------------------------------------------------------------- */

@@ -3,15 +3,15 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * Valgrind runs one thread at a time.  It lets the others run while one waits in
- * poll(2), but not in io_uring_enter(2), which it does not know to wait: a daemon at rest
- * would keep its own dialing threads from the processor.
+ * poll(2), but not in io_uring_enter(2), which it does not know to wait: a daemon at
+ * rest would keep its own dialing threads from the processor.
  */
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
-/* Readable when there is something to take, or to run first (DEFER_TASKRUN), on RING. */
+/* Readable when the ring has something to take, or to run first (DEFER_TASKRUN). */
 static int
 ring_event(struct io_uring *ring)
 {

@@ -33,7 +33,6 @@ next16(struct input *in)
 
 static bool sending[RIG_CONNS];		/* a begin is open, all of it is taken */
 static uint64_t sending_bytes[RIG_CONNS];
-static struct io *sending_io[RIG_CONNS];	/* one that it names; NULL: none */
 
 static void
 end_send(struct rig *g, unsigned conn)
@@ -57,10 +56,6 @@ open_send(struct rig *g, unsigned conn)
 	rig_collect(g, conn, seg, n, UINT64_MAX);
 	sending_bytes[conn] = g->sent[conn].len - before;
 	sending[conn] = true;
-	sending_io[conn] = NULL;
-	for (unsigned i = 0; i < n; i++)
-		if (seg[i].kind == NBE_SEG_DATA)
-			sending_io[conn] = (struct io *)seg[i].req;
 }
 
 static void
@@ -187,33 +182,13 @@ go_down(struct rig *g, unsigned conn)
 		rig_down(g, conn);
 }
 
-static struct io *
-some_io(struct rig *g, uint8_t which)
+static void
+abort_some(struct rig *g, uint8_t which)
 {
 	struct io *o = g->ios == 0 ? NULL : g->io[which % g->ios];
 
-	return o == NULL || o->done ? NULL : o;
-}
-
-static void
-hold(unsigned conn)
-{
-	struct io *o = sending[conn] ? sending_io[conn] : NULL;
-
-	if (o == NULL || o->lent == 200)
-		return;
-	o->lent++;
-	nbe_hold(&o->r);
-}
-
-static void
-release(struct rig *g, struct io *o)
-{
-	if (o == NULL || o->lent == 0)
-		return;
-	o->lent--;
-	nbe_release(g->dev, &o->r, g->now);
-	rig_work(g);
+	if (o != NULL && !o->done)
+		nbe_abort(g->dev, &o->r, g->now);
 }
 
 static void
@@ -224,17 +199,6 @@ submit(struct rig *g, struct input *in)
 
 	if (g->ios < IOS_MAX)
 		script_submit(g, op, flags, block, blocks);
-}
-
-static void
-on_request(struct rig *g, enum step step, struct io *o)
-{
-	if (o == NULL)
-		return;
-	if (step == STEP_ABORT)
-		nbe_abort(g->dev, &o->r, g->now);
-	else
-		release(g, o);
 }
 
 static void
@@ -265,8 +229,6 @@ on_connection(struct rig *g, enum step step, struct input *in)
 		answer(g, conn, next8(in));
 	else if (step == STEP_OPEN_SEND)
 		open_send(g, conn);
-	else if (step == STEP_HOLD)
-		hold(conn);
 	else if (step == STEP_DOWN)
 		go_down(g, conn);
 	else if (step == STEP_PART)
@@ -287,8 +249,8 @@ play(struct rig *g, struct input *in)
 
 		if (step == STEP_SUBMIT)
 			submit(g, in);
-		else if (step == STEP_ABORT || step == STEP_RELEASE)
-			on_request(g, step, some_io(g, next8(in)));
+		else if (step == STEP_ABORT)
+			abort_some(g, next8(in));
 		else if (step == STEP_WAIT || step == STEP_SCALE ||
 		    step == STEP_STOP || step == STEP_RECONNECT)
 			on_device(g, step, next8(in));
@@ -330,9 +292,6 @@ finish(struct rig *g)
 	rig_work(g);
 	for (unsigned i = 0; i < g->cfg.conns_max; i++)
 		go_down(g, i);
-	for (unsigned i = 0; i < g->ios; i++)
-		while (!g->io[i]->done && g->io[i]->lent != 0)
-			release(g, g->io[i]);
 	for (unsigned i = 0; i < g->ios; i++)
 		if (!g->io[i]->done)
 			abort();

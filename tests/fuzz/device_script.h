@@ -19,8 +19,6 @@ enum step {
 	STEP_CHUNK,		/* conn, flags, type (16), length (16) */
 	STEP_ANSWER,		/* conn, error */
 	STEP_ABORT,		/* which request */
-	STEP_HOLD,		/* conn: what its open send has of a request */
-	STEP_RELEASE,		/* which request */
 	STEP_OPEN_SEND,		/* conn: begins and does not end */
 	STEP_DOWN, STEP_UP,	/* conn */
 	STEP_WAIT,		/* half seconds */

@@ -62,15 +62,9 @@ static void
 send_begin(unsigned i)
 {
 	struct line *l = &line[i];
-	unsigned k;
 
 	l->tx_count = nbe_tx_begin(dev, i, l->tx, 2 + (unsigned)below(SEGS - 1), now);
 	l->tx_moved = false;
-	for (k = 0; k < l->tx_count; k++)
-		if (l->tx[k].kind == NBE_SEG_DATA && one_in(4)) {
-			nbe_hold(l->tx[k].req);
-			io_of(l->tx[k].req)->lates++;
-		}
 }
 
 /* Whose commands are these?  The engine's own tables say. */
@@ -124,17 +118,6 @@ send_end(unsigned i)
 	l->tx_count = 0;
 	nbe_tx_end(dev, i, l->tx_moved ? l->tx_bytes : 0,
 	    server_conn[i].alive ? NBE_WHY_NONE : NBE_WHY_CLOSED, now);
-}
-
-static void
-release_some(void)
-{
-	struct io *o = &io[below(IOS)];
-
-	if (o->live && o->lates != 0) {
-		o->lates--;
-		nbe_release(dev, &o->r, now);
-	}
 }
 
 /* ---- receiving ----------------------------------------------------------- */
@@ -363,7 +346,6 @@ front_step(bool faults)
 		send_end(i);
 	else if (l->tx_count != 0 && !l->tx_moved && one_in(2))
 		send_move(i);
-	release_some();
 	server_step(i);
 	server_run_late();
 	receive(i);

@@ -253,7 +253,6 @@ oracle_issue(void)
 	memset(o, 0xAA, sizeof(*o));		/* the engine sets what it reads */
 	o->live = o->aborted = false;
 	o->snap = NULL;
-	o->lates = 0;
 	o->r.op = pick_op();
 	o->r.flags = pick_flags(o->r.op);
 	if (n > blocks() - b)

@@ -106,7 +106,6 @@ struct io {
 	bool	live, aborted;
 	uint64_t seq, version;
 	uint64_t *snap;			/* FLUSH: what it covers, by block */
-	unsigned lates;			/* holds to be released */
 	unsigned restarts;		/* server_restarts at submission */
 	unsigned tolds;			/* losses told by then */
 	struct nbe_extent ext[4];

@@ -36,7 +36,6 @@ struct io {
 	uint8_t	*buf;			/* NULL: no payload */
 	bool	 done;
 	unsigned order;			/* the how manieth to be done, from 1 */
-	unsigned lent;			/* holds to be released; the test's own */
 	struct nbe_extent extent[4];
 };
 

@@ -623,24 +623,6 @@ test_abort_while_fenced(void)
 	rig_end(g);
 }
 
-static void
-test_abort_while_held(void)
-{
-	struct rig *g = rig_new(NBE_STRUCTURED);
-	struct io *o;
-
-	rig_start(g);
-	o = rig_submit(g, NBE_WRITE, 0, 512, 0);
-	nbe_hold(&o->r);
-	rig_send(g, 0);
-	abort_it(g, o);
-	CHECK(!o->done);
-	nbe_release(g->dev, &o->r, g->now);
-	rig_work(g);
-	CHECK(io_ended(o, NBE_EABORTED));
-	rig_end(g);
-}
-
 /* What was aborted may still be executed: until it is answered, nothing newer goes
  * to its place. */
 static void
@@ -737,7 +719,6 @@ static const struct test tests[] = {
 	TEST(abort_amid_the_copies),
 	TEST(abort_while_parked_for_retry),
 	TEST(abort_while_fenced),
-	TEST(abort_while_held),
 	TEST(point_62_aborted_write_is_fenced),
 	TEST(point_62_aborted_write_is_fenced_when_lost),
 	TEST(abort_of_many_parts),

@@ -674,29 +674,6 @@ test_depth_is_the_limit(void)
 /* ---- buffers in use ------------------------------------------------------ */
 
 static void
-test_hold_outlasts_the_reply(void)
-{
-	struct rig *g = rig_new(NBE_STRUCTURED);
-	struct command c;
-	struct io *o;
-
-	rig_start(g);
-	o = rig_submit(g, NBE_WRITE, 0, 512, 0);
-	nbe_hold(&o->r);
-	nbe_hold(&o->r);
-	c = rig_command(g, 0);
-	rig_answer(g, 0, &c, 0);
-	CHECK(!o->done);
-	nbe_release(g->dev, &o->r, g->now);
-	rig_work(g);
-	CHECK(!o->done);
-	nbe_release(g->dev, &o->r, g->now);
-	rig_work(g);
-	CHECK(io_ended(o, NBE_OK));
-	rig_end(g);
-}
-
-static void
 test_reply_before_the_send_returns(void)
 {
 	struct rig *g = rig_new(NBE_STRUCTURED);
@@ -768,7 +745,6 @@ static const struct test tests[] = {
 	TEST(sends_of_every_size),
 	TEST(batch_ends_at_a_megabyte),
 	TEST(depth_is_the_limit),
-	TEST(hold_outlasts_the_reply),
 	TEST(reply_before_the_send_returns),
 	TEST(reply_before_all_is_sent),
 };

@@ -155,38 +155,6 @@ test_fail_all_flushes_under_way(void)
 	rig_end(g);
 }
 
-/* An answer is not a report: while the failed flush is held, nobody has been told. */
-static void
-test_fail_all_flushes_until_it_is_told(void)
-{
-	struct rig *g = start(NBE_UNFLUSHED_FAIL);
-	struct io *held, *before, *under_way;
-
-	write_acked(g, 0, 512);
-	held = rig_submit(g, NBE_FLUSH, 0, 0, 0);
-	nbe_hold(&held->r);
-	restart(g);
-	rig_serve(g, 0);
-	under_way = rig_submit(g, NBE_FLUSH, 0, 0, 0);
-	CHECK(!held->done);
-	nbe_release(g->dev, &held->r, g->now);
-	rig_serve(g, 0);
-	CHECK(io_ended(held, NBE_EIO) && io_ended(under_way, NBE_EIO));
-	CHECK(io_ended(flush(g), NBE_OK));
-
-	write_acked(g, 0, 512);
-	held = rig_submit(g, NBE_FLUSH, 0, 0, 0);
-	nbe_hold(&held->r);
-	restart(g);
-	rig_serve(g, 0);
-	before = flush(g);
-	nbe_release(g->dev, &held->r, g->now);
-	rig_work(g);
-	CHECK(io_ended(held, NBE_EIO) && io_ended(before, NBE_EIO));
-	CHECK(io_ended(flush(g), NBE_OK));
-	rig_end(g);
-}
-
 /* The write after it was answered by the new server: it is not lost. */
 static void
 test_fail_not_for_what_came_later(void)
@@ -786,7 +754,6 @@ static const struct test tests[] = {
 	TEST(point_55_fail_covers_every_change),
 	TEST(fail_not_when_flushed_or_durable),
 	TEST(fail_all_flushes_under_way),
-	TEST(fail_all_flushes_until_it_is_told),
 	TEST(fail_not_for_what_came_later),
 	TEST(point_57_no_flush_no_promise),
 	TEST(point_54_flush_covers_what_was_acknowledged),
