@@ -159,9 +159,8 @@ unflushed_tells(const struct nbe_dev *d, const struct nbe_req *r)
 }
 
 /*
- * A failed flush is being reported, maybe long after its answer: its buffers were
- * held.  Only now is the loss told, and every flush that is under way by now would
- * otherwise have promised what is gone.
+ * A failed flush is being reported.  Only now is the loss told, and every flush that is
+ * under way by now would otherwise have promised what is gone.
  */
 void
 unflushed_told(struct nbe_dev *d)

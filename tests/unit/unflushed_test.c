@@ -636,6 +636,25 @@ test_keep_buffer_in_order(void)
 	rig_end(g);
 }
 
+/* What waits for room is lost with the server, too: it is written once more. */
+static void
+test_restart_while_it_cannot_be_kept(void)
+{
+	struct command f, c;
+	struct io *o;
+	struct rig *g = start_full(&o, &f);
+	bool again = false;
+
+	restart(g);
+	for (rig_send(g, 0); !o->done && rig_count(g, 0) != 0; rig_send(g, 0)) {
+		c = rig_take(g, 0);
+		again |= c.type == CMD_WRITE && c.off == o->r.offset;
+		rig_answer(g, 0, &c, 0);
+	}
+	CHECK(io_ended(o, NBE_OK) && again);
+	rig_end(g);
+}
+
 static void
 test_own_flush_fails(void)
 {
@@ -776,6 +795,7 @@ static const struct test tests[] = {
 	TEST(keep_buffer_half_full_flushes),
 	TEST(keep_buffer_full_waits_for_a_flush),
 	TEST(keep_buffer_in_order),
+	TEST(restart_while_it_cannot_be_kept),
 	TEST(own_flush_fails),
 	TEST(abort_while_it_cannot_be_kept),
 	TEST(stop_now_while_it_cannot_be_kept),
