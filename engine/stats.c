@@ -8,23 +8,13 @@
 #define BUCKETS_PER_OCTAVE	4
 
 static unsigned
-log2_of(uint64_t n)
-{
-	unsigned bit = 0;
-
-	while (n >>= 1)
-		bit++;
-	return bit;
-}
-
-static unsigned
 bucket_of(uint64_t ns)
 {
 	unsigned log2, i;
 
 	if (ns < (1u << LATENCY_MIN_LOG2))
 		return 0;
-	log2 = log2_of(ns);
+	log2 = 63 - (unsigned)__builtin_clzll(ns);
 	i = (log2 - LATENCY_MIN_LOG2) * BUCKETS_PER_OCTAVE +
 	    (unsigned)(ns >> (log2 - 2) & (BUCKETS_PER_OCTAVE - 1));
 	return i < NBE_LATENCY_BUCKETS ? i : NBE_LATENCY_BUCKETS - 1;

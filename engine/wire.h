@@ -107,25 +107,36 @@ get64(const uint8_t *p)
 	return (uint64_t)get32(p) << 32 | get32(p + 4);
 }
 
-/* Each put returns the place behind what it wrote. */
+/* Each put returns the place behind what it wrote.  clang makes one load of the gets
+ * above, but of single bytes that are stored it would not make one store. */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define WIRE_ORDER(bits, v)	(v)
+#else
+#define WIRE_ORDER(bits, v)	__builtin_bswap##bits(v)
+#endif
+
 static inline uint8_t *
 put16(uint8_t *p, uint16_t v)
 {
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-	return p + 2;
+	v = WIRE_ORDER(16, v);
+	memcpy(p, &v, sizeof(v));
+	return p + sizeof(v);
 }
 
 static inline uint8_t *
 put32(uint8_t *p, uint32_t v)
 {
-	return put16(put16(p, (uint16_t)(v >> 16)), (uint16_t)v);
+	v = WIRE_ORDER(32, v);
+	memcpy(p, &v, sizeof(v));
+	return p + sizeof(v);
 }
 
 static inline uint8_t *
 put64(uint8_t *p, uint64_t v)
 {
-	return put32(put32(p, (uint32_t)(v >> 32)), (uint32_t)v);
+	v = WIRE_ORDER(64, v);
+	memcpy(p, &v, sizeof(v));
+	return p + sizeof(v);
 }
 
 #endif

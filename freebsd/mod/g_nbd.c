@@ -298,7 +298,7 @@ g_nbd_task(void *arg, int pending __unused)
 	nbe_time now;
 
 	mtx_lock(&sc->sc_mtx);
-	now = g_nbd_now();
+	now = g_nbd_now(sc);
 	nbe_tick(sc->sc_dev, now);
 	done = g_nbd_turn(sc, now);
 	lent_done = sc->sc_done;
@@ -341,7 +341,9 @@ g_nbd_softc_new(struct gctl_req *req, const struct g_nbd_args *a)
 	if (cfg->unflushed == NBE_UNFLUSHED_REPLAY)
 		sc->sc_keep = malloc(cfg->keep_size, M_GNBD, M_WAITOK);
 	sc->sc_dev_mem = malloc(nbe_dev_size(cfg), M_GNBD, M_WAITOK);
-	sc->sc_dev = nbe_dev_init(sc->sc_dev_mem, cfg, &a->a_exp, g_nbd_now());
+	mtx_lock(&sc->sc_mtx);
+	sc->sc_dev = nbe_dev_init(sc->sc_dev_mem, cfg, &a->a_exp, g_nbd_now(sc));
+	mtx_unlock(&sc->sc_mtx);
 	return (sc);
 }
 
@@ -376,7 +378,7 @@ g_nbd_stop_engine(struct g_nbd_softc *sc, bool drain)
 	mtx_lock(&sc->sc_mtx);
 	if (!drain)
 		sc->sc_forced = true;
-	now = g_nbd_now();
+	now = g_nbd_now(sc);
 	nbe_stop(sc->sc_dev, drain, now);
 	done = g_nbd_turn(sc, now);
 	mtx_unlock(&sc->sc_mtx);
@@ -605,7 +607,7 @@ g_nbd_scale(struct gctl_req *req, struct g_nbd_softc *sc, struct g_nbd_args *a)
 	if (g_nbd_check_export(req, &a->a_exp) != 0)
 		return;
 	mtx_lock(&sc->sc_mtx);
-	now = g_nbd_now();
+	now = g_nbd_now(sc);
 	nbe_scale(sc->sc_dev, a->a_conns, now);
 	done = g_nbd_turn(sc, now);
 	mtx_unlock(&sc->sc_mtx);

@@ -98,6 +98,7 @@ struct g_nbd_softc {
 	bool		 sc_stopped;	/* (s) the engine is done */
 	bool		 sc_resized;	/* (s) tell GEOM */
 	struct nbe_req	*sc_done;	/* (s) for the task to deliver */
+	nbe_time	 sc_now;	/* (s) when the clock was last looked at */
 	nbe_time	 sc_wake;	/* (s) when the callout fires */
 	struct callout	 sc_callout;	/* (s) */
 	struct task	 sc_task;
@@ -120,11 +121,14 @@ extern struct taskqueue *g_nbd_taskqueue;
 int	g_nbd_io_init(void);
 void	g_nbd_io_fini(void);
 int	g_nbd_errno(enum nbe_err);
-nbe_time g_nbd_now(void);
+nbe_time g_nbd_now(struct g_nbd_softc *);	/* with sc_mtx held */
 void	g_nbd_start(struct bio *);
 /* With sc_mtx held, after calls of the engine; the result is for
  * g_nbd_complete, without it. */
 struct nbe_req *g_nbd_turn(struct g_nbd_softc *, nbe_time now);
+/* Its two halves: all but the senders, and one of the idle senders of tx. */
+struct nbe_req *g_nbd_work(struct g_nbd_softc *, uint32_t *tx, nbe_time now);
+void	g_nbd_wake_sender(struct g_nbd_softc *, uint32_t tx);
 void	g_nbd_complete(struct nbe_req *);
 void	g_nbd_lent_free(struct mbuf *);
 /* The bio's bytes [off, off + len), one stretch at a time. */

@@ -83,21 +83,20 @@ g_nbd_data_upcall(struct socket *so, void *arg, int waitflag __unused)
 }
 
 /* Room for len bytes, or for half of what the buffer holds.  How much there is;
- * 0: the connection is broken or, without wait, there is not enough. */
+ * 0: the connection is broken. */
 static u_int
-g_nbd_wait_room(struct g_nbd_conn *nc, u_int len, bool wait)
+g_nbd_wait_room(struct g_nbd_conn *nc, u_int len)
 {
 	struct socket *so = nc->nc_so;
-	long room = 0;
+	long room;
 
 	SOCK_SENDBUF_LOCK(so);
 	nc->nc_room_want = MIN(len, so->so_snd.sb_hiwat / 2);
-	while (wait && !g_nbd_has_room(nc, so)) {
+	while (!g_nbd_has_room(nc, so)) {
 		cv_wait(&nc->nc_room_cv, SOCK_SENDBUF_MTX(so));
 		atomic_add_64(&nc->nc_send_wakeups, 1);
 	}
-	if (g_nbd_has_room(nc, so))
-		room = sbspace(&so->so_snd);
+	room = sbspace(&so->so_snd);
 	nc->nc_room_want = 0;
 	if ((so->so_snd.sb_state & SBS_CANTSENDMORE) != 0 || so->so_error != 0)
 		room = 0;
@@ -193,7 +192,7 @@ g_nbd_conn_gone(struct g_nbd_conn *nc)
 	nc->nc_closing = false;
 	nc->nc_refs = 0;
 	sc->sc_conns--;
-	now = g_nbd_now();
+	now = g_nbd_now(sc);
 	nbe_conn_down(sc->sc_dev, nc->nc_index, NBE_WHY_CLOSED, now);
 	done = g_nbd_turn(sc, now);
 	cv_broadcast(&sc->sc_gone_cv);
@@ -232,6 +231,15 @@ g_nbd_conn_shutdown(struct g_nbd_softc *sc, uint32_t conns)
 
 /* ---- the sender ---------------------------------------------------------- */
 
+static void
+g_nbd_set_priority(u_char priority)
+{
+
+	thread_lock(curthread);
+	sched_prio(curthread, priority);
+	thread_unlock(curthread);
+}
+
 static u_int
 g_nbd_total(const struct nbe_seg *seg, u_int nseg)
 {
@@ -242,33 +250,32 @@ g_nbd_total(const struct nbe_seg *seg, u_int nseg)
 	return (MIN(len, INT_MAX));
 }
 
-/* One sosend.  How many bytes the socket took; without wait, nothing sleeps. */
-static u_int
-g_nbd_push(struct g_nbd_conn *nc, u_int nseg, bool wait, enum nbe_why *why)
+/* One sosend of at most room bytes, or none where mbufs or room are short: EWOULDBLOCK,
+ * or EMSGSIZE for more than the socket ever takes at once.  Does not sleep. */
+static int
+g_nbd_push(struct g_nbd_conn *nc, u_int nseg, u_int room, u_int *sent)
 {
 	struct mbuf *m;
-	u_int total = g_nbd_total(nc->nc_tx_seg, nseg), room, len;
+	u_int len;
 	int error;
 
-	room = g_nbd_wait_room(nc, total, wait);
-	*why = room == 0 && wait ? NBE_WHY_CLOSED : NBE_WHY_NONE;
-	if (room == 0)
-		return (0);
-	if (room < total)
-		atomic_add_64(&g_nbd_write_truncs, 1);
+	*sent = 0;
 	m = g_nbd_to_mbufs(nc, nseg, room, &len);
-	if (m == NULL) {
-		if (wait)
-			pause("nbdmem", 1);
-		return (0);
-	}
+	if (m == NULL)
+		return (EWOULDBLOCK);
 	atomic_add_64(&nc->nc_sends, 1);
 	error = sosend(nc->nc_so, NULL, NULL, m, NULL, MSG_DONTWAIT, curthread);
-	if (error != 0 && error != EWOULDBLOCK)
-		*why = NBE_WHY_CLOSED;
-	else if (error != 0 && wait)	/* the room went to somebody else */
-		pause("nbdroom", 1);
-	return (error == 0 ? len : 0);
+	if (error == 0)
+		*sent = len;
+	return (error);
+}
+
+static enum nbe_why
+g_nbd_send_why(int error)
+{
+
+	return (error == 0 || error == EWOULDBLOCK || error == EMSGSIZE ?
+	    NBE_WHY_NONE : NBE_WHY_CLOSED);
 }
 
 /* Enters and leaves with the lock. */
@@ -277,15 +284,21 @@ g_nbd_send(struct g_nbd_conn *nc, u_int nseg)
 {
 	struct g_nbd_softc *sc = nc->nc_sc;
 	struct nbe_req *done;
-	enum nbe_why why;
-	u_int sent;
+	u_int total = g_nbd_total(nc->nc_tx_seg, nseg), room, sent = 0;
 	nbe_time now;
+	int error = EPIPE;
 
 	mtx_unlock(&sc->sc_mtx);
-	sent = g_nbd_push(nc, nseg, true, &why);
+	room = g_nbd_wait_room(nc, total);
+	if (room != 0)
+		error = g_nbd_push(nc, nseg, room, &sent);
+	if (error == EWOULDBLOCK)	/* no mbufs, or others took the room */
+		pause("nbdroom", 1);
+	if (room != 0 && room < total)
+		atomic_add_64(&g_nbd_write_truncs, 1);
 	mtx_lock(&sc->sc_mtx);
-	now = g_nbd_now();
-	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, why, now);
+	now = g_nbd_now(sc);
+	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, g_nbd_send_why(error), now);
 	done = g_nbd_turn(sc, now);
 	if (done != NULL) {
 		mtx_unlock(&sc->sc_mtx);
@@ -338,32 +351,45 @@ static u_int
 g_nbd_send_borrowed(struct g_nbd_conn *nc, u_int nseg, bool more)
 {
 	struct g_nbd_softc *sc = nc->nc_sc;
-	struct nbe_req *done = NULL;
+	struct nbe_req *done;
 	u_int total = g_nbd_total(nc->nc_tx_seg, nseg), sent;
-	enum nbe_why why;
+	uint32_t tx;
 	nbe_time now;
+	int error;
 
-	sent = g_nbd_push(nc, nseg, false, &why);
+	error = g_nbd_push(nc, nseg, total, &sent);
 	mtx_lock(&sc->sc_mtx);
-	now = g_nbd_now();
-	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, why, now);
-	nseg = more && sent == total ? g_nbd_tx_begin(nc, now) : 0;
+	now = sc->sc_now;		/* good enough, and costs nothing */
+	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, g_nbd_send_why(error), now);
+	done = g_nbd_work(sc, &tx, now);
+	more = more && sent == total && (tx & 1u << nc->nc_index) != 0;
+	nseg = more ? g_nbd_tx_begin(nc, now) : 0;
 	if (nseg == 0) {
 		g_nbd_give_back(nc);
-		done = g_nbd_turn(sc, now);
+		g_nbd_wake_sender(sc, tx);
 	}
 	mtx_unlock(&sc->sc_mtx);
 	g_nbd_complete(done);
 	return (nseg);
 }
 
+/*
+ * With the priority of the sender.  A thread of a lower one is preempted by the
+ * network's amid its send, and does not run again, with the connection's lock, before
+ * the server has answered: the network waits for that lock then.
+ */
 void
 g_nbd_send_now(struct g_nbd_conn *nc, u_int nseg)
 {
+	const u_char priority = curthread->td_base_pri;
 	u_int sends = 0;
 
+	if (priority > PRIBIO)
+		g_nbd_set_priority(PRIBIO);
 	while (nseg != 0)
 		nseg = g_nbd_send_borrowed(nc, nseg, ++sends < G_NBD_NOW_SENDS);
+	if (priority > PRIBIO)
+		g_nbd_set_priority(priority);
 }
 
 static void
@@ -371,9 +397,7 @@ g_nbd_thread_start(struct g_nbd_conn *nc, u_int which)
 {
 
 	nc->nc_tid[which] = curthread->td_tid;
-	thread_lock(curthread);
-	sched_prio(curthread, PRIBIO);
-	thread_unlock(curthread);
+	g_nbd_set_priority(PRIBIO);
 }
 
 static void
@@ -387,7 +411,7 @@ g_nbd_sender(void *arg)
 	mtx_lock(&sc->sc_mtx);
 	while (!nc->nc_closing) {
 		KASSERT(!nc->nc_borrowed, ("two senders"));
-		n = g_nbd_tx_begin(nc, g_nbd_now());
+		n = g_nbd_tx_begin(nc, g_nbd_now(sc));
 		if (n != 0) {
 			g_nbd_send(nc, n);
 			continue;
@@ -413,23 +437,30 @@ struct g_nbd_cursor {
 };
 
 static const uint8_t *
-g_nbd_next(struct g_nbd_cursor *c, u_int *len)
+g_nbd_at(const struct g_nbd_cursor *c, u_int *len)
 {
-	const uint8_t *at;
 
-	for (; c->c_m != NULL; c->c_m = c->c_m->m_next, c->c_off = 0) {
-		at = g_nbd_mbuf_at(c->c_m, c->c_off, len);
-		if (*len != 0)
-			return (at);
-	}
+	if (c->c_m != NULL)
+		return (g_nbd_mbuf_at(c->c_m, c->c_off, len));
 	*len = 0;
 	return (NULL);
 }
 
+static void
+g_nbd_advance(struct g_nbd_cursor *c, u_int len)
+{
+
+	c->c_off += len;
+	while (c->c_m != NULL && c->c_off == (u_int)c->c_m->m_len) {
+		c->c_m = c->c_m->m_next;
+		c->c_off = 0;
+	}
+}
+
 /*
  * Hand bytes to the engine until nc_rx_seg[] is full or all are used.  The copies
- * are made later, and the mbufs stay until then.  At the end of
- * the chain there may still be a hole to name, which has no bytes.
+ * are made later, and the mbufs stay until then.  Behind the end of the chain there may
+ * still be a hole to name, which has no bytes.
  */
 static u_int
 g_nbd_parse(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
@@ -440,10 +471,10 @@ g_nbd_parse(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
 
 	mtx_assert(&nc->nc_sc->sc_mtx, MA_OWNED);
 	do {
-		at = g_nbd_next(c, &len);
+		at = g_nbd_at(c, &len);
 		n += nbe_rx_ahead(nc->nc_sc->sc_dev, nc->nc_index, at, len,
 		    &nc->nc_rx_seg[n], G_NBD_RX_SEGS - n, &used);
-		c->c_off += used;
+		g_nbd_advance(c, used);
 	} while (c->c_m != NULL && n < G_NBD_RX_SEGS);
 	return (n);
 }
@@ -480,7 +511,7 @@ g_nbd_feed(struct g_nbd_conn *nc, struct mbuf *m)
 		mtx_lock(&sc->sc_mtx);
 		n = g_nbd_parse(nc, &c);
 		g_nbd_fill(nc, n);
-		now = g_nbd_now();
+		now = g_nbd_now(sc);
 		nbe_rx_end(sc->sc_dev, nc->nc_index, 0, NBE_WHY_NONE, now);
 		done = g_nbd_turn(sc, now);
 		left = nbe_rx_left(sc->sc_dev, nc->nc_index);
@@ -521,7 +552,7 @@ g_nbd_receive_failed(struct g_nbd_conn *nc, enum nbe_why why)
 	uint64_t need;
 
 	mtx_lock(&sc->sc_mtx);
-	now = g_nbd_now();
+	now = g_nbd_now(sc);
 	if (nbe_rx_begin(sc->sc_dev, nc->nc_index, seg, nitems(seg), &need) != 0)
 		nbe_rx_end(sc->sc_dev, nc->nc_index, 0, why, now);
 	done = g_nbd_turn(sc, now);
@@ -770,7 +801,7 @@ g_nbd_conn_enter(struct g_nbd_conn *nc, const struct nbe_export *exp)
 	nbe_time now;
 
 	mtx_lock(&sc->sc_mtx);
-	now = g_nbd_now();
+	now = g_nbd_now(sc);
 	why = nbe_conn_up(sc->sc_dev, nc->nc_index, exp, now);
 	if (why == NBE_WHY_NONE) {
 		nc->nc_refs = 1;

@@ -38,10 +38,12 @@ g_nbd_io_fini(void)
 }
 
 nbe_time
-g_nbd_now(void)
+g_nbd_now(struct g_nbd_softc *sc)
 {
 
-	return ((nbe_time)sbttons(sbinuptime()));
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	sc->sc_now = (nbe_time)sbttons(sbinuptime());
+	return (sc->sc_now);
 }
 
 /*
@@ -156,7 +158,7 @@ g_nbd_lent_free(struct mbuf *m)
 /* ---- the turn ------------------------------------------------------------ */
 
 /* One at a time: a sender that has sent makes a turn itself. */
-static void
+void
 g_nbd_wake_sender(struct g_nbd_softc *sc, uint32_t tx)
 {
 	u_int i;
@@ -217,7 +219,7 @@ g_nbd_set_callout(struct g_nbd_softc *sc, nbe_time now)
 }
 
 struct nbe_req *
-g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
+g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
 {
 	struct nbe_work w;
 	struct nbe_req *r;
@@ -238,8 +240,19 @@ g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
 		cv_broadcast(&sc->sc_gone_cv);
 	}
 	g_nbd_set_callout(sc, now);
-	g_nbd_wake_sender(sc, w.tx);
+	*tx = w.tx;
 	return (w.done);
+}
+
+struct nbe_req *
+g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
+{
+	struct nbe_req *done;
+	uint32_t tx;
+
+	done = g_nbd_work(sc, &tx, now);
+	g_nbd_wake_sender(sc, tx);
+	return (done);
 }
 
 /* ---- bios ---------------------------------------------------------------- */
@@ -289,7 +302,7 @@ g_nbd_submit(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
 		return;
 	}
 	mtx_lock(&sc->sc_mtx);
-	now = g_nbd_now();
+	now = g_nbd_now(sc);
 	nbe_submit(sc->sc_dev, &io->io_req, now);
 	sc->sc_reqs++;
 	if (g_nbd_at_once(sc, &io->io_req))

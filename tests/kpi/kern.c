@@ -74,6 +74,7 @@ thread_register(const char *name)
 
 	kpi_strlcpy(td->td_name, name, sizeof(td->td_name));
 	td->td_proc = &proc0;
+	td->td_base_pri = PRI_MAX_TIMESHARE;
 	pthread_mutex_lock(&threads_lock);
 	td->td_tid = ++last_tid;
 	td->td_next = threads;

@@ -22,6 +22,7 @@
 #define MSIZE		256
 #define MCLBYTES	2048
 #define PRIBIO		76
+#define PRI_MAX_TIMESHARE 223
 
 #define MIN(a, b)	((a) < (b) ? (a) : (b))
 #define MAX(a, b)	((a) > (b) ? (a) : (b))

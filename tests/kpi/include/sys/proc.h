@@ -13,6 +13,7 @@ struct proc {
 };
 struct thread {
 	lwpid_t		 td_tid;
+	unsigned char	 td_base_pri;	/* less is more urgent */
 	struct proc	*td_proc;
 	struct thread	*td_next;
 	const struct mtx *td_locks[8];

@@ -7,6 +7,6 @@
 
 #include <sys/proc.h>
 
-#define sched_prio(td, prio) ((void)(td), (void)(prio))
+#define sched_prio(td, prio) ((void)((td)->td_base_pri = (prio)))
 
 #endif
