@@ -144,14 +144,21 @@ conn_close(struct conn *c, enum nbe_why why)
 		c->why = why;
 }
 
-/* There may be room for many more connections than there are, so the walks of each
- * round end here. */
+/*
+ * What the walks of each round need, after each change of wanted, up, proven or draining.
+ * There may be room for many more connections than there are, so the walks end at live.
+ */
 static void
-count_live(struct nbe_dev *d)
+recount(struct nbe_dev *d)
 {
+	unsigned i;
+
 	d->live = d->cfg.conns_max;
 	while (d->live > d->wanted && !d->conn[d->live - 1].up)
 		d->live--;
+	d->usable = 0;
+	for (i = 0; i < d->live; i++)
+		d->usable += d->conn[i].proven && !d->conn[i].draining;
 }
 
 /* The slot leaves the connection. */
@@ -167,6 +174,7 @@ conn_forget(struct nbe_dev *d, struct conn *c, const struct slot *s)
 	if (s->error == NBE_ESHUTDOWN && s->answered) {	/* proto.md: MUST leave */
 		c->draining = true;
 		c->why = NBE_WHY_SERVER_SHUTDOWN;
+		recount(d);
 	}
 }
 
@@ -184,6 +192,7 @@ prove(struct nbe_dev *d, uint32_t ups)
 		c->proven = true;
 		d->proven++;
 	}
+	recount(d);
 }
 
 /* A proven connection answered s. */
@@ -267,6 +276,7 @@ nbe_conn_up(struct nbe_dev *d, unsigned conn, const struct nbe_export *e, nbe_ti
 	c->proven = d->proven == 0;
 	d->up++;
 	d->proven += c->proven;
+	recount(d);
 	d->st.conns_made++;
 	conn_rx_init(c);
 	grow(d, e->size);
@@ -345,7 +355,7 @@ leave(struct nbe_dev *d, struct conn *c, nbe_time now)
 	d->up--;
 	d->proven -= was_proven;
 	d->st.conns_lost++;
-	count_live(d);
+	recount(d);
 	if (was_proven && d->proven == 0)
 		new_epoch(d, now);
 }
@@ -384,7 +394,7 @@ nbe_scale(struct nbe_dev *d, unsigned n, nbe_time now)
 			c->why = NBE_WHY_SCALED;
 		}
 	}
-	count_live(d);
+	recount(d);
 }
 
 void
@@ -490,6 +500,7 @@ stop_step(struct nbe_dev *d, nbe_time now)
 			d->conn[i].draining = true;
 			d->conn[i].why = NBE_WHY_STOPPED;
 		}
+	recount(d);
 }
 
 /* ---- what to do ---------------------------------------------------------- */
@@ -498,17 +509,19 @@ void
 nbe_work(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 {
 	uint32_t share;
+	bool pending;
 	unsigned i;
 
 	stop_step(d, now);
 	share = schedule_share(d);
+	pending = schedule_pending(d);
 	memset(w, 0, sizeof(*w));
 	for (i = 0; i < d->live; i++) {
 		const struct conn *c = &d->conn[i];
 
 		if (c->up && c->closing)
 			w->close |= 1u << i;
-		else if (c->up && conn_wants_tx(d, c, share))
+		else if (c->up && conn_wants_tx(c, share, pending))
 			w->tx |= 1u << i;
 		else if (!c->up && wants_open(d, c) && c->open_at <= now)
 			w->open |= 1u << i;

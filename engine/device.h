@@ -164,6 +164,7 @@ struct nbe_dev {
 	uint32_t	wanted;
 	uint32_t	live;			/* none from here on is wanted or up */
 	uint32_t	up, proven;
+	uint32_t	usable;			/* proven, and not draining */
 	uint32_t	in_flight;		/* slots used, not in retry */
 	uint32_t	begun;			/* requests begun, not done */
 	nbe_time	silent_since;		/* no proven answer; NBE_NEVER: fine */
@@ -271,7 +272,8 @@ void	unflushed_part_lost(struct nbe_dev *, struct slot *);
 void	unflushed_init(struct nbe_dev *);
 
 /* transmit.c, receive.c */
-bool	conn_wants_tx(const struct nbe_dev *, const struct conn *, uint32_t share);
+/* pending is schedule_pending's answer */
+bool	conn_wants_tx(const struct conn *, uint32_t share, bool pending);
 void	conn_rx_init(struct conn *);
 
 /* device.c */

@@ -158,14 +158,8 @@ uint32_t
 schedule_share(const struct nbe_dev *d)
 {
 	uint32_t work = d->in_flight + d->retry_count + d->queue_count;
-	uint32_t i, usable = 0;
 
-	if (d->un.replaying || d->proven <= 1)
+	if (d->un.replaying || d->usable <= 1 || d->cfg.depth <= work / d->usable)
 		return d->cfg.depth;
-	for (i = 0; i < d->live; i++)
-		usable += d->conn[i].proven && !d->conn[i].draining &&
-		    !d->conn[i].closing;
-	if (usable <= 1 || d->cfg.depth <= work / usable)
-		return d->cfg.depth;
-	return (work + usable - 1) / usable;
+	return (work + d->usable - 1) / d->usable;
 }

@@ -236,11 +236,11 @@ nbe_tx_end(struct nbe_dev *d, unsigned conn, uint64_t sent, enum nbe_why why,
 
 /* Has the connection something to send, or may it take something? */
 bool
-conn_wants_tx(const struct nbe_dev *d, const struct conn *c, uint32_t share)
+conn_wants_tx(const struct conn *c, uint32_t share, bool pending)
 {
 	if (!c->up || c->closing || c->tx_open)
 		return false;
 	if (c->batch_at != c->batch_count || wants_disc(c))
 		return true;
-	return may_take(c, share) && schedule_pending(d);
+	return pending && may_take(c, share);
 }

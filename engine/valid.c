@@ -93,7 +93,7 @@ unflushed_valid(const struct nbe_dev *d)
 bool
 nbe_dev_valid(const struct nbe_dev *d)
 {
-	uint32_t n, in_flight = 0, up = 0, proven = 0;
+	uint32_t n, in_flight = 0, up = 0, proven = 0, usable = 0;
 	uint32_t used, queued, retry = count(d, &d->retry);
 	unsigned i;
 
@@ -102,10 +102,12 @@ nbe_dev_valid(const struct nbe_dev *d)
 			return false;
 		up += d->conn[i].up;
 		proven += d->conn[i].proven;
+		usable += d->conn[i].proven && !d->conn[i].draining;
 	}
 	used = in_flight + retry + count(d, &d->un.retry);
 	return (d->live == d->wanted || d->conn[d->live - 1].up) &&
 	    in_flight == d->in_flight && up == d->up && proven == d->proven &&
+	    usable == d->usable &&
 	    (up == 0 || proven != 0) && retry == d->retry_count &&
 	    count(d, &d->spare) == d->slots - used &&
 	    reqs_valid(&d->queue, REQ_QUEUED, &queued) && queued == d->queue_count &&

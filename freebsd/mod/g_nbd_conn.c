@@ -479,20 +479,24 @@ g_nbd_parse(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
 	return (n);
 }
 
-/* Enters and leaves with the lock; a little is copied with it held, which is
- * cheaper than to take it twice. */
+/*
+ * Enters and leaves with the lock.  A little is copied with it held, which is cheaper
+ * than to take it twice, unless other receivers may wait for it.
+ */
 static void
 g_nbd_fill(struct g_nbd_conn *nc, u_int nseg)
 {
 	struct g_nbd_softc *sc = nc->nc_sc;
-	bool small = g_nbd_total(nc->nc_rx_seg, nseg) <=
-	    G_NBD_COPY_LOCKED;
+	bool unlock = sc->sc_conns > 1 ||
+	    g_nbd_total(nc->nc_rx_seg, nseg) > G_NBD_COPY_LOCKED;
 
 	mtx_assert(&sc->sc_mtx, MA_OWNED);
-	if (!small)
+	if (nseg == 0)
+		return;
+	if (unlock)
 		mtx_unlock(&sc->sc_mtx);
 	g_nbd_from_segs(nc->nc_rx_seg, nseg);
-	if (!small)
+	if (unlock)
 		mtx_lock(&sc->sc_mtx);
 }
 
