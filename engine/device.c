@@ -146,7 +146,7 @@ conn_close(struct conn *c, enum nbe_why why)
 
 /*
  * What the walks of each round need, after each change of wanted, up, proven or draining.
- * There may be room for many more connections than there are, so the walks end at live.
+ * There may be room for many more connections than there are: the walks end at live.
  */
 static void
 recount(struct nbe_dev *d)
@@ -505,6 +505,16 @@ stop_step(struct nbe_dev *d, nbe_time now)
 
 /* ---- what to do ---------------------------------------------------------- */
 
+/* Has the connection, which is up, something to send, or may it take something? */
+static inline bool
+wants_tx(const struct conn *c, uint32_t share, bool pending)
+{
+	if (c->tx_open)
+		return false;
+	return c->batch_at != c->batch_count || wants_disc(c) ||
+	    (pending && may_take(c, share));
+}
+
 void
 nbe_work(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 {
@@ -521,7 +531,7 @@ nbe_work(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 
 		if (c->up && c->closing)
 			w->close |= 1u << i;
-		else if (c->up && conn_wants_tx(c, share, pending))
+		else if (c->up && wants_tx(c, share, pending))
 			w->tx |= 1u << i;
 		else if (!c->up && wants_open(d, c) && c->open_at <= now)
 			w->open |= 1u << i;

@@ -211,6 +211,18 @@ list_empty(const struct list *l)
 	return l->head == NO_SLOT;
 }
 
+static inline bool
+may_take(const struct conn *c, uint32_t share)
+{
+	return c->proven && !c->draining && c->in_flight < share;
+}
+
+static inline bool
+wants_disc(const struct conn *c)
+{
+	return c->draining && c->in_flight == 0 && !c->disc_planned;
+}
+
 /* slot.c */
 void	 list_init(struct list *);
 void	 list_append(struct nbe_dev *, struct list *, struct slot *);
@@ -272,8 +284,6 @@ void	unflushed_part_lost(struct nbe_dev *, struct slot *);
 void	unflushed_init(struct nbe_dev *);
 
 /* transmit.c, receive.c */
-/* pending is schedule_pending's answer */
-bool	conn_wants_tx(const struct conn *, uint32_t share, bool pending);
 void	conn_rx_init(struct conn *);
 
 /* device.c */

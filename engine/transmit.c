@@ -74,18 +74,6 @@ assign(struct nbe_dev *d, struct conn *c, struct slot *s, nbe_time now)
 	d->st.parts++;
 }
 
-static bool
-may_take(const struct conn *c, uint32_t share)
-{
-	return c->proven && !c->draining && c->in_flight < share;
-}
-
-static bool
-wants_disc(const struct conn *c)
-{
-	return c->draining && c->in_flight == 0 && !c->disc_planned;
-}
-
 static void
 plan(struct nbe_dev *d, struct conn *c, nbe_time now)
 {
@@ -232,15 +220,4 @@ nbe_tx_end(struct nbe_dev *d, unsigned conn, uint64_t sent, enum nbe_why why,
 		conn_close(c, why);
 	if (c->aborted)
 		conn_orphan_aborted(d, c, now);
-}
-
-/* Has the connection something to send, or may it take something? */
-bool
-conn_wants_tx(const struct conn *c, uint32_t share, bool pending)
-{
-	if (!c->up || c->closing || c->tx_open)
-		return false;
-	if (c->batch_at != c->batch_count || wants_disc(c))
-		return true;
-	return pending && may_take(c, share);
 }
