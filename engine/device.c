@@ -145,8 +145,9 @@ conn_close(struct conn *c, enum nbe_why why)
 }
 
 /*
- * What the walks of each round need, after each change of wanted, up, proven or draining.
- * There may be room for many more connections than there are: the walks end at live.
+ * What the walks of each round need, after each change of wanted, up, proven or
+ * draining.  There may be room for many more connections than there are: the walks end
+ * at live.
  */
 static void
 recount(struct nbe_dev *d)

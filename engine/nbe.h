@@ -12,7 +12,8 @@
  *    blocks or calls out, so any lock will do.
  *  - Time is passed in and never goes back.  Lengths and offsets are bytes.
  *  - After a group of calls, and before dropping the lock, take nbe_work(); do
- *    what it says after dropping the lock.
+ *    what it says after dropping the lock.  A group that begins a send may leave
+ *    that to the one that ends it.
  *
  * Errors come in three kinds that never mix.  A bug of ours or of the front is
  * NBE_ASSERT.  Bad bytes or a lost socket end one handshake or connection, with

@@ -615,6 +615,8 @@ test_basics(void)
 		    unmapped ? "unmapped write and read" : "mapped write and read");
 	}
 	ok(simple(pp, BIO_FLUSH, 0, 0, NULL, false) == 0, "flush");
+	ok(curthread->td_base_pri == PRI_MAX_TIMESHARE,
+	    "its thread's priority is as before");
 	ok(simple(pp, BIO_DELETE, 0, 4096, NULL, false) == 0, "delete");
 	ok(kpi_access(pp, 1, 1, 0) == 0 && !detach("nbd0", 0) &&
 	    strstr(error, "in use") != NULL, "disconnect refuses an open device");

@@ -440,7 +440,6 @@ sosend(struct socket *so, struct sockaddr *addr, struct uio *uio, struct mbuf *t
 	u_int len;
 	int error = 0;
 
-	(void)td;
 	kpi_may_sleep("sosend", NULL);
 	if (addr != NULL || control != NULL || (flags & MSG_DONTWAIT) == 0)
 		kpi_panic("sosend: not played");
@@ -449,6 +448,8 @@ sosend(struct socket *so, struct sockaddr *addr, struct uio *uio, struct mbuf *t
 		memcpy(top->m_data, uio->uio_iov->iov_base, (size_t)uio->uio_resid);
 		top->m_len = (int32_t)uio->uio_resid;
 	} else {
+		if (td->td_base_pri > PRIBIO)
+			kpi_panic("sosend: may be preempted with the socket's lock");
 		check_tls(so, top);
 	}
 	len = m_length(top, NULL);
