@@ -5,8 +5,8 @@
 --	(lldb) script dofile 'freebsd/debug/gnbd.lua'
 --
 -- The module has to be built with DEBUG_FLAGS=-g.  Prints of each device its
--- g_nbd_softc and the engine's nbe_dev; of each connection its state, threads and
--- socket; and the requests that are queued or under way.
+-- g_nbd_softc and the engine's nbe_dev, but for the statistics; of each connection its
+-- state, threads and socket; and the requests that the engine has.
 
 local target = lldb.debugger:GetSelectedTarget()
 local process = target:GetProcess()
@@ -32,8 +32,10 @@ local bio_flags = {
 	{ "ERROR", 0x01 }, { "DONE", 0x02 }, { "ONQUEUE", 0x04 },
 	{ "ORDERED", 0x08 }, { "UNMAPPED", 0x10 },
 }
-local bio_commands = { [1] = "READ", "WRITE", "DELETE", "GETATTR", "FLUSH",
-	"CMD0", "CMD1", "CMD2", "ZONE" }
+local bio_commands = { "READ", "WRITE", "DELETE", "GETATTR", "FLUSH",
+	"CMD0", "CMD1", "CMD2", "ZONE", "SPEEDUP" }
+-- enum req_state from 1 on.
+local req_states = { "QUEUED", "FENCED", "BUSY", "UNKEPT", "DONE" }
 
 local function bits(value, names)
 	local text = {}
@@ -110,17 +112,19 @@ local function print_request(request)
 	    :Dereference()
 	local bio = pointed(io, "io_bio")
 	local command = number(bio, "bio_cmd")
+	local state = number(io, "io_req", "state")
 
-	print(string.format("(nbe_req *) 0x%x parts=%d refs=%d",
-	    request:GetValueAsUnsigned(), number(io, "io_req", "parts"),
-	    number(io, "io_refs")))
+	print(string.format("(nbe_req *) 0x%x state=%s parts=%d refs=%d",
+	    request:GetValueAsUnsigned(), req_states[state] or state,
+	    number(io, "io_req", "parts"), number(io, "io_refs")))
 	print(string.format("bio[%s<%s>%d:%d]", bio_commands[command] or command,
 	    bits(number(bio, "bio_flags"), bio_flags), number(bio, "bio_offset"),
 	    number(bio, "bio_length")))
 end
 
--- What is under way has slots; what has not begun is in the queue.  Two requests are
--- the engine's own and have no bio.
+-- What is under way has slots; what waits is in a queue: for its turn, for a lost
+-- write, or for room to keep what was answered.  Two requests are the engine's own and
+-- have no bio.
 local function print_requests(dev)
 	local seen = {
 		[0] = true,
@@ -144,10 +148,25 @@ local function print_requests(dev)
 			once(get(slot, "req"))
 		end
 	end
-	local request = get(dev, "queue", "head")
-	while request:GetValueAsUnsigned() ~= 0 do
-		once(request)
-		request = get(request:Dereference(), "next")
+	for _, queue in ipairs({ get(dev, "queue"), get(dev, "fenced"),
+	    get(dev, "un", "unkept") }) do
+		local request = get(queue, "head")
+
+		while request:GetValueAsUnsigned() ~= 0 do
+			once(request)
+			request = get(request:Dereference(), "next")
+		end
+	end
+end
+
+local function print_engine(dev)
+	print(string.format("(nbe_dev *) 0x%x", dev:GetValueAsUnsigned()))
+	for i = 0, dev:GetNumChildren() - 1 do
+		local member = dev:GetChildAtIndex(i)
+
+		if member:GetName() ~= "st" then
+			print(tostring(member))
+		end
 	end
 end
 
@@ -170,7 +189,12 @@ local function print_connection(conn)
 end
 
 local function print_device(softc)
+	local dev = get(softc, "sc_dev")
+
 	print(tostring(softc))
+	if dev:GetValueAsUnsigned() ~= 0 then
+		print_engine(dev)
+	end
 	local conns = get(softc, "sc_conn")
 	for i = 0, number(softc, "sc_conns_max") - 1 do
 		local pointer = conns:GetChildAtIndex(i)
@@ -179,7 +203,6 @@ local function print_device(softc)
 			print_connection(pointer:Dereference())
 		end
 	end
-	local dev = get(softc, "sc_dev")
 	if dev:GetValueAsUnsigned() ~= 0 then
 		print_requests(dev)
 	end
