@@ -106,8 +106,6 @@ struct g_nbd_softc {
 					 * engine has stopped */
 	/* (c) as told by connect */
 	u_int		 sc_unit, sc_sectorsize, sc_stripesize;
-	uint64_t	 sc_fence_ns;
-	uint32_t	 sc_flags;	/* transmission << 16 | handshake */
 	bool		 sc_tls;
 	char		*sc_host, *sc_port, *sc_name, *sc_description;
 };
