@@ -14,7 +14,7 @@ bucket_of(uint64_t ns)
 
 	if (ns < (1u << LATENCY_MIN_LOG2))
 		return 0;
-	log2 = 63 - (unsigned)__builtin_clzll(ns);
+	log2 = NBE_LOG2(ns);
 	i = (log2 - LATENCY_MIN_LOG2) * BUCKETS_PER_OCTAVE +
 	    (unsigned)(ns >> (log2 - 2) & (BUCKETS_PER_OCTAVE - 1));
 	return i < NBE_LATENCY_BUCKETS ? i : NBE_LATENCY_BUCKETS - 1;

@@ -109,16 +109,10 @@ get64(const uint8_t *p)
 
 /* Each put returns the place behind what it wrote.  clang makes one load of the gets
  * above, but of single bytes that are stored it would not make one store. */
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define WIRE_ORDER(bits, v)	(v)
-#else
-#define WIRE_ORDER(bits, v)	__builtin_bswap##bits(v)
-#endif
-
 static inline uint8_t *
 put16(uint8_t *p, uint16_t v)
 {
-	v = WIRE_ORDER(16, v);
+	v = NBE_TO_BE16(v);
 	memcpy(p, &v, sizeof(v));
 	return p + sizeof(v);
 }
@@ -126,7 +120,7 @@ put16(uint8_t *p, uint16_t v)
 static inline uint8_t *
 put32(uint8_t *p, uint32_t v)
 {
-	v = WIRE_ORDER(32, v);
+	v = NBE_TO_BE32(v);
 	memcpy(p, &v, sizeof(v));
 	return p + sizeof(v);
 }
@@ -134,7 +128,7 @@ put32(uint8_t *p, uint32_t v)
 static inline uint8_t *
 put64(uint8_t *p, uint64_t v)
 {
-	v = WIRE_ORDER(64, v);
+	v = NBE_TO_BE64(v);
 	memcpy(p, &v, sizeof(v));
 	return p + sizeof(v);
 }

@@ -22,4 +22,16 @@
 #define NBE_ASSERT(x)	assert(x)
 #endif
 
+/* To big-endian; and the number of the highest bit that is set, of a number above 0. */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define NBE_TO_BE16(v)	(v)
+#define NBE_TO_BE32(v)	(v)
+#define NBE_TO_BE64(v)	(v)
+#else
+#define NBE_TO_BE16(v)	__builtin_bswap16(v)
+#define NBE_TO_BE32(v)	__builtin_bswap32(v)
+#define NBE_TO_BE64(v)	__builtin_bswap64(v)
+#endif
+#define NBE_LOG2(n)	(63u - (unsigned)__builtin_clzll(n))
+
 #endif

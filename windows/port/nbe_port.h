@@ -24,4 +24,10 @@ void	wnbd_assert_failed(const char *what, const char *file, int line);
 	((x) ? (void)0 : wnbd_assert_failed(#x, __FILE__, __LINE__))
 #endif
 
+/* To big-endian; and the number of the highest bit that is set, of a number above 0. */
+#define NBE_TO_BE16(v)	__builtin_bswap16(v)
+#define NBE_TO_BE32(v)	__builtin_bswap32(v)
+#define NBE_TO_BE64(v)	__builtin_bswap64(v)
+#define NBE_LOG2(n)	(63u - (unsigned)__builtin_clzll(n))
+
 #endif

@@ -17,4 +17,10 @@ void assertion_failed(void);
 
 #define NBE_ASSERT(c)	do { if (!(c)) assertion_failed(); } while (0)
 
+/* To big-endian; and the number of the highest bit that is set, of a number above 0. */
+#define NBE_TO_BE16(v)	__builtin_bswap16(v)
+#define NBE_TO_BE32(v)	__builtin_bswap32(v)
+#define NBE_TO_BE64(v)	__builtin_bswap64(v)
+#define NBE_LOG2(n)	(63u - (unsigned)__builtin_clzll(n))
+
 #endif
