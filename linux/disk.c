@@ -240,6 +240,8 @@ disk_turn(struct disk *d)
 
 	if (t >= d->wake)
 		tick(d, t);
+	else
+		d->waking_until = 0;	/* what was overdue has come */
 	work(d);
 	d->wake = nbe_wake(d->dev, now(d));
 	d->now_known = false;

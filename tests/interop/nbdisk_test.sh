@@ -441,15 +441,21 @@ status_is 1 && runs "$dpid"
 ok "nobody cannot end root's device"
 nb disconnect "$name"
 
-# Asleep for longer than the command time-out: the answers that came are taken first.
+# Both asleep for longer than the command time-out, and the server for a moment longer:
+# the answer is waited for.
 run nb connect "$sock" --device "$name" --timeout 4s
 note_daemon "$name"
 dd if="/dev/nbdisk/$name" of=/dev/null bs=4k iflag=direct 2>/dev/null &
 reader=$!
 sleep 0.2
+serving=$(pgrep -P "$main")
+kill -STOP "$serving"
+sleep 0.1
 kill -STOP "$dpid"
 sleep 7
 kill -CONT "$dpid"
+sleep 0.2
+kill -CONT "$serving"
 wait $reader
 status=$?
 run nb stats "$name"
