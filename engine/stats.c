@@ -51,13 +51,22 @@ stats_done(struct nbe_dev *d, const struct nbe_req *r, nbe_time now)
 	d->st.op[r->op].latency[bucket_of(ns)]++;
 }
 
+/* Of those that the front submitted. */
+static uint32_t
+under_way(const struct nbe_dev *d)
+{
+	const struct nbe_req *own = &d->own_flush;
+
+	return d->begun - (own->begun && own->state != REQ_DONE);
+}
+
 void
 nbe_stats(const struct nbe_dev *d, struct nbe_stats *st)
 {
 	*st = d->st;
-	st->started += d->begun;
+	st->started += under_way(d);
 	st->queued = d->queue_count;
-	st->active = d->begun;
+	st->active = under_way(d);
 	st->in_flight = d->in_flight;
 	st->conns_up = d->up;
 	st->conns_wanted = d->wanted;

@@ -715,6 +715,29 @@ test_counters(void)
 	rig_end(g);
 }
 
+/* The flush at the end is the engine's own: nobody has submitted it. */
+static void
+test_counters_without_the_own_flush(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct nbe_stats st;
+	struct command c;
+
+	rig_start(g);
+	rig_submit(g, NBE_WRITE, 0, 512, 0);
+	rig_serve(g, 0);
+	nbe_stop(g->dev, true, g->now);
+	rig_work(g);
+	c = rig_command(g, 0);
+	nbe_stats(g->dev, &st);
+	CHECK(c.type == CMD_FLUSH && st.received == 1 && st.started == 1);
+	CHECK(st.active == 0 && st.in_flight == 1);
+	rig_answer(g, 0, &c, 0);
+	nbe_stats(g->dev, &st);
+	CHECK(st.started == 1 && st.active == 0);
+	rig_end(g);
+}
+
 static void
 test_counters_of_aborted_requests(void)
 {
@@ -843,6 +866,7 @@ static const struct test tests[] = {
 	TEST(stop_waits_for_a_server),
 	TEST(point_63_disc_of_a_refused_connection),
 	TEST(counters),
+	TEST(counters_without_the_own_flush),
 	TEST(counters_of_aborted_requests),
 	TEST(latency_percentiles),
 	TEST(size_is_aligned_and_grows),
