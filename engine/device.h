@@ -283,7 +283,7 @@ void	unflushed_part_done(struct nbe_dev *, enum nbe_err);
 void	unflushed_part_lost(struct nbe_dev *, struct slot *);
 void	unflushed_init(struct nbe_dev *);
 
-/* transmit.c, receive.c */
+/* receive.c */
 void	conn_rx_init(struct conn *);
 
 /* device.c */

@@ -66,7 +66,7 @@ life() {
 	for _ in 1 2 3 4 5 6; do
 		wait_until [ -s "$dir/device" ] && break
 	done
-	dd if="$dir/data" of="$device" bs=64k oflag=direct 2>/dev/null
+	dd if="$dir/data" of="$device" bs=64k conv=nocreat oflag=direct 2>/dev/null
 	"$nbdisk" scale -c 4 "$name"
 	kill_server
 	qemu_nbd "$2"
