@@ -50,7 +50,20 @@ connect_within(int fd, const struct nbc_address *to, const struct nbc_limit *lim
 	}
 }
 
-/* Not worth failing for: they make a working connection better. */
+static void
+reset_at_close(int fd, bool on)
+{
+	struct linger l = { .l_onoff = on, .l_linger = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, (const char *)&l, sizeof l);
+}
+
+/*
+ * Not worth failing for: they make a working connection better.
+ *
+ * No TCP_USER_TIMEOUT: who uses the connection sees whether bytes move, and gives it up
+ * by time-outs of its own.  Keepalive is for a connection that is owed nothing.
+ */
 static void
 tune_tcp(int fd)
 {
@@ -66,6 +79,19 @@ tune_tcp(int fd)
 	for (i = 0; i < sizeof options / sizeof options[0]; i++)
 		(void)setsockopt(fd, options[i].level, options[i].name,
 		    (const char *)&options[i].value, sizeof options[i].value);
+	reset_at_close(fd, true);
+}
+
+/*
+ * On a UNIX or a vsock socket there is nothing to take back or to reset: SO_LINGER throws
+ * nothing away there.  What was sent over a UNIX socket is in the peer's queue already,
+ * and what was sent over vsock is the hypervisor's: the peer reads it, whatever becomes
+ * of this end.  A lost connection of these kinds is the fence's business alone.
+ */
+void
+nbc_end_in_order(int fd)
+{
+	reset_at_close(fd, false);
 }
 
 int

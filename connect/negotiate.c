@@ -210,6 +210,7 @@ run_handshake(struct attempt *a)
 
 /* ---- one attempt --------------------------------------------------------- */
 
+/* No command was sent yet, so nothing can land late; the last words are to arrive. */
 static void
 close_stream(struct attempt *a)
 {
@@ -217,8 +218,10 @@ close_stream(struct attempt *a)
 		nbc_stream_end_tls(&a->stream);
 	nbc_tls_free(a->stream.tls);
 	a->stream.tls = NULL;
-	if (a->stream.fd >= 0)
+	if (a->stream.fd >= 0) {
+		nbc_end_in_order(a->stream.fd);
 		nbc_os_close(a->stream.fd);
+	}
 	a->stream.fd = -1;
 }
 
@@ -487,6 +490,8 @@ nbc_close(struct nbc_conn *conn, bool polite)
 	if (conn->fd >= 0 && conn->ktls)
 		nbc_ktls_shutdown(conn->fd);
 	nbc_tls_free(conn->tls);
+	if (conn->fd >= 0 && polite)
+		nbc_end_in_order(conn->fd);
 	if (conn->fd >= 0)
 		nbc_os_close(conn->fd);
 	free(conn->name);
