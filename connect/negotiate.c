@@ -411,6 +411,37 @@ nbc_open(struct nbc_conn *conn, const struct nbc_target *target,
 	return ok;
 }
 
+/* No command is in flight and none follows, so any cookie will do. */
+static void
+send_disc(struct nbc_stream *stream, enum nbe_framing framing)
+{
+	uint8_t buf[32];
+
+	(void)nbc_stream_send(stream, buf, nbe_disc(buf, framing));
+}
+
+/* There are servers that look at an export only when it is opened, and say until then
+ * that it is empty. */
+static bool
+learn(struct attempt *a, struct nbc_conn *conn)
+{
+	bool ok;
+
+	if (attempts(a, NBE_GOAL_INFO)) {
+		ok = take_export(conn, a);
+		leave(a);
+		return ok;
+	}
+	if (nbe_hs_why(a->hs) != NBE_WHY_BAD_SIZE || !attempts(a, NBE_GOAL_GO)) {
+		add_exports_there_are(a);
+		return false;
+	}
+	ok = take_export(conn, a);
+	send_disc(&a->stream, nbe_hs_export(a->hs)->framing);
+	close_stream(a);
+	return ok;
+}
+
 bool
 nbc_info(struct nbc_conn *conn, const struct nbc_target *target,
     const struct nbc_tls_context *context, const struct nbc_options *options,
@@ -423,13 +454,7 @@ nbc_info(struct nbc_conn *conn, const struct nbc_target *target,
 	*conn = (struct nbc_conn){ .fd = -1 };
 	if (!attempt_init(&a, target, context, options, &none, err))
 		return false;
-	ok = attempts(&a, NBE_GOAL_INFO);
-	if (ok) {
-		ok = take_export(conn, &a);
-		leave(&a);
-	} else {
-		add_exports_there_are(&a);
-	}
+	ok = learn(&a, conn);
 	free(a.hs);
 	if (!ok)
 		nbc_close(conn, false);
@@ -466,15 +491,6 @@ nbc_export_list_free(struct nbc_export_list *list)
 	}
 	free(list->item);
 	*list = (struct nbc_export_list){ NULL, 0 };
-}
-
-/* No command is in flight and none follows, so any cookie will do. */
-static void
-send_disc(struct nbc_stream *stream, enum nbe_framing framing)
-{
-	uint8_t buf[32];
-
-	(void)nbc_stream_send(stream, buf, nbe_disc(buf, framing));
 }
 
 void

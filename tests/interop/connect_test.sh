@@ -253,6 +253,38 @@ while True:
     except OSError:
         c.close()
 EOF
+	cat >"$dir/refuses.py" <<'EOF'
+import socket, struct, sys
+REPLY, UNSUPPORTED, ABORT = 0x3e889045565a9, 0x80000001, 2
+s = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+def recv(c, length):
+    got = c.recv(length, socket.MSG_WAITALL)
+    if len(got) < length:
+        raise EOFError
+    return got
+while True:
+    c = s.accept()[0]
+    c.sendall(b'NBDMAGICIHAVEOPT\0\3')
+    last = 'flags'
+    try:
+        recv(c, 4)
+        while True:
+            _, last, length = struct.unpack('>QII', recv(c, 16))
+            recv(c, length)
+            if last != ABORT:
+                c.sendall(struct.pack('>QIII', REPLY, last, UNSUPPORTED, 0))
+    except EOFError:
+        print(last, 'end', flush=True)
+    except ConnectionError:
+        print(last, 'reset', flush=True)
+EOF
+	: >"$dir/server.log"
+	start_on_port python3 "$dir/refuses.py" PORT
+	run "$probe" info "nbd://127.0.0.1:$port"
+	status_is 6 && wait_until grep -q '^2 ' "$dir/server.log" &&
+		! grep -q '^2 reset' "$dir/server.log"
+	ok "a handshake that failed ends in order: ABORT, and no reset"
+	stop "$pid"
 	flood() {
 		rm -f "$sock"
 		start python3 "$dir/flood.py" "$sock" "$1"
