@@ -84,8 +84,8 @@ void	nbc_tls_context_free(struct nbc_tls_context *);
 struct nbc_options {
 	enum nbe_framing framing_max;
 	bool		want_alloc;
-	unsigned	timeout_ms;	/* one attempt: all addresses, TLS, options;
-					 * the resolver has time-outs of its own */
+	unsigned	timeout_ms;	/* one attempt: the name, all addresses, TLS,
+					 * options */
 	unsigned	retry_ms;	/* keep trying transient failures for so long */
 	bool		allow_ktls;	/* let the kernel do TLS where it can */
 	int		cancel_fd;	/* -1, or: gives up once it is readable */
