@@ -107,15 +107,15 @@ struct nbc_conn {
 bool	nbc_open(struct nbc_conn *, const struct nbc_target *,
 	    const struct nbc_tls_context *, const struct nbc_options *,
 	    struct nbc_error *);
-/* Polite: nothing is owed in either direction; says DISC and close_notify, and ends in
- * order.  Else a TCP connection is reset. */
+/* Polite: nothing is owed in either direction; says DISC and close_notify, and ends
+ * in order.  Else a TCP connection is reset. */
 void	nbc_close(struct nbc_conn *, bool polite);
 
 /*
- * Every TCP socket made here is reset by its last close, for whatever reason that comes,
- * the death of the process included: what the peer has not acknowledged is dropped.  A
- * polite close would leave it to the kernel, which goes on sending it for minutes, and a
- * write that was given up would land on newer ones.
+ * Every TCP socket made here is reset by its last close, for whatever reason that
+ * comes, the death of the process included: what the peer has not acknowledged is
+ * dropped.  A polite close would leave it to the kernel, which goes on sending it for
+ * minutes, and a write that was given up would land on newer ones.
  *
  * This takes that back, for a connection whose end was agreed on: all commands are
  * answered, and DISC is in the socket.  From now on a close sends what is left.  Of

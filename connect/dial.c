@@ -83,10 +83,11 @@ tune_tcp(int fd)
 }
 
 /*
- * On a UNIX or a vsock socket there is nothing to take back or to reset: SO_LINGER throws
- * nothing away there.  What was sent over a UNIX socket is in the peer's queue already,
- * and what was sent over vsock is the hypervisor's: the peer reads it, whatever becomes
- * of this end.  A lost connection of these kinds is the fence's business alone.
+ * On a UNIX or a vsock socket there is nothing to take back or to reset: SO_LINGER
+ * throws nothing away there.  What was sent over a UNIX socket is in the peer's queue
+ * already, and what was sent over vsock is the hypervisor's: the peer reads it,
+ * whatever becomes of this end.  A lost connection of these kinds is the fence's
+ * business alone.
  */
 void
 nbc_end_in_order(int fd)
