@@ -122,9 +122,9 @@ start_tls(struct attempt *a)
 {
 	enum nbc_io io;
 
-	a->stream.tls = nbc_tls_new(a->context, a->options->allow_ktls);
+	a->stream.tls = nbc_tls_new(a->context, a->options, a->err);
 	if (a->stream.tls == NULL)
-		return nbc_fail_no_memory(a->err);
+		return false;
 	io = nbc_stream_start_tls(&a->stream);
 	if (io != NBC_IO_OK)
 		return fail_io(a, io);

@@ -17,12 +17,15 @@
 
 #include "os.h"
 
+struct nbc_error;
+struct nbc_options;
 struct nbc_tls;
 struct nbc_tls_context;
 
-/* for_kernel: keep what nbc_tls_to_kernel needs.  NULL: out of memory.  The
- * context must outlive the session. */
-struct nbc_tls *nbc_tls_new(const struct nbc_tls_context *, bool for_kernel);
+/* Of the options it takes open_file, and allow_ktls: it keeps what nbc_tls_to_kernel
+ * needs.  NULL: err says why.  The context must outlive the session. */
+struct nbc_tls *nbc_tls_new(const struct nbc_tls_context *, const struct nbc_options *,
+	    struct nbc_error *);
 void	nbc_tls_free(struct nbc_tls *);
 
 enum nbc_tls_step { NBC_TLS_MORE, NBC_TLS_UP, NBC_TLS_BROKEN };
