@@ -69,5 +69,13 @@ enum nbc_handover {
 enum nbc_handover nbc_tls_to_kernel(struct nbc_tls *, int fd);
 /* A close_notify from a session that is the kernel's. */
 void	nbc_ktls_shutdown(int fd);
+/*
+ * How many more records such a session can protect, in the direction that has fewer
+ * left, until the cipher's limit; UINT64_MAX: as many as one likes, or nobody knows.  A
+ * kernel changes no keys, and a KeyUpdate of the peer, who has the same limit, ends the
+ * session: make a new connection before.  Two system calls or four, so ask once in many
+ * records.
+ */
+uint64_t nbc_ktls_records_left(int fd);
 
 #endif

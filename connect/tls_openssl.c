@@ -352,6 +352,21 @@ on_secret(const SSL *ssl, const char *line)
 		d->secret_len = 0;
 }
 
+/* A handshake message in either direction, as OpenSSL tells debuggers. */
+static void
+on_message(int writing, int version, int type, const void *buf, size_t len, SSL *ssl,
+    void *arg)
+{
+	struct nbc_tls *tls = SSL_get_app_data(ssl);
+	const uint8_t *message = buf;
+
+	(void)writing;
+	(void)version;
+	(void)arg;
+	if (type == SSL3_RT_HANDSHAKE && len > 0 && message[0] == SSL3_MT_KEY_UPDATE)
+		tls->keys_changed = true;
+}
+
 /* No suite that would let a certificate replace the key; the store of trusted roots
  * stays empty for the same reason. */
 static bool
@@ -373,6 +388,7 @@ new_ssl_context(const struct nbc_tls_context *c)
 	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_keylog_callback(ssl, on_secret);
+	SSL_CTX_set_msg_callback(ssl, on_message);
 	if (c->no_verify)
 		SSL_CTX_set_verify(ssl, SSL_VERIFY_NONE, NULL);
 	else

@@ -54,6 +54,7 @@ struct nbc_tls {
 	const struct nbc_tls_context *context;
 	BIO		*in, *out;	/* owned by ssl */
 	bool		is_up, for_kernel;
+	bool		keys_changed;	/* by KeyUpdate: tx and rx are of the past */
 	struct tls_direction tx, rx;	/* for_kernel only */
 	char		*psk_user;
 	uint8_t		psk[TLS_PSK_MAX];

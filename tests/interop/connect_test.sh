@@ -1,5 +1,5 @@
 #!/bin/bash
-# connect_test.sh PROBE KTLS_PROBE - connect/ against servers that other people wrote.
+# connect_test.sh PROBE KTLS_PROBE KEY_UPDATER - connect/ against servers that other people wrote.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # Kinds of error, as connect_probe exits with them: 1 usage, 2 resolve, 3 unreachable,
@@ -7,6 +7,7 @@
 
 probe=$1
 ktls_probe=$2
+key_updater=$3
 . "$(dirname "$0")/../lib.sh"
 
 if ! have nbdkit; then
@@ -424,6 +425,24 @@ EOF
 	status_is 0 && out_has tls=1 && out_has $data
 	ok "TLS if offered, of a server with it"
 	stop "$pid"
+
+	start_nbdkit "$dir/plain" -r file "$dir/disk"
+	plain=$pid
+	rm -f "$sock"
+	start "$key_updater" "$sock" "$dir/plain" "$dir/pki" 1
+	wait_until [ -S "$sock" ]
+	: >"$dir/server.log"
+	run "$probe" -ca "$dir/authority.pem" -framing 2 -alloc 1 open "$nbds"
+	status_is 0 && out_has size=1048576 && [ "$(grep -c update "$dir/server.log")" -gt 3 ]
+	ok "KeyUpdate before each reply to an option"
+	run "$probe" -ca "$dir/authority.pem" read "$nbds"
+	status_is 0 && out_has tls=1 && out_has $data
+	ok "and a read after them"
+	run "$ktls_probe" "$dir/authority.pem" "$nbds"
+	out_has tls=1 && out_has ktls=0
+	ok "the kernel does not get keys that are the first no more"
+	stop "$pid"
+	stop "$plain"
 
 	start_nbdkit "$sock" --tls=require --tls-certificates="$dir/pki-name" null 4096
 	run "$probe" -ca "$dir/authority.pem" open "$nbds"
