@@ -36,8 +36,8 @@
 #define OVERTAKEN_ALIKE	3u
 #define OVERTAKEN_BY_ANY 10u
 
-/* Payload that a connection may owe: it begins small, grows while it is used and answers
- * come, and halves when they take long. */
+/* Payload that a connection may owe: it begins small, grows while it is used and
+ * answers come, and halves when they take long. */
 #define WINDOW_MIN	65536u
 #define WINDOW_START	1048576u
 #define WINDOW_MAX	268435456u	/* as good as no limit */
@@ -190,11 +190,11 @@ struct nbe_dev {
 	struct nbe_stats st;
 	uint64_t	rng;
 	uint64_t	data_max, effect_max;	/* longest part, by kind */
-	uint64_t	effect_now;		/* what of effect_max is used at present */
+	uint64_t	effect_now;		/* what of effect_max is used */
 	uint32_t	slots;
 	uint32_t	epoch;
-	uint32_t	moment;			/* counts connections made and losses: what
-						 * was sent at a moment knows those */
+	uint32_t	moment;			/* counts connections made and
+						 * losses */
 	uint32_t	wanted;
 	uint32_t	live;			/* none from here on is wanted or up */
 	uint32_t	up, proven;
@@ -205,7 +205,7 @@ struct nbe_dev {
 	bool		dead, resized;
 	bool		stopping, stop_now, stop_flushed;
 	bool		renewing;		/* some connection is to be renewed */
-	bool		holding, hold_flushed;	/* no request begins: it is the last one */
+	bool		holding, hold_flushed;	/* it is the last one: none begins */
 	struct reqs	queue, fenced, unkept;
 	struct nbe_req	*barrier;		/* runs alone until it is done */
 	struct nbe_req	*done, **done_tail;
@@ -343,7 +343,8 @@ void	 conn_recount(struct nbe_dev *);
 void	 conn_prove(struct nbe_dev *, uint32_t moment);
 
 void	 conn_slow(struct conn *, const struct slot *, nbe_time now);
-void	 conn_passed(struct nbe_dev *, struct conn *, const struct slot *, nbe_time now);
+void	 conn_passed(struct nbe_dev *, struct conn *, const struct slot *,
+	    nbe_time now);
 nbe_time conn_passed_late_at(const struct nbe_dev *, const struct conn *);
 void	 effect_answered(struct nbe_dev *, const struct conn *, const struct slot *,
 	    nbe_time now);

@@ -300,19 +300,20 @@ enum nbe_unflushed {
 	NBE_UNFLUSHED_IGNORE,
 };
 
+/*
+ * A connection is given up (NBE_WHY_TIMEOUT) that owes an answer, and no byte of which
+ * has moved for the time-out, in either direction; or whose oldest command is overtaken
+ * by later ones of its kind and size for 3 time-outs, or by any for 10.
+ */
 struct nbe_dev_config {
 	uint16_t conns_max;		/* 1..NBE_MAX_CONNS: room for nbe_scale */
 	uint16_t conns;			/* wanted at first, 1..conns_max */
 	uint16_t depth;			/* 1..NBE_MAX_DEPTH in flight per conn */
 	uint32_t part_max;		/* split above this; 0: the server's maximum */
-	nbe_time timeout;		/* a connection is given up: that owes an answer, and
-					 * nothing has moved for so long; or whose oldest
-					 * command was overtaken by later ones of its kind
-					 * and size for 3 times, or by any for 10 times as
-					 * long.  NBE_NEVER: never */
+	nbe_time timeout;		/* see above; NBE_NEVER: none */
 	nbe_time dead_timeout;		/* fail requests without a server for so long */
-	nbe_time fence;			/* how long a lost write may still land, once the
-					 * server answers again */
+	nbe_time fence;			/* how long a lost write may still land,
+					 * once the server answers again */
 	nbe_time backoff_min, backoff_max;	/* between attempts to reconnect */
 	enum nbe_unflushed unflushed;
 	uint64_t keep_size;		/* REPLAY: bytes of the front's keep buffer */
@@ -347,12 +348,13 @@ unsigned nbe_disc(uint8_t buf[32], enum nbe_framing);
 /* It is closed, or could not be opened; no tx and no rx is open on it. */
 void	nbe_conn_down(struct nbe_dev *, unsigned conn, enum nbe_why, nbe_time now);
 void	nbe_tick(struct nbe_dev *, nbe_time now);
-/* Ask for n connections, 1..conns_max.  Those that are up are kept; surplus ones finish
- * their commands. */
+/* Ask for n connections, 1..conns_max.  Those that are up are kept; surplus ones
+ * finish their commands. */
 void	nbe_scale(struct nbe_dev *, unsigned n, nbe_time now);
-/* Make connection conn anew, in an orderly way, if it is up: it finishes what it has and
- * says DISC; the last one waits until all is flushed, too.  No request fails or is lost,
- * and no unflushed write; with one connection there is a pause of some round trips. */
+/* Make connection conn anew, in an orderly way, if it is up: it finishes what it has
+ * and says DISC; the last one waits until all is flushed, too.  No request fails or is
+ * lost, and no unflushed write; with one connection there is a pause of some round
+ * trips. */
 void	nbe_renew(struct nbe_dev *, unsigned conn);
 /* Ask at once for the connections that are missing, without backoff, and renew the
  * others one by one: so a disk that has grown is seen. */

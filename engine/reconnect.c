@@ -284,7 +284,8 @@ next_to_renew(struct nbe_dev *d)
 static bool
 settled(struct nbe_dev *d, nbe_time now)
 {
-	if (d->in_flight != 0 || d->retry_count != 0 || d->own_flush.state == REQ_QUEUED)
+	if (d->in_flight != 0 || d->retry_count != 0 ||
+	    d->own_flush.state == REQ_QUEUED)
 		return false;
 	if (!unflushed_dirty(d) || d->hold_flushed)
 		return true;
@@ -295,8 +296,8 @@ settled(struct nbe_dev *d, nbe_time now)
 
 /*
  * Renewal: a connection finishes what it has, says DISC, and is opened anew.  While
- * others are usable, they go on.  The last one is left when nothing is under way and all
- * is flushed: then it does not matter whether the same server answers next.
+ * others are usable, they go on.  The last one is left when nothing is under way and
+ * all is flushed: then it does not matter whether the same server answers next.
  */
 void
 reconnect_step(struct nbe_dev *d, nbe_time now)

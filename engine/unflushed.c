@@ -271,7 +271,8 @@ next_stretch(const struct nbe_dev *d, uint64_t *off, uint64_t *end)
 		*off = *end;
 	for (i = un->replay_next + 1; un->durable != 0 && i < un->last; i++) {
 		over = record_at(d, i);
-		if (!over->durable || over->off >= *end || over->off + over->len <= *off)
+		if (!over->durable || over->off >= *end ||
+		    over->off + over->len <= *off)
 			continue;
 		if (over->off > *off) {
 			*end = over->off;

@@ -19,7 +19,7 @@ static struct line {
 	bool tx_moved;			/* the socket took the bytes */
 	uint64_t tx_bytes;
 	uint64_t rx_need;
-	nbe_time moved_at;		/* bytes came, or were taken, or none were owed */
+	nbe_time moved_at;		/* bytes came or were taken, or none owed */
 } line[CONNS];
 
 bool front_stopped;

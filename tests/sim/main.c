@@ -2,7 +2,8 @@
  * main.c - runs seeds: a safety phase with faults, then a liveness phase without.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * usage: sim [--seed N | --from N] [--seeds N] [--steps N] [--trace] [--past] [--polite]
+ * usage: sim [--seed N | --from N] [--seeds N] [--steps N] [--trace] [--past]
+ *            [--polite]
  *
  * In the liveness phase no new faults come, and everything must finish in bounded
  * time; then the device is stopped, and the disk is compared.
@@ -191,7 +192,8 @@ run(unsigned long steps)
 		front_step(true);
 	HOLDS("P4", dev->st.restarts == 0 || plan.cut_odds != 0 ||
 	    plan.restart_odds != 0 || plan.silence || plan.shutdowns ||
-	    plan.error_odds != 0 || plan.cfg.dead_timeout != NBE_NEVER || !plan.honest, "a restart, and nobody restarted");
+	    plan.error_odds != 0 || plan.cfg.dead_timeout != NBE_NEVER ||
+	    !plan.honest, "a restart, and nobody restarted");
 	settle();
 	plan.error_odds = 0;
 	flushed = stop();

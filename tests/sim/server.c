@@ -402,9 +402,9 @@ server_moves(unsigned conn)
 }
 
 /*
- * All of it, with what it has; its system still accepts connections and bytes.  A server
- * that has answered since a loss and falls asleep again within the fence time carries out
- * first what it holds until then: no client could know.
+ * All of it, with what it has; its system still accepts connections and bytes.  A
+ * server that has answered since a loss and falls asleep again within the fence time
+ * carries out first what it holds until then: no client could know.
  */
 void
 server_sleep(nbe_time time)

@@ -5,8 +5,9 @@
  * Two connections, two writes to one place and a read of it, and one loss at any byte
  * that is sent or answered.  The server may sleep for longer than the fence is; what it
  * had received may be executed at any time until it has been awake for the fence time,
- * or never.  It is awake when it answers what was sent after the loss.  All orders of these events are played, one by one:
- * a run is a list of choices, and the next run changes the last one that can be.
+ * or never.  It is awake when it answers what was sent after the loss.  All orders of
+ * these events are played, one by one: a run is a list of choices, and the next run
+ * changes the last one that can be.
  */
 #include "harness.h"
 #include "test.h"
