@@ -453,6 +453,10 @@ nbe_time nbe_wake(const struct nbe_dev *, nbe_time now);
 /* Why the engine asks to close a connection, or why it was last lost. */
 enum nbe_why nbe_conn_why(const struct nbe_dev *, unsigned conn);
 bool	nbe_conn_is_up(const struct nbe_dev *, unsigned conn);
+/* Before nbe_conn_down: was its end agreed on?  Then all its commands are answered and
+ * DISC is sent, and what is still in the system's send buffer is to arrive.  Any other
+ * end must be a reset: what was given up would arrive too, minutes later. */
+bool	nbe_conn_in_order(const struct nbe_dev *, unsigned conn);
 
 /* ---- counters ------------------------------------------------------------------ */
 

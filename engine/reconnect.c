@@ -323,6 +323,13 @@ nbe_conn_why(const struct nbe_dev *d, unsigned conn)
 }
 
 bool
+nbe_conn_in_order(const struct nbe_dev *d, unsigned conn)
+{
+	return d->conn[conn].disc_planned && d->conn[conn].batch_at ==
+	    d->conn[conn].batch_count;
+}
+
+bool
 nbe_conn_is_up(const struct nbe_dev *d, unsigned conn)
 {
 	return d->conn[conn].up;

@@ -36,6 +36,7 @@ disc(struct rig *g, unsigned conn)
 	struct command c = rig_command(g, conn);
 
 	CHECK(c.type == CMD_DISC);
+	CHECK(nbe_conn_in_order(g->dev, conn));
 	CHECK(rig_closing(g, conn) && nbe_conn_why(g->dev, conn) == NBE_WHY_RENEWED);
 	rig_close(g, conn);
 }
@@ -215,6 +216,7 @@ test_loss_during_a_renewal(void)
 	nbe_renew(g->dev, 0);
 	rig_work(g);
 	rig_send(g, 0);			/* the flush */
+	CHECK(!nbe_conn_in_order(g->dev, 0));
 	o = rig_submit(g, NBE_READ, 0, 512, 0);
 	rig_down(g, 0);
 	make_anew(g, 0);
