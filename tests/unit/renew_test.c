@@ -190,6 +190,9 @@ test_reconnect_renews_all(void)
 	rig_serve(g, 0);
 	nbe_reconnect(g->dev, g->now);
 	rig_work(g);
+	rig_work(g);
+	rig_send(g, 1);
+	CHECK(rig_count(g, 1) == 0);	/* one after the other */
 	disc(g, 0);
 	disc(g, 1);			/* the server lets nobody in for now */
 	c = rig_command(g, 2);

@@ -429,11 +429,11 @@ test_effects_shrink_where_they_take_long(void)
 	c = rig_take(g, 0);
 	rig_wait(g, 16 * NBE_SECOND);
 	rig_answer(g, 0, &c, 0);
-	c = rig_take(g, 0);	/* behind the first for 16 s, then 5 s of its own */
-	rig_wait(g, 5 * NBE_SECOND);
+	c = rig_take(g, 0);	/* behind the first for 16 s, then 1 s of its own */
+	rig_wait(g, NBE_SECOND);
 	rig_answer(g, 0, &c, 0);
 	rig_submit(g, NBE_TRIM, 0, 64 * MEGABYTE, 0);
-	CHECK(check_parts(g, 0, 64 * MEGABYTE, 16 * MEGABYTE) == 4);
+	CHECK(check_parts(g, 0, 64 * MEGABYTE, 32 * MEGABYTE) == 2);
 	rig_end(g);
 }
 
@@ -721,6 +721,9 @@ test_batch_ends_at_a_megabyte(void)
 
 	g->cfg.depth = 64;
 	rig_start(g);
+	for (unsigned i = 0; i < 80; i++)	/* the connection may owe more then */
+		rig_submit(g, NBE_WRITE, 0, 65536, 0);
+	rig_serve(g, 0);
 	for (unsigned i = 0; i < 40; i++)
 		rig_submit(g, NBE_WRITE, 0, 65536, 0);
 	n = nbe_tx_begin(g->dev, 0, seg, RIG_SEGS, g->now);
