@@ -164,16 +164,21 @@ static void
 test_one_of_several_while_others_go_on(void)
 {
 	struct rig *g = start(2);
+	struct command c;
 	struct io *o;
 
 	rig_submit(g, NBE_WRITE, 0, 512, 0);
 	rig_serve(g, 0);
+	rig_submit(g, NBE_READ, 0, 512, 0);
+	c = rig_command(g, 1);
 	nbe_renew(g->dev, 1);
 	rig_work(g);
-	disc(g, 1);
+	rig_work(g);
 	o = rig_submit(g, NBE_WRITE, 512, 512, 0);
 	rig_serve(g, 0);
-	CHECK(io_ended(o, NBE_OK));
+	CHECK(io_ended(o, NBE_OK));		/* while the other finishes */
+	rig_answer(g, 1, &c, 0);
+	disc(g, 1);
 	make_anew(g, 1);
 	flush_is_fine(g, 0);
 	rig_end(g);
