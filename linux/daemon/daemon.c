@@ -47,6 +47,7 @@ struct daemon {
 	struct ring	ring;
 	struct log	log;
 	struct helper	helper;
+	struct opener	opener;
 	struct disk	*disk;
 	struct fuse	*fuse;
 	struct control_server *control;
@@ -447,6 +448,8 @@ make_disk_config(struct daemon *d, struct disk_config *c)
 	/* The engine decides when to try again. */
 	d->options = *d->config->options;
 	d->options.retry_ms = 0;
+	d->options.open_file = opener_open;
+	d->options.open_arg = &d->opener;
 	*c = (struct disk_config){
 		.dev = {
 			.conns_max = NBE_MAX_CONNS,
@@ -525,7 +528,8 @@ start(struct daemon *d, struct errtext *err)
 {
 	unsigned conns = d->config->conns;
 
-	if (!helper_start(&d->helper, d->config->state, err) ||
+	if (!opener_init(&d->opener, d->config->tls, err) ||
+	    !helper_start(&d->helper, &d->opener, d->config->state, err) ||
 	    !catch_signals(d, err) || !start_ring(d, err))
 		goto close_conns;
 	if (!start_disk(d, err) || !start_control(d, err))
@@ -551,6 +555,7 @@ close_conns:
 	for (unsigned i = 0; i < conns; i++)
 		nbc_close(&d->config->conn[i], true);
 	helper_end(&d->helper);
+	opener_end(&d->opener);
 	return false;
 }
 
@@ -587,6 +592,7 @@ finish(struct daemon *d)
 		disk_free(d->disk);
 	}
 	helper_end(&d->helper);
+	opener_end(&d->opener);
 	state_remove(d->config->state);
 	log_line(&d->log, LOG_INFO, "disconnected");
 	control_server_free(d->control);

@@ -12,6 +12,7 @@
 #define HELPER_H
 
 #include "attachment.h"
+#include "opener.h"
 #include "ring.h"
 
 enum helper_job { HELPER_ATTACH, HELPER_RESIZE, HELPER_DETACH, HELPER_FORCE };
@@ -44,7 +45,8 @@ struct helper {
 };
 
 /* Before ring_init; then set ring, done and arg. */
-bool	helper_start(struct helper *, const struct state *, struct errtext *);
+bool	helper_start(struct helper *, struct opener *, const struct state *,
+	    struct errtext *);
 /* One at a time; done is called from the ring's loop. */
 void	helper_give(struct helper *, const struct helper_order *);
 /* After ring_free and fuse_free, on which it may still wait. */
