@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * Certificates, keys and lists are read again for each connection, but the daemon has
- * given up what it takes to read a file of root's.  So the helper opens them and passes
- * descriptors: those that the target names, for reading, and no others.  It does so in a
- * thread, for its other work may wait for the disk, which waits for the file.
+ * given up what it takes to read another user's file.  So the helper opens them and
+ * passes descriptors: those that the target names, for reading, and no others.  It does
+ * so in a thread, for its other work may wait for the disk, which waits for the file.
  */
 #ifndef OPENER_H
 #define OPENER_H

@@ -753,8 +753,8 @@ test_the_probe_is_announced(void)
 	rig_end(g);
 }
 
-/* Fences whose time runs, and then there is no room for the next one: it is joined with
- * one of them, which waits again, for an answer to what was sent after the last loss. */
+/* Fences whose time runs, and then there is no room for the next one: it is joined
+ * with one of them, which waits again, for an answer to what was sent after that. */
 static void
 test_a_joined_fence_waits_again(void)
 {
