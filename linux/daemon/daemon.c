@@ -614,9 +614,9 @@ run(struct daemon *d)
 }
 
 static bool
-write_pid(const struct state *s, const char *pid, struct errtext *err)
+write_pid(const struct state *s, struct errtext *err)
 {
-	return state_write(s, "lock", pid) ||
+	return state_write_pid(s) ||
 	    errtext_set(err, "%s/lock: %s", s->dir, strerror(errno));
 }
 
@@ -626,7 +626,6 @@ daemon_run(const struct daemon_config *config)
 	struct daemon *d = calloc(1, sizeof(*d));
 	struct errtext err;
 	bool ok = false;
-	char pid[24];
 
 	if (d == NULL)
 		return false;
@@ -634,8 +633,7 @@ daemon_run(const struct daemon_config *config)
 	d->want_attach = true;
 	log_open(&d->log, config->state->name, config->log_to_stderr);
 	process_prepare();
-	snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	if (write_pid(config->state, pid, &err) && start(d, &err)) {
+	if (write_pid(config->state, &err) && start(d, &err)) {
 		ok = run(d);
 	} else {
 		report(d, false, err.text);

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # usage: fuse_test.sh FUSE_SERVE FUSE_TEST; prints TAP.  Needs root.  Turns FUSE
-# over io_uring on for its own mounts and puts every setting back.
+# over io_uring on while it mounts, and puts the switch back.
+. "$(dirname "$0")/../own_mounts.sh"
 set -u
 serve=$(realpath "$1") tool=$(realpath "$2")
 
@@ -12,8 +13,6 @@ serve=$(realpath "$1") tool=$(realpath "$2")
 
 tmp=$(mktemp -d) mnt=$tmp/mnt fs=$tmp/fs disk=$tmp/mnt/disk
 switch=/sys/module/fuse/parameters/enable_uring
-switch_was=$(cat $switch 2>/dev/null)
-fuse_mode=$(stat -c %a /dev/fuse)
 number= server= tests=0 failed=0
 mkdir "$mnt" "$fs"
 chmod 755 "$tmp"
@@ -23,8 +22,6 @@ clean() {
 	[ -n "$number" ] && "$tool" detach "$number" 2000
 	grep -q " $mnt " /proc/mounts && umount -l "$mnt"
 	[ -n "$server" ] && kill "$server" 2>/dev/null
-	[ -n "$switch_was" ] && echo "$switch_was" >$switch
-	chmod "$fuse_mode" /dev/fuse
 	rm -rf --one-file-system "$tmp"
 }
 trap clean EXIT
@@ -45,32 +42,50 @@ ok() {
 no() { ! "$@"; }
 skip() { tests=$((tests + 1)); echo "ok $tests - $1 # SKIP $2"; }
 
+# with_switch Y|N COMMAND...: while the machine's switch is so; whoever else wants it
+# waits.  It counts when the kernel says hello to a new mount.
+with_switch() {
+	local wanted=$1 was
+	shift
+	exec 9<$switch
+	flock 9
+	was=$(cat $switch)
+	echo "$wanted" >$switch
+	"$@"
+	echo "$was" >$switch
+	exec 9<&-
+}
 # start ARGS...: serve on $mnt; $state is how.
 start() {
-	coproc SRV { exec "$@" "$mnt" 2>"$tmp/stderr"; }
+	if [ -e $switch ]; then with_switch $on start_now "$@"; else start_now "$@"; fi
+}
+start_now() {
+	coproc SRV { exec "$@" "$mnt" 2>"$tmp/stderr" 9<&-; }
 	server=$SRV_PID
 	exec {from}<&"${SRV[0]}" {to}>&"${SRV[1]}"
 	state=
-	read -r -t 10 -u "$from" state
+	read -r -t 60 -u "$from" state
 }
-ask() { echo "$1" >&"$to"; read -r -t 10 -u "$from" reply; echo "$reply"; }
+# soon COMMAND...: for up to a minute
+soon() {
+	local end=$((SECONDS + 60))
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep .05
+	done
+}
+gone() { ! kill -0 "$1" 2>/dev/null; }
+ask() { echo "$1" >&"$to"; read -r -t 60 -u "$from" reply; echo "$reply"; }
 count() { ask counts | tr ' ' '\n' | sed -n "s/^$1=//p"; }
 # stop: unmount and let the server end by itself.
 stop() {
 	"$tool" unmount "$mnt" now && exec {to}>&- && wait_server
 }
-wait_server() {
-	local i
-	for i in $(seq 100); do
-		kill -0 "$server" 2>/dev/null || { wait "$server"; return; }
-		sleep .05
-	done
-	return 1
-}
+wait_server() { soon gone "$server" && wait "$server"; }
 attach() {
 	number=$("$tool" attach "$disk" "${1:-1}") && [ -b "/dev/loop$number" ]
 }
-detach() { "$tool" detach "$number" 5000 && number=; }
+detach() { "$tool" detach "$number" 60000 && number=; }
 queue() { cat "/sys/block/loop$number/queue/$1"; }
 equal() { [ "$1" = "$2" ] || { echo "$1, not $2"; false; }; }
 above() { [ "$1" -gt "$2" ] || { echo "$1, not above $2"; false; }; }
@@ -160,8 +175,7 @@ test_filesystem() {
 	ok "$mode: it trimmed" above "$(count trim)" "$trims"
 	ok "$mode: detach is put off while mounted" no "$tool" detach "$number" 100
 	ok "$mode: umount" umount "$fs"
-	sleep .2
-	ok "$mode: then it detached" no "$tool" find "$disk"
+	ok "$mode: then it detached" soon no "$tool" find "$disk"
 	attach 1
 	ok "$mode: fsck" fsck.ext4 -fn "/dev/loop$number"
 }
@@ -237,48 +251,38 @@ test_trouble() {
 	ok "$mode: ends" stop
 }
 
+loaded() { [ "$(count write)" -gt 50 ]; }
 # The server dies with requests under way, and is cleaned up after.
 test_kill() {
 	local load
 	start "$serve" $flag
 	attach
 	fio --name=load --filename="/dev/loop$number" --direct=1 --rw=randrw --bs=4k \
-	    --iodepth=32 --ioengine=io_uring --time_based --runtime=20 \
+	    --iodepth=32 --ioengine=io_uring --time_based --runtime=600 \
 	    >/dev/null 2>&1 & load=$!
-	sleep 1
+	soon loaded
 	kill -9 "$server"; wait "$server" 2>/dev/null
-	ok "$mode: killed: its users see errors and end" ends_soon "$load"
+	ok "$mode: killed: its users see errors and end" soon gone "$load"
 	ok "$mode: killed: loop is found" equal "$("$tool" find "$disk")" "$number"
 	ok "$mode: killed: loop detaches" detach
 	ok "$mode: killed: unmounts" "$tool" unmount "$mnt" now
 	ok "$mode: killed: nothing is left" no grep -q " $mnt " /proc/mounts
 }
-ends_soon() {
-	local i
-	for i in $(seq 100); do
-		kill -0 "$1" 2>/dev/null || return 0
-		sleep .1
-	done
-	return 1
-}
-
+as_user() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
 # A user without rights, through fusermount3.
 test_user() {
-	command -v fusermount3 >/dev/null ||
-	    { skip "$mode: user" "no fusermount3"; return; }
-	chmod 666 /dev/fuse
+	command -v fusermount3 >/dev/null && as_user test -w /dev/fuse ||
+	    { skip "$mode: user" "no fusermount3, or no right to /dev/fuse"; return; }
 	chown nobody "$mnt"
 	cp "$serve" "$tool" "$tmp"
 	start setpriv --reuid=nobody --regid=nogroup --clear-groups \
 	    "$tmp/${serve##*/}" $flag
 	ok "$mode: user: serves" equal "$state" "$mode"
-	as_user() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
 	ok "$mode: user: as a file" as_user "$tmp/${tool##*/}" file "$disk"
 	ok "$mode: user: unmounts" as_user "$tmp/${tool##*/}" unmount "$mnt" now
 	exec {to}>&-
 	ok "$mode: user: ends" wait_server
 	chown root "$mnt"
-	chmod "$fuse_mode" /dev/fuse
 }
 
 run_all() {
@@ -296,17 +300,15 @@ run_all() {
 	test_user
 }
 
-mode=classic flag=
+mode=classic flag= on=N
 run_all
-if [ -n "$switch_was" ]; then
-	echo N >$switch
-	ok "io_uring is off" equal "$("$tool" support)" off
+if [ -e $switch ]; then
+	ok "io_uring is off" equal "$(with_switch N "$tool" support)" off
 	start "$serve" -u
 	ok "switched off: classic" equal "$state" classic
 	ok "switched off: ends" stop
-	echo Y >$switch
-	ok "io_uring is on" equal "$("$tool" support)" on
-	mode=uring flag=-u
+	ok "io_uring is on" equal "$(with_switch Y "$tool" support)" on
+	mode=uring flag=-u on=Y
 	run_all
 else
 	skip "FUSE over io_uring" "not in this kernel"

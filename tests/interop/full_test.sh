@@ -13,6 +13,7 @@ fi
 tests=$(dirname "$0")/..
 . "$tests/lib.sh"
 . "$tests/device.sh"
+export NBDISK_STATE_DIR=/run/nbdisk
 
 needs nbdkit python3
 log_made=
@@ -102,10 +103,6 @@ run nb disconnect $name
 status_is 0 && wait $foreground && none_left
 ok "the log's disk is full: disconnect"
 
-if [ -e /dev/log ]; then
-	skip "a logger that does not read" "this machine has a logger"
-	finish
-fi
 python3 -c 'import socket, sys, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1])
@@ -113,8 +110,11 @@ time.sleep(120)' "$dir/log" &
 logger=$!
 pids="$pids $logger"
 wait_until [ -S "$dir/log" ]
+if ! ln -s "$dir/log" /dev/log 2>/dev/null; then
+	skip "a logger that does not read" "this machine has a logger"
+	finish
+fi
 log_made=yes
-ln -s "$dir/log" /dev/log
 run nb connect "$sock" --device $name
 status_is 0
 ok "a logger that does not read: attached"
