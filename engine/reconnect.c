@@ -187,7 +187,11 @@ nbe_conn_down(struct nbe_dev *d, unsigned conn, enum nbe_why why, nbe_time now)
 	NBE_ASSERT(conn < d->cfg.conns_max && !c->tx_open && !c->rx_open);
 	if (!c->closing || c->why == NBE_WHY_NONE)
 		c->why = why;
-	c->open_at = after(now, backoff(d, c));
+	/* It was left to be made again, and nobody failed. */
+	if (c->disc_planned && c->why == NBE_WHY_RENEWED)
+		c->open_at = now;
+	else
+		c->open_at = after(now, backoff(d, c));
 	if (c->up)
 		leave(d, c, now);
 }
