@@ -91,7 +91,7 @@ old_write_stays_away() {
 	sleep 40
 	mend_network
 	wait "$old" || return
-	put "$device" B 0 && blockdev --flushbufs "$device" || return
+	put "$device" B 0 && sync "$device" || return
 	while [ $(($(date +%s) - start_time)) -lt 80 ]; do
 		[ "$(get "$device" 0)" = B ] || return
 		sleep 0.5
@@ -162,7 +162,7 @@ sleeper() {
 	sleep 8
 	pkill -CONT -P "$server_pid"
 	wait "$old" || return
-	put "$device" B 0 && blockdev --flushbufs "$device" || return
+	put "$device" B 0 && sync "$device" || return
 	sleep 3
 	[ "$(get "$device" 0)" = B ] && detach
 }
@@ -290,7 +290,7 @@ rotates() {
 	serve_tls && attach rotate --ca "$dir/pki/ca-cert.pem" --tls-hostname localhost \
 		--cert "$dir/pki/client-cert.pem" --key "$dir/pki/client-key.pem" \
 		"nbds+unix:///?socket=$dir/rotate" && put "$device" A 3 &&
-		blockdev --flushbufs "$device" || return
+		sync "$device" || return
 	kill_server
 	authority 2
 	serve_tls || return

@@ -30,6 +30,23 @@ start_proven(unsigned conns)
 	return g;
 }
 
+/* Two connections that answer one by one, and slowly: both are used. */
+static struct rig *
+start_slow(void)
+{
+	struct rig *g = start_proven(2);
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct command c;
+
+		rig_submit(g, NBE_READ, 0, 512, 0);
+		c = rig_command(g, i);
+		rig_wait(g, NBE_SECOND / 1000);
+		rig_answer(g, i, &c, 0);
+	}
+	return g;
+}
+
 /* ---- barriers and flushes ------------------------------------------------ */
 
 static void
@@ -126,7 +143,7 @@ test_point_59_flush_on_any_connection(void)
 static void
 test_connections_share_the_work(void)
 {
-	struct rig *g = start_proven(2);
+	struct rig *g = start_slow();
 
 	for (unsigned i = 0; i < 8; i++)
 		rig_submit(g, NBE_READ, 512 * i, 512, 0);
@@ -140,7 +157,7 @@ test_connections_share_the_work(void)
 static void
 test_point_61_retry_elsewhere_oldest_first(void)
 {
-	struct rig *g = start_proven(2);
+	struct rig *g = start_slow();
 
 	for (unsigned i = 0; i < 6; i++) {
 		rig_submit(g, NBE_WRITE, 4096 * i, 512, 0);
@@ -183,7 +200,7 @@ test_point_61_retry_of_two_connections_by_age(void)
 static void
 test_point_61_nothing_is_lost_nor_done_twice(void)
 {
-	struct rig *g = start_proven(2);
+	struct rig *g = start_slow();
 	struct command c;
 	struct nbe_stats st;
 
@@ -194,7 +211,7 @@ test_point_61_nothing_is_lost_nor_done_twice(void)
 	c = rig_take(g, 0);
 	rig_down(g, 0);
 	rig_serve(g, 1);
-	CHECK(io_ended(g->io[1], NBE_OK) && io_ended(g->io[2], NBE_OK));
+	CHECK(io_ended(g->io[3], NBE_OK) && io_ended(g->io[4], NBE_OK));
 	nbe_stats(g->dev, &st);
 	CHECK(c.type == CMD_WRITE && st.retries == 1 && st.conns_lost == 1);
 	rig_end(g);
