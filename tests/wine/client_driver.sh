@@ -226,13 +226,19 @@ client set-opt loglevel 4 --persistent
 status_is 0 && client get-opt LogLevel && out_is "Name: LogLevel" "Value: 4"
 ok "set-opt, get-opt"
 client list-opt --persistent
-status_is 0 && out_is "LogLevel : 4 (Default: 1)"
+status_is 0 && out_is "LogLevel               : 4 (Default: 1)"
 ok "list-opt --persistent"
 client reset-opt LogLevel --persistent
 status_is 0 && client get-opt LogLevel && out_has "Value: 1" && client get-opt LogLevel \
 	--persistent
 failed_with 2
 ok "reset-opt"
+client reset-opt LogLevel --persistent
+failed_with 2
+ok "reset-opt --persistent where nothing is stored: 2"
+client set-opt --value 3 --name loglevel && client get-opt --name LogLevel
+status_is 0 && out_has "Value: 3" && client reset-opt LogLevel
+ok "names and values as options"
 client set-opt Nonsense 1
 failed_with 2
 ok "an option that there is not: 2"
@@ -243,10 +249,27 @@ ok "a value that it cannot have"
 client reset-adapter
 status_is 0
 ok "reset-adapter"
+serve memory 1M
 echo 99 >veto
 client reset-adapter --reset-timeout 1 --reset-retry-interval 1
 failed_with 1460
 ok "reset-adapter: refused for the whole time: 1460"
+client map foo 127.0.0.1 --port "$port"
+client reset-adapter --hard --reset-timeout 1 --reset-retry-interval 1
+failed_with 1460 && client list && [ "$(wc -l <"$dir/out")" -eq 1 ] &&
+	client get-opt NewMappingsAllowed && out_has "Value: true"
+ok "reset-adapter --hard-disconnect-mappings: new mappings are allowed again"
+echo 3 >veto
+client reset-adapter --reset-timeout 0 --reset-retry-interval 1
+status_is 0 && grep -q "^0" veto
+ok "reset-adapter: a time-out of 0 is none"
+client map foo 127.0.0.1 --port "$port" && wait_until has_number
+echo 3 >veto
+client unmap foo --soft-disconnect-timeout 0 --soft-disconnect-retry-interval 1 \
+	--no-hard-disconnect-fallback
+status_is 0 && grep -q "^0" veto
+ok "unmap: a time-out of 0 is none"
+stop "$pid"
 rm veto
 
 # ---- the end -----------------------------------------------------------------------

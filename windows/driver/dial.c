@@ -250,7 +250,7 @@ leave(struct dial *dl)
 	hang_up(dl);
 }
 
-static void NTAPI
+static void
 dial_main(void *arg)
 {
 	struct dial *dl = arg;
@@ -263,7 +263,6 @@ dial_main(void *arg)
 		leave(dl);
 	InterlockedExchange(&dl->over, 1);
 	KeSetEvent(dl->event, IO_NO_INCREMENT, FALSE);
-	PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
 /* ---- for the disk's thread ------------------------------------------------- */

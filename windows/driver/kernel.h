@@ -14,8 +14,8 @@
 void	*mem_alloc(size_t);
 void	 mem_free(void *);		/* NULL is fine */
 
-/* A system thread.  PASSIVE_LEVEL. */
-NTSTATUS thread_start(KSTART_ROUTINE *, void *arg, void **thread);
+/* A system thread, which ends when run returns.  PASSIVE_LEVEL. */
+NTSTATUS thread_start(void (*run)(void *), void *arg, void **thread);
 /* Waits until it has left the driver's text. */
 void	 thread_join(void *thread);
 

@@ -156,12 +156,12 @@ complete(struct disk *d, struct nbe_req *r)
 }
 
 /* The engine's time as interrupt time, in 100 ns; 0 is "never" in both. */
-static INT64
+static uint64_t
 interrupt_time(nbe_time t)
 {
 	if (t == 0)
 		return 0;
-	return (INT64)(KeQueryInterruptTime() - (time_now() - t) / 100);
+	return KeQueryInterruptTime() - (time_now() - t) / 100;
 }
 
 /* (d) */

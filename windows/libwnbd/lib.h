@@ -41,13 +41,12 @@ DWORD	lib_done(HANDLE adapter, DWORD status);
 bool	lib_copy_name(char *to, size_t size, const char *name);
 bool	lib_to_wide(WCHAR *to, size_t count, const char *text);
 
-/* ---- disk_number.c ------------------------------------------------------- */
-
-/* DiskNumber and PNPDeviceID, where the driver left them open and Windows has got
- * to know the disk. */
-void	lib_find_disk(WNBD_CONNECTION_INFO *, size_t count);
-
 /* ---- removal.c ----------------------------------------------------------- */
+
+/* When a time-out that begins now ends; 0 ms are without end. */
+ULONGLONG lib_deadline(DWORD timeout_ms);
+/* Waits for another try; false: there is no time left for it. */
+bool	lib_pause(ULONGLONG deadline_ms, DWORD retry_ms);
 
 /* Ask Plug and Play to remove a device and what is below it, until it agrees. */
 DWORD	lib_soft_remove(DEVINST, const char *what, ULONGLONG deadline_ms,
