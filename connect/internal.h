@@ -6,31 +6,10 @@
 #define NBC_INTERNAL_H
 
 #include "connect.h"
+#include "dial.h"
+#include "error.h"
 #include "os.h"
 #include "tls.h"
-
-#if defined(_WIN32)
-#define NBC_PRINTF(fmt, args) __attribute__((format(gnu_printf, fmt, args)))
-#elif defined(__GNUC__)
-#define NBC_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#else
-#define NBC_PRINTF(fmt, args)
-#endif
-
-/* ---- error.c ------------------------------------------------------------- */
-
-/* Fill the error; always false, so that "return nbc_fail(...)" reads well. */
-bool	nbc_fail(struct nbc_error *, enum nbc_kind, const char *fmt, ...)
-	    NBC_PRINTF(3, 4);
-/* The same for what may go away by itself. */
-bool	nbc_fail_for_now(struct nbc_error *, enum nbc_kind, const char *fmt, ...)
-	    NBC_PRINTF(3, 4);
-bool	nbc_fail_no_memory(struct nbc_error *);
-/* Add to the text; a line of its own begins with "\n". */
-void	nbc_add(struct nbc_error *, const char *fmt, ...) NBC_PRINTF(2, 3);
-/* The handshake with target ended so; message is the server's. */
-void	nbc_fail_handshake(struct nbc_error *, const struct nbc_target *,
-	    enum nbe_why, struct nbe_text message);
 
 /* ---- printable.c --------------------------------------------------------- */
 
@@ -41,12 +20,6 @@ void	nbc_printable(char *buf, size_t size, struct nbe_text);
 char	*nbc_printable_dup(struct nbe_text);
 
 /* ---- stream.c ------------------------------------------------------------ */
-
-/* How long a call may take, and what ends it early. */
-struct nbc_limit {
-	int64_t	deadline_ms;	/* nbc_now_ms then */
-	int	cancel_fd;	/* -1: none */
-};
 
 enum nbc_io {
 	NBC_IO_OK,
@@ -88,10 +61,6 @@ int	nbc_connect_address(const struct nbc_address *, const struct nbc_limit *,
 void	nbc_fail_connect(struct nbc_error *, const struct nbc_target *, int error);
 /* Of NBC_UNIX and NBC_VSOCK. */
 int	nbc_dial_local(const struct nbc_target *, const struct nbc_limit *,
-	    struct nbc_error *);
-
-/* A connected, blocking socket, or -1. */
-int	nbc_dial(const struct nbc_target *, const struct nbc_limit *,
 	    struct nbc_error *);
 
 #endif

@@ -149,7 +149,6 @@ struct unflushed {
 	uint64_t	replay_wave;	/* [wave, next] may be in flight */
 	uint32_t	replay_parts;	/* in flight or to be retried */
 	struct list	retry;		/* of replay parts */
-	struct reqs	unkept;
 };
 
 struct nbe_dev {
@@ -170,7 +169,7 @@ struct nbe_dev {
 	nbe_time	silent_since;		/* no proven answer; NBE_NEVER: fine */
 	bool		dead, resized;
 	bool		stopping, stop_now, stop_flushed;
-	struct reqs	queue, fenced;
+	struct reqs	queue, fenced, unkept;
 	struct nbe_req	*barrier;		/* runs alone until it is done */
 	struct nbe_req	*done, **done_tail;
 	struct nbe_req	own_flush;
@@ -191,7 +190,6 @@ struct op_info {
 	bool		modifies;	/* changes the disk's content */
 	bool		payload;	/* length is bound by payload_max */
 };
-extern const struct op_info nbe_op_info[NBE_OPS];
 
 static inline struct slot *
 slot_at(struct nbe_dev *d, uint16_t i)
@@ -223,7 +221,48 @@ wants_disc(const struct conn *c)
 	return c->draining && c->in_flight == 0 && !c->disc_planned;
 }
 
-/* slot.c */
+static inline void
+reqs_append(struct reqs *q, struct nbe_req *r)
+{
+	r->next = NULL;
+	r->prev = q->tail;
+	if (q->tail == NULL)
+		q->head = r;
+	else
+		q->tail->next = r;
+	q->tail = r;
+}
+
+/* No request waits or is under way. */
+static inline bool
+idle(const struct nbe_dev *d)
+{
+	return d->queue.head == NULL && d->begun == 0;
+}
+
+static inline bool
+wants_open(const struct nbe_dev *d, const struct conn *c)
+{
+	return c->wanted && !c->up && (!d->stopping || (!d->stop_now && !idle(d)));
+}
+
+/* Why nothing will be sent any more, as things are. */
+static inline enum nbe_err
+gone(const struct nbe_dev *d)
+{
+	if (d->stop_now)
+		return NBE_ESHUTDOWN;
+	return d->dead ? NBE_ETIMEDOUT : NBE_OK;
+}
+
+/*
+ * The layers, from the lowest, each with what of the device is its to change.  Calls go
+ * down only; what lies below answers by what it returns, and may take a request off its
+ * queue or put it back.  tests/unit/layers_test.py holds each file to its place.
+ */
+
+/* slot.c: slots and lists of slots; knows no request but by its address and age */
+extern const struct op_info nbe_op_info[NBE_OPS];
 void	 list_init(struct list *);
 void	 list_append(struct nbe_dev *, struct list *, struct slot *);
 void	 list_prepend(struct nbe_dev *, struct list *, struct slot *);
@@ -233,66 +272,114 @@ struct slot *list_take(struct nbe_dev *, struct list *);
 struct slot *slot_new(struct nbe_dev *, struct nbe_req *, uint8_t op);
 void	 slot_free(struct nbe_dev *, struct slot *);
 struct slot *slot_by_cookie(struct nbe_dev *, unsigned conn, uint64_t cookie);
+uint64_t slot_half(const struct nbe_dev *, const struct slot *);
+bool	 slot_too_long(const struct nbe_dev *, const struct slot *);
+uint64_t slot_shrink(struct nbe_dev *, const struct slot *);
 
-/* request.c: the way of a request */
-void	reqs_append(struct reqs *, struct nbe_req *);
-void	reqs_prepend(struct reqs *, struct nbe_req *);
-void	reqs_remove(struct reqs *, struct nbe_req *);
-void	req_requeue(struct nbe_dev *, struct nbe_req *);	/* at the front */
-void	req_unlink(struct nbe_dev *, struct nbe_req *);
-void	req_fail(struct nbe_dev *, struct nbe_req *, enum nbe_err);
-void	req_redo(struct nbe_dev *, struct nbe_req *);
-void	req_settle(struct nbe_dev *, struct nbe_req *, nbe_time now);
-void	req_done(struct nbe_dev *, struct nbe_req *, nbe_time now);
-void	req_fail_all(struct nbe_dev *, enum nbe_err, nbe_time now);
-void	conn_orphan_aborted(struct nbe_dev *, struct conn *, nbe_time now);
-void	part_answered(struct nbe_dev *, struct slot *, nbe_time now);
-void	part_lost(struct nbe_dev *, struct slot *, nbe_time now);
-void	part_drop(struct nbe_dev *, struct slot *, nbe_time now);
-bool	part_was_too_long(const struct nbe_dev *, const struct slot *);
-uint64_t part_half(struct nbe_dev *, const struct slot *);
+/* queue.c: dev.queue, fenced and unkept, on one of which a request waits */
+void	 reqs_prepend(struct reqs *, struct nbe_req *);
+void	 reqs_remove(struct reqs *, struct nbe_req *);
+void	 req_requeue(struct nbe_dev *, struct nbe_req *);	/* at the front */
+void	 req_unlink(struct nbe_dev *, struct nbe_req *);
 
-/* schedule.c */
-struct slot *schedule_next(struct nbe_dev *, nbe_time now);
-bool	schedule_pending(const struct nbe_dev *);
-uint32_t schedule_share(const struct nbe_dev *);
+/* conn.c: dev.conn[].up, proven, draining, closing, and the counts of these */
+void	 conn_close(struct conn *, enum nbe_why);
+void	 conn_drain(struct nbe_dev *, struct conn *, enum nbe_why);
+void	 conn_recount(struct nbe_dev *);
+void	 conn_prove(struct nbe_dev *, uint32_t ups);
 
-/* fence.c */
-void	fence_lost(struct nbe_dev *, const struct slot *, nbe_time now);
-void	fence_aborted(struct nbe_dev *, const struct slot *);
-void	fence_answered(struct nbe_dev *, const struct slot *);
-void	fence_expire(struct nbe_dev *, nbe_time now);
-bool	fence_blocks(const struct nbe_dev *, const struct nbe_req *);
-bool	fence_blocks_record(const struct nbe_dev *, const struct record *);
-bool	fence_blocks_retry(const struct nbe_dev *, const struct slot *);
+/* The slot leaves the connection. */
+static inline void
+conn_forget(struct nbe_dev *d, struct conn *c, const struct slot *s)
+{
+	c->in_flight--;
+	d->in_flight--;
+	if (s->op == NBE_READ) {
+		c->reads--;
+		c->read_bytes -= s->len;
+	}
+	if (s->error == NBE_ESHUTDOWN && s->answered)
+		conn_drain(d, c, NBE_WHY_SERVER_SHUTDOWN);	/* proto.md: MUST */
+}
+
+/* A proven connection answered s. */
+static inline void
+conn_answered(struct nbe_dev *d, struct conn *c, const struct slot *s)
+{
+	NBE_ASSERT(c->proven);
+	c->tries = 0;
+	d->silent_since = NBE_NEVER;
+	if (d->proven != d->up)
+		conn_prove(d, s->ups);
+}
+
+/* fence.c: dev.fence; gives requests back to the queue */
+void	 fence_lost(struct nbe_dev *, const struct slot *, nbe_time now);
+void	 fence_aborted(struct nbe_dev *, const struct slot *);
+void	 fence_answered(struct nbe_dev *, const struct slot *);
+void	 fence_expire(struct nbe_dev *, nbe_time now);
+bool	 fence_blocks(const struct nbe_dev *, const struct nbe_req *);
+bool	 fence_blocks_record(const struct nbe_dev *, const struct record *);
+bool	 fence_blocks_retry(const struct nbe_dev *, const struct slot *);
 nbe_time fence_wake(const struct nbe_dev *);
 
-/* unflushed.c */
-bool	unflushed_dirty(const struct nbe_dev *);
-bool	unflushed_worth_flushing(const struct nbe_dev *);
-bool	unflushed_ack(struct nbe_dev *, struct nbe_req *);
-void	unflushed_flushed(struct nbe_dev *, uint64_t covers, nbe_time now);
-bool	unflushed_tells(const struct nbe_dev *, const struct nbe_req *);
-void	unflushed_told(struct nbe_dev *);
-void	unflushed_own_flush_done(struct nbe_dev *, enum nbe_err, nbe_time now);
-void	unflushed_restarted(struct nbe_dev *, nbe_time now);
-bool	unflushed_pending(const struct nbe_dev *);
+/* unflushed.c: dev.un */
+enum ack {
+	ACK_DONE,	/* it may be reported */
+	ACK_FLUSH,	/* it may, and the device is to flush soon */
+	ACK_UNKEPT,	/* it may not: there is no room to keep it before a flush */
+};
+void	 unflushed_init(struct nbe_dev *);
+bool	 unflushed_dirty(const struct nbe_dev *);
+bool	 unflushed_worth_flushing(const struct nbe_dev *);
+enum ack unflushed_ack(struct nbe_dev *, struct nbe_req *);
+void	 unflushed_flushed(struct nbe_dev *, uint64_t covers);
+bool	 unflushed_tells(const struct nbe_dev *, const struct nbe_req *);
+void	 unflushed_told(struct nbe_dev *);
+void	 unflushed_restarted(struct nbe_dev *);
+bool	 unflushed_pending(const struct nbe_dev *);
 struct slot *unflushed_next(struct nbe_dev *);
-bool	unflushed_part_goes_on(struct nbe_dev *, struct slot *);
-void	unflushed_part_done(struct nbe_dev *, enum nbe_err);
-void	unflushed_part_lost(struct nbe_dev *, struct slot *);
-void	unflushed_init(struct nbe_dev *);
+bool	 unflushed_part_goes_on(struct nbe_dev *, struct slot *);
+void	 unflushed_part_done(struct nbe_dev *, enum nbe_err);
+void	 unflushed_part_lost(struct nbe_dev *, struct slot *);
 
-/* receive.c */
-void	conn_rx_init(struct conn *);
+/* schedule.c: takes from dev.queue and retry, and cuts */
+struct slot *schedule_next(struct nbe_dev *, nbe_time now);
+bool	 schedule_pending(const struct nbe_dev *);
+uint32_t schedule_share(const struct nbe_dev *);
 
-/* device.c */
-void	conn_forget(struct nbe_dev *, struct conn *, const struct slot *);
-void	conn_close(struct conn *, enum nbe_why);
-void	conn_answered(struct nbe_dev *, struct conn *, const struct slot *);
-void	own_flush_start(struct nbe_dev *, nbe_time now);
+/* stats.c: dev.st; reads all below it */
+void	 stats_done(struct nbe_dev *, const struct nbe_req *, nbe_time now);
 
-/* stats.c */
-void	stats_done(struct nbe_dev *, const struct nbe_req *, nbe_time now);
+/* request.c: a request's state, dev.done, own_flush */
+void	 req_fail(struct nbe_dev *, struct nbe_req *, enum nbe_err);
+void	 req_redo(struct nbe_dev *, struct nbe_req *);
+void	 req_conclude(struct nbe_dev *, struct nbe_req *, nbe_time now);
+void	 req_own_flush(struct nbe_dev *, nbe_time now);
+void	 req_report_unkept(struct nbe_dev *, nbe_time now);
+void	 req_redo_unkept(struct nbe_dev *, nbe_time now);
+
+/* Done, or round again, if nothing of it is out there any more. */
+static inline void
+req_settle(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
+{
+	if (r->state == REQ_BUSY && r->parts == 0)
+		req_conclude(d, r, now);
+}
+
+/* part.c: dev.retry */
+void	 part_answered(struct nbe_dev *, struct slot *, nbe_time now);
+void	 part_lost(struct nbe_dev *, struct slot *, nbe_time now);
+void	 part_drop(struct nbe_dev *, struct slot *, nbe_time now);
+void	 part_drop_retries(struct nbe_dev *, struct nbe_req *, nbe_time now);
+
+/* abort.c */
+void	 conn_orphan_aborted(struct nbe_dev *, struct conn *, nbe_time now);
+void	 req_fail_all(struct nbe_dev *, enum nbe_err, nbe_time now);
+
+/* transmit.c, receive.c: conn.batch, conn.rx */
+void	 conn_rx_init(struct conn *);
+
+/* reconnect.c, then device.c: called by the front only */
 
 #endif

@@ -436,12 +436,14 @@ bool	nbe_conn_is_up(const struct nbe_dev *, unsigned conn);
 /* Latency buckets: four per power of two, from 2^10 ns (about 1 us) up. */
 #define NBE_LATENCY_BUCKETS	128
 
+struct nbe_op_stats {
+	uint64_t reqs, bytes, errors;
+	uint64_t latency_sum_ns;
+	uint64_t latency[NBE_LATENCY_BUCKETS];
+};
+
 struct nbe_stats {
-	struct {
-		uint64_t reqs, bytes, errors;
-		uint64_t latency_sum_ns;
-		uint64_t latency[NBE_LATENCY_BUCKETS];
-	} op[NBE_OPS];
+	struct nbe_op_stats op[NBE_OPS];
 	uint64_t received;		/* requests submitted to the engine */
 	uint64_t started;		/* of these, given to a server */
 	uint64_t replied;		/* of these, answered in full */

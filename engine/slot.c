@@ -7,6 +7,16 @@
  */
 #include "device.h"
 
+const struct op_info nbe_op_info[NBE_OPS] = {
+	[NBE_READ] = { CMD_READ, 0, false, true },
+	[NBE_WRITE] = { CMD_WRITE, 0, true, true },
+	[NBE_FLUSH] = { CMD_FLUSH, NBE_FLAG_SEND_FLUSH, false, false },
+	[NBE_TRIM] = { CMD_TRIM, NBE_FLAG_SEND_TRIM, true, false },
+	[NBE_ZERO] = { CMD_WRITE_ZEROES, NBE_FLAG_SEND_WRITE_ZEROES, true, false },
+	[NBE_CACHE] = { CMD_CACHE, NBE_FLAG_SEND_CACHE, false, false },
+	[NBE_EXTENTS] = { CMD_BLOCK_STATUS, 0, false, false },
+};
+
 void
 list_init(struct list *l)
 {
@@ -131,4 +141,32 @@ slot_by_cookie(struct nbe_dev *d, unsigned conn, uint64_t cookie)
 	    s->gen != (uint32_t)(cookie >> 32))
 		return NULL;
 	return s;
+}
+
+/* ---- how much a command asks for ----------------------------------------------- */
+
+/* Half of what the slot asks for; 0: it is as small as can be. */
+uint64_t
+slot_half(const struct nbe_dev *d, const struct slot *s)
+{
+	return s->len / 2 - s->len / 2 % d->exp.block_min;
+}
+
+/* TRIM and its like may be longer than the payload maximum, and a server may find
+ * them too long (proto.md, "Block sizes"). */
+bool
+slot_too_long(const struct nbe_dev *d, const struct slot *s)
+{
+	return !nbe_op_info[s->op].payload && s->op != NBE_FLUSH &&
+	    s->len > d->exp.payload_max &&
+	    (s->error == NBE_EOVERFLOW || s->error == NBE_EINVAL);
+}
+
+/* What to try next: half of it, and no more than that with any other part. */
+uint64_t
+slot_shrink(struct nbe_dev *d, const struct slot *s)
+{
+	if (d->effect_max > slot_half(d, s))
+		d->effect_max = slot_half(d, s);
+	return slot_half(d, s);
 }

@@ -32,9 +32,10 @@ bucket_start(unsigned i)
 void
 stats_done(struct nbe_dev *d, const struct nbe_req *r, nbe_time now)
 {
+	struct nbe_op_stats *op = &d->st.op[r->op];
 	uint64_t ns = now - r->submitted_at;
 
-	d->st.op[r->op].reqs++;
+	op->reqs++;
 	d->st.last_replied = now;
 	if (r->begun)
 		d->st.started++;
@@ -43,12 +44,12 @@ stats_done(struct nbe_dev *d, const struct nbe_req *r, nbe_time now)
 	else if (r->begun)
 		d->st.replied++;
 	if (r->error != NBE_OK) {
-		d->st.op[r->op].errors++;
+		op->errors++;
 		return;
 	}
-	d->st.op[r->op].bytes += r->length;
-	d->st.op[r->op].latency_sum_ns += ns;
-	d->st.op[r->op].latency[bucket_of(ns)]++;
+	op->bytes += r->length;
+	op->latency_sum_ns += ns;
+	op->latency[bucket_of(ns)]++;
 }
 
 /* Of those that the front submitted. */

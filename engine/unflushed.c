@@ -86,7 +86,7 @@ record(struct nbe_dev *d, struct nbe_req *r)
 
 	if (un->last - un->first == d->cfg.keep_records)
 		return false;
-	if (un->unkept.head != NULL && un->unkept.head != r)
+	if (d->unkept.head != NULL && d->unkept.head != r)
 		return false;		/* it was here first */
 	if (r->op == NBE_WRITE &&
 	    (at = keep_place(d, r->length, &end)) == NBE_NO_KEEP)
@@ -101,44 +101,27 @@ record(struct nbe_dev *d, struct nbe_req *r)
 	return true;
 }
 
-/*
- * The server acknowledged a change.  False: it cannot be reported yet, because
- * there is no room to keep it; a flush will make some.
- */
-bool
+/* The server acknowledged a change. */
+enum ack
 unflushed_ack(struct nbe_dev *d, struct nbe_req *r)
 {
 	if ((d->exp.flags & NBE_FLAG_SEND_FLUSH) == 0)
-		return true;		/* such a server promises nothing */
-	/* Even a durable write is recorded: older records may lie below it. */
-	if (keeps(d)) {
-		bool kept = record(d, r);
-
-		if (half_full(d) || !kept)
-			own_flush_start(d, r->submitted_at);
-		if (!kept)
-			return false;
-	} else if ((r->flags & NBE_FUA) != 0)
-		return true;
-	d->un.acked++;
-	return true;
-}
-
-static void
-report_unkept(struct nbe_dev *d, nbe_time now)
-{
-	struct nbe_req *r;
-
-	while ((r = d->un.unkept.head) != NULL) {
-		if (!unflushed_ack(d, r))
-			return;
-		req_unlink(d, r);
-		req_done(d, r, now);
+		return ACK_DONE;	/* such a server promises nothing */
+	if (!keeps(d)) {
+		if ((r->flags & NBE_FUA) == 0)
+			d->un.acked++;
+		return ACK_DONE;
 	}
+	/* Even a durable write is recorded: older records may lie below it. */
+	if (!record(d, r))
+		return ACK_UNKEPT;
+	d->un.acked++;
+	return half_full(d) ? ACK_FLUSH : ACK_DONE;
 }
 
+/* A flush that was sent after so many acknowledgements was answered. */
 void
-unflushed_flushed(struct nbe_dev *d, uint64_t covers, nbe_time now)
+unflushed_flushed(struct nbe_dev *d, uint64_t covers)
 {
 	struct unflushed *un = &d->un;
 
@@ -148,7 +131,6 @@ unflushed_flushed(struct nbe_dev *d, uint64_t covers, nbe_time now)
 		un->keep_head = record_at(d, un->first++)->keep_end;
 	if (un->first == un->last)
 		un->keep_head = un->keep_tail = 0;
-	report_unkept(d, now);
 }
 
 /* Does a flush, answered by the server, have to fail for what was lost? */
@@ -170,32 +152,16 @@ unflushed_told(struct nbe_dev *d)
 	d->un.lost = false;
 }
 
-/* The device's own flush is done.  Failed: there is no room for those that wait;
- * else those that still wait need another one. */
-void
-unflushed_own_flush_done(struct nbe_dev *d, enum nbe_err error, nbe_time now)
-{
-	struct nbe_req *r;
-
-	if (error == NBE_OK) {
-		if (d->un.unkept.head != NULL)
-			own_flush_start(d, now);
-		return;
-	}
-	while ((r = d->un.unkept.head) != NULL) {
-		req_fail(d, r, error);
-		req_settle(d, r, now);
-	}
-}
-
 static void
-replay_from_start(struct nbe_dev *d, nbe_time now)
+replay_from_start(struct nbe_dev *d)
 {
 	struct unflushed *un = &d->un;
 	struct slot *s;
 
-	while ((s = list_take(d, &un->retry)) != NULL)
-		part_drop(d, s, now);
+	while ((s = list_take(d, &un->retry)) != NULL) {
+		slot_free(d, s);
+		d->replay.parts--;
+	}
 	un->replay_next = un->replay_wave = un->first;
 	un->replay_done = 0;
 	un->replay_parts = 0;
@@ -204,23 +170,15 @@ replay_from_start(struct nbe_dev *d, nbe_time now)
 
 /* No connection is up, and the server behind the next one may have forgotten. */
 void
-unflushed_restarted(struct nbe_dev *d, nbe_time now)
+unflushed_restarted(struct nbe_dev *d)
 {
-	struct unflushed *un = &d->un;
-	struct nbe_req *r;
-
-	while ((r = un->unkept.tail) != NULL) {	/* its data is still here */
-		req_unlink(d, r);
-		req_redo(d, r);
-		req_settle(d, r, now);
-	}
 	if (keeps(d)) {
-		replay_from_start(d, now);
+		replay_from_start(d);
 		return;
 	}
 	/* Still not flushed: the server may as well have kept it. */
 	if (unflushed_dirty(d) && d->cfg.unflushed == NBE_UNFLUSHED_FAIL)
-		un->lost = true;
+		d->un.lost = true;
 }
 
 #define WAVE_MAX	256	/* bounds the search for overlaps */
@@ -314,8 +272,8 @@ unflushed_part_goes_on(struct nbe_dev *d, struct slot *s)
 {
 	uint64_t len = s->len;
 
-	if (part_was_too_long(d, s)) {
-		s->len = part_half(d, s);
+	if (slot_too_long(d, s)) {
+		s->len = slot_shrink(d, s);
 		s->rest += len - s->len;
 	} else if (s->error == NBE_OK && s->rest != 0) {
 		s->off += len;

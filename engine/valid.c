@@ -112,6 +112,6 @@ nbe_dev_valid(const struct nbe_dev *d)
 	    count(d, &d->spare) == d->slots - used &&
 	    reqs_valid(&d->queue, REQ_QUEUED, &queued) && queued == d->queue_count &&
 	    reqs_valid(&d->fenced, REQ_FENCED, &n) &&
-	    reqs_valid(&d->un.unkept, REQ_UNKEPT, &n) &&
+	    reqs_valid(&d->unkept, REQ_UNKEPT, &n) &&
 	    d->fence_count <= d->fence_room && unflushed_valid(d);
 }

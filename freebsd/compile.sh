@@ -48,7 +48,8 @@ check() {
 		    -Wno-sign-compare -Wno-missing-field-initializers \
 		    -I"$dir" -isystem "$srctop/sys" \
 		    -isystem "$srctop/sys/contrib/ck/include" \
-		    -I"$here/mod" -I"$here/port" -I"$here/../engine" \
+		    -I"$here/mod" -I"$here/../engine" \
+		    -I"$here/../common/port" -I"$here/../common/port/freebsd" \
 		    "$@" "$source"
 	done
 }
@@ -75,7 +76,8 @@ check_library() {
 		    -isystem "$srctop/include" -isystem "$srctop/lib/libgeom" \
 		    -isystem "$srctop/sys" -I"$srctop/sbin/geom" \
 		    -I"$here/../connect" -I"$here/../engine" \
-		    -I"$here/../linux/port" "$source"
+		    -I"$here/../common/port" -I"$here/../common/port/user" \
+		    "$source"
 	done
 }
 

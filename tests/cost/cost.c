@@ -4,7 +4,7 @@
  *
  * usage: cost r|w BLOCK DEPTH COUNT
  *
- * Calls the engine as linux/disk.c and linux/link.c do, with room for as many
+ * Calls the engine as linux/daemon/disk.c and link.c do, with room for as many
  * connections as they give it, one of them up.  The server is a loop over the headers
  * that were sent.  Payload is named but not copied.
  */

@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "control_server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
@@ -32,7 +33,7 @@ static int client[CLIENTS];
 static unsigned rounds;
 
 nbe_time
-disk_now(void)
+clock_now(void)
 {
 	return 0;
 }

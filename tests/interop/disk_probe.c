@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "clock.h"
 #include "disk_owner.h"
 
 #define IOS_MAX		1024u
@@ -212,7 +213,7 @@ turn(void *arg)
 	uint64_t ns;
 
 	(void)disk_turn(p->disk);
-	if (!p->ending && disk_now() >= p->end)
+	if (!p->ending && clock_now() >= p->end)
 		p->ending = true;
 	if (p->ending && p->mode == 'v' && p->in_flight == 0)
 		p->comparing = true;	/* nothing changes any more */
@@ -343,11 +344,11 @@ main(int argc, char **argv)
 	config.options = &options;
 	if ((p.disk = disk_new(&p.ring, &config, conn, conns)) == NULL)
 		die("disk", "out of memory");
-	nbe_time begin = disk_now();
+	nbe_time begin = clock_now();
 	p.end = begin + seconds(argv[5]);
 	start(&p);
 	ring_run(&p.ring, turn, &p);
-	report(&p, (double)(disk_now() - begin) * 1e-9);
+	report(&p, (double)(clock_now() - begin) * 1e-9);
 	ring_free(&p.ring);
 	disk_free(p.disk);
 	for (unsigned i = 0; i < p.depth; i++)

@@ -119,7 +119,7 @@ usage '--unflushed maybe: expected fail, replay or ignore' connect --unflushed m
 usage '--tls yes: expected off, if-offered or required' info --tls yes a
 usage '--keep-size 1: expected a size from 1M to 64G' connect --keep-size 1 a
 usage '--device ../x: expected up to 32 letters' connect --device ../x a
-usage '--via loop: expected auto, fuse, ublk or nbd' connect --via loop a
+usage '--via loop: expected auto, fuse or ublk' connect --via loop a
 usage 'connect has no option --force' connect --force a
 usage 'list has no option -c' list -c 2
 usage '--read-only takes no value' connect --read-only=yes a
@@ -200,7 +200,7 @@ completes() { # WORDS...: what bash would offer for the last one
 	bash -c '. "$1"; shift
 		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 		_nbdisk
-		printf "%s\n" "${COMPREPLY[@]}"' bash "$source/linux/nbdisk.bash" "$@" |
+		printf "%s\n" "${COMPREPLY[@]}"' bash "$source/linux/command/nbdisk.bash" "$@" |
 	    sort -u
 }
 PATH=$(dirname "$nbdisk"):$PATH completes nbdisk "" >"$dir/out"
@@ -210,7 +210,7 @@ PATH=$(dirname "$nbdisk"):$PATH completes nbdisk connect -- >"$dir/out"
 words_of connect | cmp -s - "$dir/out"
 ok "completion has every option of connect"
 if have systemd-analyze; then
-	sed "s|@bindir@|$(dirname "$nbdisk")|" "$source/linux/nbdisk@.service.in" \
+	sed "s|@bindir@|$(dirname "$nbdisk")|" "$source/linux/boot/nbdisk@.service.in" \
 	    >"$dir/nbdisk@.service"
 	run systemd-analyze verify "$dir/nbdisk@x.service"
 	err_lacks "Unknown key"

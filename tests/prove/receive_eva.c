@@ -59,19 +59,18 @@ conn_close(struct conn *c, enum nbe_why why)
 }
 
 void
-conn_answered(struct nbe_dev *d, struct conn *c, const struct slot *s)
+conn_prove(struct nbe_dev *d, uint32_t ups)
 {
 	(void)d;
-	(void)c;
-	(void)s;
+	(void)ups;
 }
 
 void
-conn_forget(struct nbe_dev *d, struct conn *c, const struct slot *s)
+conn_drain(struct nbe_dev *d, struct conn *c, enum nbe_why why)
 {
 	(void)d;
 	(void)c;
-	(void)s;
+	(void)why;
 }
 
 void

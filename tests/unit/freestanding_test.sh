@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The engine needs no operating system: it compiles for five targets with a port
+# The engine needs no operating system: it compiles for five targets with a host
 # header of its own and no system header, refers to memcpy, memset and the assertion
 # only, and names no system.  Each check is shown a copy of the engine that it must
 # find fault with.  TAP.
@@ -21,7 +21,7 @@ compile() {
 	for c in "$1"/*.c; do
 		clang -target "$2" -std=c11 -O2 -ffreestanding -nostdlibinc \
 			-Wall -Wextra -Wpedantic -Werror -Wno-unused-command-line-argument \
-			-I "$root/tests/unit/freestanding" -I "$1" \
+			-I "$root/tests/unit/freestanding" -I "$root/common/port" -I "$1" \
 			-c "$c" -o "$dir/obj/$(basename "$c" .c).o" \
 			>>"$dir/err" 2>&1 || return 1
 	done

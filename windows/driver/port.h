@@ -7,7 +7,7 @@
 #define WNBD_PORT_H
 
 #ifdef WNBD_HOSTED
-#include "host_types.h"		/* tests/unit/windows */
+#include "host_types.h"
 #else
 #include <ntddk.h>
 typedef UCHAR BYTE;		/* of windows.h, which a driver does not have */

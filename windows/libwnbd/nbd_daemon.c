@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "error.h"
 #include "nbd_serve.h"
 
 #define CONNECT_TIMEOUT_MS	30000

@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "dial.h"
+#include "error.h"
 #include "nbd_link.h"
+#include "os.h"
 
 #define DEPTH		128		/* commands in flight on one connection */
 #define FENCE_MS	10000

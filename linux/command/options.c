@@ -1,0 +1,430 @@
+/*
+ * options.c - the options of all verbs, from one table.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "options.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "values.h"
+
+#define DEPTH_DEFAULT	128
+#define KEEP_SIZE_DEFAULT (UINT64_C(64) << 20)
+#define KEEP_SIZE_MIN	(UINT64_C(1) << 20)
+#define KEEP_SIZE_MAX	(UINT64_C(64) << 30)
+
+/* ---- values ------------------------------------------------------------------ */
+
+static bool
+set_text(void *field, const char *value)
+{
+	*(const char **)field = value;
+	return true;
+}
+
+static bool
+set_something(void *field, const char *value)
+{
+	return value[0] != '\0' && set_text(field, value);
+}
+
+static bool
+set_device(void *field, const char *value)
+{
+	return value_device_name(value) && set_text(field, value);
+}
+
+static bool
+set_flag(void *field, const char *value)
+{
+	(void)value;
+	*(bool *)field = true;
+	return true;
+}
+
+static bool
+set_connections(void *field, const char *value)
+{
+	return value_count(value, 1, NBE_MAX_CONNS, field);
+}
+
+static bool
+set_depth(void *field, const char *value)
+{
+	return value_count(value, 1, NBE_MAX_DEPTH, field);
+}
+
+static bool
+set_rounds(void *field, const char *value)
+{
+	return value_count(value, 1, 1000000, field);
+}
+
+static bool
+set_time(void *field, const char *value)
+{
+	nbe_time ns;
+
+	if (!value_time(value, &ns) || ns == NBE_NEVER)
+		return false;
+	*(nbe_time *)field = ns;
+	return true;
+}
+
+static bool
+set_time_or_never(void *field, const char *value)
+{
+	return value_time(value, field);
+}
+
+static bool
+set_some_time(void *field, const char *value)
+{
+	nbe_time ns;
+
+	if (!value_time(value, &ns) || ns == 0)
+		return false;
+	*(nbe_time *)field = ns;
+	return true;
+}
+
+static bool
+set_keep_size(void *field, const char *value)
+{
+	uint64_t n;
+
+	if (!value_size(value, &n) || n < KEEP_SIZE_MIN || n > KEEP_SIZE_MAX)
+		return false;
+	*(uint64_t *)field = n;
+	return true;
+}
+
+static bool
+set_word(int *field, const char *value, const char *const words[])
+{
+	for (int i = 0; words[i] != NULL; i++) {
+		if (strcmp(words[i], value) != 0)
+			continue;
+		*field = i;
+		return true;
+	}
+	return false;
+}
+
+const char *const tls_words[] = {
+	[NBE_TLS_OFF] = "off", [NBE_TLS_IF_OFFERED] = "if-offered",
+	[NBE_TLS_REQUIRED] = "required", NULL,
+};
+
+const char *const unflushed_words[] = {
+	[NBE_UNFLUSHED_FAIL] = "fail", [NBE_UNFLUSHED_REPLAY] = "replay",
+	[NBE_UNFLUSHED_IGNORE] = "ignore", NULL,
+};
+
+static bool
+set_tls(void *field, const char *value)
+{
+	return set_word(field, value, tls_words);
+}
+
+static bool
+set_unflushed(void *field, const char *value)
+{
+	return set_word(field, value, unflushed_words);
+}
+
+static bool
+set_via(void *field, const char *value)
+{
+	return set_word(field, value, attach_names);
+}
+
+/* ---- the table --------------------------------------------------------------- */
+
+#define V(verb)		(1u << VERB_##verb)
+#define SERVER		(V(CONNECT) | V(INFO) | V(EXPORTS))
+#define PRINTS		(SERVER | V(LIST) | V(STATUS) | V(SHOW) | V(STATS) | V(TOP) | \
+			    V(HELP) | V(VERSION))
+#define ALL		((1u << VERBS) - 1)
+#define AT(member)	offsetof(struct options, member)
+
+static const char a_time[] = "a time such as 10, 500ms or 2m";
+static const char a_time_or_never[] = "a time such as 10, 500ms or 2m, or never";
+static const char some_time[] = "a time above 0 such as 10, 500ms or 2m, or never";
+static const char a_file[] = "the name of a file";
+
+const struct option_row option_table[] = {
+	{ 'c', "connections", "N", AT(connections), set_connections,
+	    "a number from 1 to 32", V(CONNECT) | V(SCALE),
+	    "how many connections (1; more if the server can)" },
+	{ 'n', "name", "EXPORT", AT(export_name), set_text, "a name",
+	    V(CONNECT) | V(INFO), "name of the export (the default export)" },
+	{ 'p', "port", "PORT", AT(port), set_something, "a number or service name",
+	    SERVER, "port of the server (10809)" },
+	{ 'A', "ca", "FILE", AT(ca_file), set_something, a_file, SERVER,
+	    "who may sign the server's certificate (the system's roots)" },
+	{ 0, "crl", "FILE", AT(crl_file), set_something, a_file, SERVER,
+	    "revocation lists of all who sign; read again when connecting (none)" },
+	{ 'C', "cert", "FILE", AT(cert_file), set_something, a_file, SERVER,
+	    "certificate of this client" },
+	{ 'K', "key", "FILE", AT(key_file), set_something, a_file, SERVER,
+	    "private key of this client" },
+	{ 0, "key-password-file", "FILE", AT(key_password_file), set_something,
+	    a_file, SERVER, "holds the password of the key (asked for)" },
+	{ 0, "tls", "WHEN", AT(tls), set_tls, "off, if-offered or required", SERVER,
+	    "TLS: off, if-offered, required (off; with TLS files: required)" },
+	{ 0, "tls-hostname", "NAME", AT(tls_hostname), set_something, "a host name",
+	    SERVER, "what the server's certificate must name (the host)" },
+	{ 0, "psk-file", "FILE", AT(psk_file), set_something, a_file, SERVER,
+	    "TLS with pre-shared keys: lines of user:hex" },
+	{ 0, "psk-user", "USER", AT(psk_user), set_something, "a user name", SERVER,
+	    "whose key of the file (the first one)" },
+	{ 0, "open-timeout", "TIME", AT(open_timeout), set_some_time, some_time,
+	    SERVER, "one attempt to connect may take so long (10s)" },
+	{ 0, "retry", "TIME", AT(retry), set_time_or_never, a_time_or_never, SERVER,
+	    "try again for so long when the server is not there (0)" },
+	{ 0, "read-only", NULL, AT(read_only), set_flag, NULL, V(CONNECT),
+	    "never write" },
+	{ 0, "timeout", "TIME", AT(timeout), set_some_time, some_time, V(CONNECT),
+	    "give a connection up when an answer takes so long (30s)" },
+	{ 0, "dead-timeout", "TIME", AT(dead_timeout), set_time_or_never,
+	    a_time_or_never, V(CONNECT),
+	    "fail requests when no server is there for so long (2m)" },
+	{ 0, "fence", "TIME", AT(fence), set_time, a_time, V(CONNECT),
+	    "how long a lost write may still reach the disk (10s)" },
+	{ 0, "unflushed", "POLICY", AT(unflushed), set_unflushed,
+	    "fail, replay or ignore", V(CONNECT),
+	    "after a restart of the server: fail, replay, ignore (fail)" },
+	{ 0, "keep-size", "SIZE", AT(keep_size), set_keep_size,
+	    "a size from 1M to 64G", V(CONNECT),
+	    "memory for unflushed writes with replay (64M)" },
+	{ 0, "depth", "N", AT(depth), set_depth, "a number from 1 to 1024",
+	    V(CONNECT), "commands under way per connection (128)" },
+	{ 0, "via", "WAY", AT(via), set_via, "auto, fuse or ublk", V(CONNECT),
+	    "how to attach: auto, fuse, ublk (auto)" },
+	{ 0, "device", "NAME", AT(device), set_device,
+	    "up to 32 letters, digits and ._- that begin with a letter or digit",
+	    V(CONNECT), "name of the device (lowest free of nbd0, nbd1, ...)" },
+	{ 0, "config", "FILE", AT(config_file), set_something, a_file, V(CONNECT),
+	    "read the server and options from nbdisk.conf(5)" },
+	{ 0, "foreground", NULL, AT(foreground), set_flag, NULL, V(CONNECT),
+	    "stay, log to stderr, tell systemd when ready" },
+	{ 0, "timeout", "TIME", AT(wait), set_some_time, some_time,
+	    V(DISCONNECT) | V(SCALE) | V(RECONNECT), "wait so long (30s)" },
+	{ 0, "force", NULL, AT(force), set_flag, NULL, V(DISCONNECT),
+	    "fail what is under way, even where the device is in use" },
+	{ 0, "rounds", "N", AT(rounds), set_rounds, "a number from 1 to 1000000",
+	    V(TOP), "end after so many seconds" },
+	{ 0, "json", NULL, AT(json), set_flag, NULL, PRINTS, "print JSON" },
+	{ 'h', "help", NULL, AT(help), set_flag, NULL, ALL, "explain the verb" },
+};
+const unsigned option_count = sizeof(option_table) / sizeof(option_table[0]);
+_Static_assert(sizeof(option_table) / sizeof(option_table[0]) <= 64, "given");
+
+void
+options_init(struct options *o)
+{
+	*o = (struct options){
+		.depth = DEPTH_DEFAULT, .keep_size = KEEP_SIZE_DEFAULT,
+		.timeout = 30 * NBE_SECOND, .dead_timeout = 120 * NBE_SECOND,
+		.fence = 10 * NBE_SECOND, .open_timeout = 10 * NBE_SECOND,
+		.wait = 30 * NBE_SECOND, .tls = TLS_UNSAID,
+		.unflushed = NBE_UNFLUSHED_FAIL, .via = ATTACH_AUTO,
+	};
+}
+
+/* ---- the command line -------------------------------------------------------- */
+
+/* name_len: it ends at a '=' perhaps. */
+static const struct option_row *
+find_name(enum verb_id verb, const char *name, size_t name_len)
+{
+	for (unsigned i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_table[i];
+
+		if (option_belongs(row, verb) && strlen(row->name) == name_len &&
+		    memcmp(row->name, name, name_len) == 0)
+			return row;
+	}
+	return NULL;
+}
+
+static const struct option_row *
+find_letter(enum verb_id verb, char letter)
+{
+	for (unsigned i = 0; i < option_count; i++)
+		if (option_belongs(&option_table[i], verb) &&
+		    option_table[i].letter == letter)
+			return &option_table[i];
+	return NULL;
+}
+
+static bool
+set(struct options *o, const struct option_row *row, const char *value,
+    struct errtext *err)
+{
+	if (!row->set((char *)o + row->field, value))
+		return errtext_set(err, "--%s %s: expected %s", row->name, value,
+		    row->accepts);
+	o->given |= UINT64_C(1) << (row - option_table);
+	return true;
+}
+
+/* value: what came in the same word, or NULL; then the next word is taken. */
+static bool
+take(struct options *o, const struct option_row *row, const char *value,
+    char ***next, struct errtext *err)
+{
+	if (row->argument == NULL && value != NULL)
+		return errtext_set(err, "--%s takes no value", row->name);
+	if (row->argument != NULL && value == NULL) {
+		value = **next;
+		if (value == NULL)
+			return errtext_set(err, "--%s needs a value: %s", row->name,
+			    row->accepts);
+		(*next)++;
+	}
+	return set(o, row, value, err);
+}
+
+static bool
+take_long(struct options *o, enum verb_id verb, const char *word, char ***next,
+    struct errtext *err)
+{
+	size_t len = strcspn(word, "=");
+	const struct option_row *row = find_name(verb, word, len);
+
+	if (row == NULL)
+		return errtext_set(err, "%s has no option --%.*s",
+		    verb_table[verb].name, (int)len, word);
+	return take(o, row, word[len] == '=' ? word + len + 1 : NULL, next, err);
+}
+
+static bool
+take_letters(struct options *o, enum verb_id verb, const char *letters,
+    char ***next, struct errtext *err)
+{
+	for (; *letters != '\0'; letters++) {
+		const struct option_row *row = find_letter(verb, *letters);
+
+		if (row == NULL)
+			return errtext_set(err, "%s has no option -%c",
+			    verb_table[verb].name, *letters);
+		if (row->argument != NULL)
+			return take(o, row, letters[1] != '\0' ? letters + 1 : NULL,
+			    next, err);
+		if (!take(o, row, NULL, next, err))
+			return false;
+	}
+	return true;
+}
+
+bool
+options_parse(struct options *o, enum verb_id verb, int argc, char **argv,
+    struct errtext *err)
+{
+	char **next = argv, **end = argv + argc;
+	bool only_operands = false;
+
+	o->operand = argv;
+	while (next < end) {
+		char *word = *next++;
+		bool ok = true;
+
+		if (only_operands || word[0] != '-' || word[1] == '\0')
+			argv[o->operands++] = word;
+		else if (strcmp(word, "--") == 0)
+			only_operands = true;
+		else if (word[1] == '-')
+			ok = take_long(o, verb, word + 2, &next, err);
+		else
+			ok = take_letters(o, verb, word + 1, &next, err);
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+/* ---- the configuration file -------------------------------------------------- */
+
+static char *
+trim(char *s)
+{
+	char *end;
+
+	while (isspace((unsigned char)*s))
+		s++;
+	end = s + strlen(s);
+	while (end > s && isspace((unsigned char)end[-1]))
+		end--;
+	*end = '\0';
+	return s;
+}
+
+static void
+load_uri(struct options *o, char *value)
+{
+	/* options_parse left its operands in argv; there is none, so there is room
+	 * for this one where the caller's array ends with NULL. */
+	if (o->operands == 0) {
+		o->operand[0] = value;
+		o->operands = 1;
+	}
+}
+
+static bool
+load_flag(struct options *o, const struct option_row *row, const char *value,
+    struct errtext *err)
+{
+	if (strcmp(value, "no") == 0)
+		return true;
+	if (strcmp(value, "yes") != 0)
+		return errtext_set(err, "%s = %s: expected yes or no", row->name,
+		    value);
+	return set(o, row, value, err);
+}
+
+static bool
+load_line(struct options *o, enum verb_id verb, char *line, struct errtext *err)
+{
+	char *equals = strchr(line, '='), *name, *value;
+	const struct option_row *row;
+
+	if (equals == NULL)
+		return errtext_set(err, "\"%s\": expected name = value", line);
+	*equals = '\0';
+	name = trim(line);
+	value = trim(equals + 1);
+	if (strcmp(name, "uri") == 0) {
+		load_uri(o, value);
+		return true;
+	}
+	row = find_name(verb, name, strlen(name));
+	if (row == NULL || row->field == AT(config_file) || row->field == AT(help))
+		return errtext_set(err, "unknown option \"%s\"", name);
+	if ((o->given >> (row - option_table) & 1) != 0)
+		return true;
+	return row->argument == NULL ? load_flag(o, row, value, err) :
+	    set(o, row, value, err);
+}
+
+bool
+options_load(struct options *o, enum verb_id verb, const char *path, char *text,
+    struct errtext *err)
+{
+	struct errtext why;
+	char *line, *rest = text;
+	unsigned number = 0;
+
+	while ((line = strsep(&rest, "\n")) != NULL) {
+		number++;
+		line = trim(line);
+		if (line[0] == '\0' || line[0] == '#')
+			continue;
+		if (!load_line(o, verb, line, &why))
+			return errtext_set(err, "%s:%u: %.900s", path, number,
+			    why.text);
+	}
+	return true;
+}

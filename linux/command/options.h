@@ -1,0 +1,77 @@
+/*
+ * options.h - the options of all verbs, from one table.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The command line, the configuration file, the help and the test of the manual
+ * page all read option_table.
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "errtext.h"
+#include "nbe.h"
+#include "verbs.h"
+#include "ways.h"
+
+#define TLS_UNSAID	(-1)
+
+/* Strings are not owned: they are the command line's or the file's. */
+struct options {
+	char		**operand;
+	unsigned	operands;
+	uint64_t	given;		/* bit per row of option_table */
+
+	unsigned	connections;	/* 0: not said */
+	unsigned	depth;
+	unsigned	rounds;		/* 0: without end */
+	nbe_time	timeout, dead_timeout, fence, open_timeout, retry, wait;
+	uint64_t	keep_size;
+	int		tls;		/* enum nbe_tls, or TLS_UNSAID */
+	int		unflushed;	/* enum nbe_unflushed */
+	int		via;		/* enum attach_kind */
+	const char	*export_name, *port;
+	const char	*ca_file, *crl_file, *cert_file, *key_file, *key_password_file;
+	const char	*tls_hostname, *psk_file, *psk_user;
+	const char	*device, *config_file;
+	bool		read_only, foreground, force, json, help;
+};
+
+struct option_row {
+	char		letter;		/* 0: none */
+	const char	*name;
+	const char	*argument;	/* NULL: takes none */
+	size_t		field;		/* offset in struct options */
+	bool		(*set)(void *field, const char *value);
+	const char	*accepts;	/* for the message when set says no */
+	unsigned	verbs;		/* bit per enum verb_id */
+	const char	*help;
+};
+extern const struct option_row option_table[];
+extern const unsigned option_count;
+
+/* In the order of enum nbe_tls and enum nbe_unflushed; end with NULL. */
+extern const char *const tls_words[], *const unflushed_words[];
+
+void	options_init(struct options *);
+/* Takes what follows the verb.  Options and operands may be mixed; "--" ends the
+ * options.  Sorts the operands to the front of argv. */
+bool	options_parse(struct options *, enum verb_id, int argc, char **argv,
+	    struct errtext *);
+/*
+ * A configuration file: lines "name = value" with the long names, and "uri", which
+ * is the operand; empty lines and those that begin with # are skipped.  What the
+ * command line said stays.  text is changed, and must outlive the options.
+ */
+bool	options_load(struct options *, enum verb_id, const char *path, char *text,
+	    struct errtext *);
+static inline bool
+option_belongs(const struct option_row *row, enum verb_id verb)
+{
+	return (row->verbs >> verb & 1) != 0;
+}
+
+#endif

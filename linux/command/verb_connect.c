@@ -1,0 +1,285 @@
+/*
+ * verb_connect.c - attach an export.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * All that can be refused is refused here, while somebody reads: names, TLS, the
+ * export, how many connections.  Then a child becomes the daemon, and this process
+ * waits for its word that the device is there.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "fuse.h"
+#include "json.h"
+#include "process.h"
+#include "progress.h"
+#include "server.h"
+
+struct connecting {
+	const struct options *options;
+	struct server	server;
+	struct nbc_conn	conn[NBE_MAX_CONNS];
+	unsigned	conns;
+	char		*about;		/* the disk takes conn, with its text */
+	struct state	state;
+	struct daemon_config daemon;
+	int		sock;		/* the child's way to us */
+};
+
+/* ---- connections ------------------------------------------------------------- */
+
+static void
+close_all(struct connecting *c)
+{
+	for (unsigned i = 0; i < c->conns; i++)
+		nbc_close(&c->conn[i], true);
+	c->conns = 0;
+}
+
+static bool
+open_one(struct connecting *c, struct nbc_error *err)
+{
+	struct nbc_conn *conn = &c->conn[c->conns];
+
+	if (!nbc_open(conn, &c->server.target, c->server.tls, &c->server.options, err))
+		return false;
+	c->conns++;
+	return true;
+}
+
+static enum exit_status
+open_all(struct connecting *c)
+{
+	unsigned wanted = c->options->connections > 0 ? c->options->connections : 1;
+	struct progress progress;
+	struct nbc_error err;
+	bool ok = true;
+
+	progress_begin(&progress, "connecting");
+	while (ok && c->conns < wanted) {
+		ok = open_one(c, &err);
+		if (ok && wanted > 1 &&
+		    (c->conn[0].exp.flags & NBE_FLAG_CAN_MULTI_CONN) == 0) {
+			progress_end(&progress);
+			complain("Server does not allow multiple connections.");
+			close_all(c);
+			return EXIT_FAILED;
+		}
+	}
+	progress_end(&progress);
+	if (ok)
+		return EXIT_OK;
+	close_all(c);
+	return server_complain(&err);
+}
+
+/* ---- what is said when it is there ------------------------------------------- */
+
+static void
+hint(void)
+{
+	if (fuse_uring_support() == FUSE_URING_OFF)
+		complain("hint: FUSE over io_uring is off, and would be faster; an "
+		    "administrator may write Y\nto " FUSE_URING_SWITCH
+		    " before connecting");
+}
+
+static void
+print_device(const struct connecting *c, const struct daemon_report *r)
+{
+	struct json j;
+
+	if (!c->options->json) {
+		puts(r->device);
+		fflush(stdout);
+		return;
+	}
+	json_start(&j, stdout, false);
+	json_open(&j, NULL, '{');
+	json_text(&j, "name", c->state.name);
+	json_text(&j, "device", r->device);
+	json_text(&j, "node", r->node[0] != '\0' ? r->node : NULL);
+	json_close(&j, '}');
+	json_finish(&j);
+	fflush(stdout);
+}
+
+static enum exit_status
+tell(const struct connecting *c, const struct daemon_report *r)
+{
+	if (!r->ok) {
+		complain(r->why.text);
+		return EXIT_FAILED;
+	}
+	hint();
+	print_device(c, r);
+	return EXIT_OK;
+}
+
+/* ---- in the foreground ------------------------------------------------------- */
+
+static void
+ready_here(void *arg, const struct daemon_report *r)
+{
+	if (tell(arg, r) == EXIT_OK)
+		process_notify("READY=1");
+}
+
+static enum exit_status
+run_here(struct connecting *c)
+{
+	bool ok;
+
+	c->daemon.ready = ready_here;
+	c->daemon.watch = -1;
+	c->daemon.log_to_stderr = true;
+	ok = daemon_run(&c->daemon);
+	process_notify("STOPPING=1");
+	return ok ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- in a child -------------------------------------------------------------- */
+
+static void
+ready_there(void *arg, const struct daemon_report *r)
+{
+	struct connecting *c = arg;
+
+	(void)send(c->sock, r, sizeof(*r), MSG_NOSIGNAL);
+	shutdown(c->sock, SHUT_WR);
+}
+
+static void
+be_daemon(struct connecting *c, int sock)
+{
+	c->sock = sock;
+	c->daemon.ready = ready_there;
+	c->daemon.watch = sock;
+	process_leave_terminal();
+	_exit(daemon_run(&c->daemon) ? EXIT_OK : EXIT_FAILED);
+}
+
+static enum exit_status
+await(const struct connecting *c, int sock, pid_t child)
+{
+	struct daemon_report r;
+	struct progress progress;
+	ssize_t n;
+
+	progress_begin(&progress, "attaching");
+	do
+		n = recv(sock, &r, sizeof(r), 0);
+	while (n < 0 && errno == EINTR);
+	progress_end(&progress);
+	if (n != (ssize_t)sizeof(r)) {
+		r = (struct daemon_report){ .ok = false };
+		errtext_set(&r.why, "the daemon died while it attached the device");
+	}
+	/* Then nothing of it is left when the reason is read. */
+	if (!r.ok)
+		(void)waitpid(child, NULL, 0);
+	return tell(c, &r);
+}
+
+/* There is no child; errno says why. */
+static enum exit_status
+no_child(struct connecting *c, const char *call)
+{
+	struct errtext err;
+
+	errtext_set(&err, "%s: %s", call, strerror(errno));
+	complain(err.text);
+	state_remove(&c->state);
+	close_all(c);
+	return EXIT_FAILED;
+}
+
+static enum exit_status
+run_in_child(struct connecting *c)
+{
+	int pair[2];
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return no_child(c, "socketpair");
+	child = fork();
+	if (child == 0) {
+		close(pair[0]);
+		be_daemon(c, pair[1]);
+	}
+	close(pair[1]);
+	return child > 0 ? await(c, pair[0], child) : no_child(c, "fork");
+}
+
+/* ---- all of it --------------------------------------------------------------- */
+
+static struct settings
+settings_of(const struct options *o)
+{
+	return (struct settings){
+		.depth = o->depth, .timeout = o->timeout,
+		.dead_timeout = o->dead_timeout, .fence = o->fence,
+		.keep_size = o->keep_size,
+		.unflushed = (enum nbe_unflushed)o->unflushed,
+		.read_only = o->read_only,
+	};
+}
+
+static enum exit_status
+attach(struct connecting *c)
+{
+	struct errtext err;
+	char text[1024];
+
+	if (!state_create(&c->state, c->options->device, &err)) {
+		complain(err.text);
+		close_all(c);
+		return EXIT_FAILED;
+	}
+	nbc_target_print(&c->server.target, text, sizeof(text) - 1);
+	strcat(text, "\n");
+	(void)state_write(&c->state, "config", text);
+	if (c->conn[0].about != NULL)
+		c->about = strdup(c->conn[0].about);
+	c->daemon = (struct daemon_config){
+		.state = &c->state, .target = &c->server.target,
+		.tls = c->server.tls, .options = &c->server.options,
+		.settings = settings_of(c->options),
+		.conn = c->conn, .conns = c->conns, .arg = c,
+		.about = c->about,
+	};
+	return c->options->foreground ? run_here(c) : run_in_child(c);
+}
+
+enum exit_status
+verb_connect(const struct options *o)
+{
+	/* Too large for a stack.  Connections that a child has are not closed here:
+	 * that would say goodbye in its name. */
+	static struct connecting c;
+	enum exit_status status;
+	enum attach_kind kind;
+	struct errtext err;
+
+	if (!process_has_room(&err) ||
+	    !attach_choose((enum attach_kind)o->via, &kind, &err)) {
+		complain(err.text);
+		return EXIT_FAILED;
+	}
+	c.options = o;
+	status = server_init(&c.server, o);
+	if (status != EXIT_OK)
+		return status;
+	status = open_all(&c);
+	if (status == EXIT_OK)
+		status = attach(&c);
+	server_free(&c.server);
+	free(c.about);
+	return status;
+}

@@ -1,0 +1,640 @@
+/*
+ * daemon.c - the one process behind a device.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * One ring carries the disk's connections, FUSE, the control socket, signals and
+ * the answers of the helper.  The stages of an orderly end:
+ *
+ *	RUNNING -> DETACHING	the helper looks for users, detaches, unmounts
+ *	        -> DRAINING	the disk finishes and flushes what it has
+ *	        -> STOPPED	nothing is left but this process
+ *
+ * By force, what is under way fails first, and then nothing can be waited for.
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "confine.h"
+#include "control_server.h"
+#include "fuse.h"
+#include "helper.h"
+#include "log.h"
+#include "process.h"
+#include "snapshot.h"
+
+#define RING_ENTRIES	1024
+#define DETACH_MS	10000
+#define FORCE_TIME	(10 * NBE_SECOND)
+#define BACKOFF_MIN	(NBE_SECOND / 10)
+#define BACKOFF_MAX	(10 * NBE_SECOND)
+#define KEEP_RECORDS	65536
+#define FUSE_DEPTH	64	/* per CPU over io_uring */
+
+enum stage { STARTING, RUNNING, DETACHING, DRAINING, STOPPED };
+
+struct daemon {
+	const struct daemon_config *config;
+	struct nbc_options options;	/* of the disk's own attempts */
+	struct ring	ring;
+	struct log	log;
+	struct helper	helper;
+	struct disk	*disk;
+	struct fuse	*fuse;
+	struct control_server *control;
+	struct control_client *asker;	/* waits for the end of DETACHING */
+	struct attachment attachment;
+	enum stage	stage;
+	nbe_time	deadline;	/* of an end by force */
+	uint64_t	flushes_failed;	/* before the last flush */
+	bool		reported, forced, detached, disk_stopped;
+	bool		want_attach, want_detach, want_force, want_resize;
+	struct ring_op	signal_op, watch_op;
+	int		signal_fd;
+	struct signalfd_siginfo signal;
+	char		watched;
+	struct snapshot_source source;
+};
+
+/* ---- reports ----------------------------------------------------------------- */
+
+static void
+report(struct daemon *d, bool ok, const char *why)
+{
+	struct daemon_report r = { .ok = ok };
+
+	if (d->reported)
+		return;
+	d->reported = true;
+	errtext_set(&r.why, "%s", why);
+	attachment_path(d->config->state, &d->attachment, r.device);
+	if (d->attachment.has_loop)
+		snprintf(r.node, sizeof(r.node), "loop%u", d->attachment.loop);
+	log_line(&d->log, ok ? LOG_INFO : LOG_ERR, "%s%s",
+	    ok ? "attached as " : "cannot attach: ", ok ? r.device : why);
+	d->config->ready(d->config->arg, &r);
+}
+
+static void
+refuse(struct daemon *d, const char *why)
+{
+	log_line(&d->log, LOG_WARNING, "not disconnected: %s", why);
+	if (d->asker == NULL)
+		return;
+	control_client_reply(d->asker)->head.status = CONTROL_REFUSED;
+	errtext_set(&control_client_reply(d->asker)->head.why, "%s", why);
+	control_answer(d->asker, false);
+	d->asker = NULL;
+}
+
+/* ---- the end ----------------------------------------------------------------- */
+
+static void
+stop_by_force(struct daemon *d)
+{
+	if (d->forced)
+		return;
+	d->forced = true;
+	d->stage = DRAINING;
+	d->deadline = clock_now() + FORCE_TIME;
+	d->want_attach = d->want_detach = d->want_resize = false;
+	d->want_force = true;
+	fuse_stop(d->fuse);
+	disk_stop(d->disk, false);
+}
+
+static void
+stop_softly(struct daemon *d)
+{
+	if (d->stage != RUNNING)
+		return;
+	d->stage = DETACHING;
+	d->want_detach = true;
+}
+
+/* What is attached is gone: let the disk finish. */
+static void
+drain(struct daemon *d)
+{
+	struct nbe_stats st;
+
+	disk_stats(d->disk, &st);
+	d->flushes_failed = st.flushes_failed;
+	d->stage = DRAINING;
+	fuse_stop(d->fuse);
+	disk_stop(d->disk, true);
+}
+
+static void
+check_end(struct daemon *d)
+{
+	struct fuse_status status;
+
+	fuse_status(d->fuse, &status);
+	if (d->stage == RUNNING && status.state == FUSE_ENDED) {
+		log_line(&d->log, LOG_ERR, "somebody unmounted it; ending");
+		stop_by_force(d);
+	}
+	if (d->stage == DETACHING && d->detached && status.quiet)
+		drain(d);
+	if (d->stage == DRAINING && d->disk_stopped && d->detached)
+		d->stage = STOPPED;
+	if (d->forced && clock_now() >= d->deadline)
+		d->stage = STOPPED;
+	d->ring.stop = d->stage == STOPPED;
+}
+
+/* ---- the helper -------------------------------------------------------------- */
+
+static void
+next_order(struct daemon *d)
+{
+	const struct nbe_export *exp = disk_export(d->disk);
+	struct helper_order order = {
+		.block_min = exp->block_min, .size = exp->size,
+		.read_only = d->config->settings.read_only ||
+		    (exp->flags & NBE_FLAG_READ_ONLY) != 0,
+		.timeout_ms = DETACH_MS,
+	};
+	bool *want;
+
+	if (d->want_force)
+		want = &d->want_force, order.job = HELPER_FORCE;
+	else if (d->want_attach)
+		want = &d->want_attach, order.job = HELPER_ATTACH;
+	else if (d->want_detach)
+		want = &d->want_detach, order.job = HELPER_DETACH;
+	else if (d->want_resize)
+		want = &d->want_resize, order.job = HELPER_RESIZE;
+	else
+		return;
+	*want = false;
+	helper_give(&d->helper, &order);
+}
+
+static void
+attach_done(struct daemon *d, const struct helper_result *r)
+{
+	if (!r->ok) {
+		report(d, false, r->why.text);
+		stop_by_force(d);
+		return;
+	}
+	if (d->stage != STARTING)
+		return;
+	d->stage = RUNNING;
+	report(d, true, "");
+}
+
+static void
+detach_done(struct daemon *d, const struct helper_result *r)
+{
+	if (d->forced)
+		return;
+	d->detached = r->ok;
+	if (r->ok)
+		return;
+	d->stage = RUNNING;
+	refuse(d, r->why.text);
+}
+
+static void
+resize_done(struct daemon *d, const struct helper_result *r)
+{
+	if (r->ok)
+		log_line(&d->log, LOG_INFO, "the device has its new size");
+	else
+		log_line(&d->log, LOG_ERR, "cannot resize: %s", r->why.text);
+}
+
+static void
+force_done(struct daemon *d, const struct helper_result *r)
+{
+	d->detached = true;
+	if (r->why.text[0] != '\0')
+		log_line(&d->log, LOG_WARNING, "ended in use: %s", r->why.text);
+}
+
+static void
+helper_done(void *arg, const struct helper_result *r)
+{
+	static void (*const done[])(struct daemon *, const struct helper_result *) = {
+		[HELPER_ATTACH] = attach_done,
+		[HELPER_RESIZE] = resize_done,
+		[HELPER_DETACH] = detach_done,
+		[HELPER_FORCE] = force_done,
+	};
+	struct daemon *d = arg;
+
+	d->attachment = r->attachment;
+	done[r->job](d, r);
+}
+
+/* ---- what the disk says ------------------------------------------------------ */
+
+static void
+disk_resized(void *arg)
+{
+	struct daemon *d = arg;
+
+	log_line(&d->log, LOG_INFO, "the export has grown to %llu bytes",
+	    (unsigned long long)disk_export(d->disk)->size);
+	fuse_resize(d->fuse);
+	d->want_resize = true;
+}
+
+/* An orderly end whose last flush failed is no success. */
+static void
+warn_of_loss(struct daemon *d)
+{
+	static const char text[] = "the server went away before the last writes were "
+	    "flushed; they may be lost";
+	struct nbe_stats st;
+
+	disk_stats(d->disk, &st);
+	if (!st.dirty && !st.lost && st.flushes_failed == d->flushes_failed)
+		return;
+	log_line(&d->log, LOG_ERR, "%s", text);
+	if (d->asker == NULL)
+		return;
+	errtext_set(&control_client_reply(d->asker)->head.why, "%s",
+	    text);
+	control_answer(d->asker, false);
+	d->asker = NULL;
+}
+
+static void
+disk_has_stopped(void *arg)
+{
+	struct daemon *d = arg;
+
+	d->disk_stopped = true;
+	if (!d->forced)
+		warn_of_loss(d);
+}
+
+static void
+disk_says(void *arg, const char *line)
+{
+	log_line(&((struct daemon *)arg)->log, LOG_INFO, "%s", line);
+}
+
+/* ---- what the command asks --------------------------------------------------- */
+
+static void
+ask_scale(struct daemon *d, struct control_client *c, uint64_t conns)
+{
+	struct control_head *head = &control_client_reply(c)->head;
+
+	if (conns < 1 || conns > NBE_MAX_CONNS ||
+	    !disk_scale(d->disk, (unsigned)conns)) {
+		head->status = CONTROL_REFUSED;
+		errtext_set(&head->why, "Server does not allow multiple connections.");
+	}
+	control_answer(c, false);
+}
+
+static void
+ask_reconnect(struct daemon *d, struct control_client *c, uint64_t unused)
+{
+	(void)unused;
+	disk_reconnect(d->disk);
+	control_answer(c, false);
+}
+
+static void
+ask_snapshot(struct daemon *d, struct control_client *c, uint64_t unused)
+{
+	(void)unused;
+	snapshot_take(&control_client_reply(c)->snapshot, &d->source);
+	control_answer(c, true);
+}
+
+static void
+ask_disconnect(struct daemon *d, struct control_client *c, uint64_t force)
+{
+	struct control_head *head = &control_client_reply(c)->head;
+
+	if (force != 0) {
+		log_line(&d->log, LOG_WARNING, "disconnecting by force");
+		stop_by_force(d);
+		return;
+	}
+	if (d->stage == RUNNING && d->asker == NULL) {
+		d->asker = c;
+		stop_softly(d);
+		return;
+	}
+	/* The end is under way: whoever asks again waits for it too. */
+	if (d->stage == DRAINING)
+		return;
+	head->status = CONTROL_REFUSED;
+	errtext_set(&head->why, "somebody else is attaching or detaching it");
+	control_answer(c, false);
+}
+
+static void
+asked(void *arg, struct control_client *c, const struct control_request *r)
+{
+	static void (*const answer[])(struct daemon *, struct control_client *,
+	    uint64_t) = {
+		[CONTROL_SNAPSHOT] = ask_snapshot,
+		[CONTROL_SCALE] = ask_scale,
+		[CONTROL_RECONNECT] = ask_reconnect,
+		[CONTROL_DISCONNECT] = ask_disconnect,
+	};
+	struct control_head *head = &control_client_reply(c)->head;
+
+	if (r->verb < sizeof(answer) / sizeof(answer[0])) {
+		answer[r->verb](arg, c, r->number);
+		return;
+	}
+	head->status = CONTROL_REFUSED;
+	errtext_set(&head->why, "the daemon is of another version");
+	control_answer(c, false);
+}
+
+/* ---- signals, and the command that waits for us ------------------------------- */
+
+static void read_signal(struct daemon *);
+
+static void
+got_signal(struct ring_op *op, int res, uint32_t flags)
+{
+	struct daemon *d = container_of(op, struct daemon, signal_op);
+
+	(void)flags;
+	if (res != (int)sizeof(d->signal))
+		return;
+	log_line(&d->log, LOG_INFO, "%s: disconnecting",
+	    strsignal((int)d->signal.ssi_signo));
+	/* Attaching may wait for a server that is gone; nobody has the device. */
+	if (d->stage == STARTING)
+		stop_by_force(d);
+	else
+		stop_softly(d);
+	read_signal(d);
+}
+
+static void
+read_signal(struct daemon *d)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&d->ring);
+
+	d->signal_op.done = got_signal;
+	io_uring_prep_read(sqe, d->signal_fd, &d->signal, sizeof(d->signal), 0);
+	ring_bind(sqe, &d->signal_op);
+}
+
+static void
+watch_ended(struct ring_op *op, int res, uint32_t flags)
+{
+	struct daemon *d = container_of(op, struct daemon, watch_op);
+
+	(void)res;
+	(void)flags;
+	if (d->reported)
+		return;
+	log_line(&d->log, LOG_WARNING, "the command that started it was interrupted");
+	d->reported = true;
+	stop_by_force(d);
+}
+
+static void
+watch(struct daemon *d)
+{
+	struct io_uring_sqe *sqe;
+
+	if (d->config->watch < 0)
+		return;
+	sqe = ring_sqe(&d->ring);
+	d->watch_op.done = watch_ended;
+	io_uring_prep_recv(sqe, d->config->watch, &d->watched, 1, 0);
+	ring_bind(sqe, &d->watch_op);
+}
+
+static bool
+catch_signals(struct daemon *d, struct errtext *err)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	d->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+	return d->signal_fd >= 0 ||
+	    errtext_set(err, "signalfd: %s", strerror(errno));
+}
+
+/* ---- start ------------------------------------------------------------------- */
+
+static void
+make_disk_config(struct daemon *d, struct disk_config *c)
+{
+	const struct settings *s = &d->config->settings;
+
+	/* The engine decides when to try again. */
+	d->options = *d->config->options;
+	d->options.retry_ms = 0;
+	*c = (struct disk_config){
+		.dev = {
+			.conns_max = NBE_MAX_CONNS,
+			.conns = (uint16_t)d->config->conns,
+			.depth = (uint16_t)s->depth,
+			.timeout = s->timeout, .dead_timeout = s->dead_timeout,
+			.fence = s->fence,
+			.backoff_min = BACKOFF_MIN, .backoff_max = BACKOFF_MAX,
+			.unflushed = s->unflushed,
+			.keep_size = s->keep_size, .keep_records = KEEP_RECORDS,
+		},
+		.target = d->config->target,
+		.tls = d->config->tls,
+		.options = &d->options,
+		.events = {
+			.resized = disk_resized, .stopped = disk_has_stopped,
+			.log = disk_says, .arg = d,
+		},
+	};
+	/* Devices that lost one server must not all come back at one moment. */
+	(void)!getrandom(&c->dev.seed, sizeof(c->dev.seed), GRND_NONBLOCK);
+}
+
+static bool
+start_disk(struct daemon *d, struct errtext *err)
+{
+	struct disk_config config;
+
+	make_disk_config(d, &config);
+	d->disk = disk_new(&d->ring, &config, d->config->conn, d->config->conns);
+	return d->disk != NULL || errtext_set(err, "out of memory");
+}
+
+static bool
+start_fuse(struct daemon *d, struct errtext *err)
+{
+	char path[STATE_PATH_MAX], source[48];
+	struct fuse_config config = {
+		.mountpoint = state_path(d->config->state, "mnt", path),
+		.source = source, .read_only = d->config->settings.read_only,
+		.want_uring = true, .depth = FUSE_DEPTH,
+		.uid = geteuid(), .gid = getegid(), .mode = 0600,
+	};
+
+	snprintf(source, sizeof(source), "nbdisk-%s", d->config->state->name);
+	return fuse_start(&d->fuse, &config, &d->ring, d->disk, err);
+}
+
+static bool
+start_control(struct daemon *d, struct errtext *err)
+{
+	char path[STATE_PATH_MAX];
+
+	return control_server_start(&d->control, &d->ring,
+	    state_path(d->config->state, "control", path), asked, d, err);
+}
+
+static bool
+start_ring(struct daemon *d, struct errtext *err)
+{
+	bool wide = fuse_uring_support() == FUSE_URING_ON;
+	int ret = ring_init(&d->ring, RING_ENTRIES, wide);
+
+	if (ret < 0)
+		return errtext_set(err, "io_uring: %s%s", strerror(-ret),
+		    ret == -EPERM ? "; see /proc/sys/kernel/io_uring_disabled" : "");
+	d->helper.ring = &d->ring;
+	d->helper.done = helper_done;
+	d->helper.arg = d;
+	return true;
+}
+
+/* Undoes what was done when it fails; the connections are closed then too. */
+static bool
+start(struct daemon *d, struct errtext *err)
+{
+	unsigned conns = d->config->conns;
+
+	if (!helper_start(&d->helper, d->config->state, err) ||
+	    !catch_signals(d, err) || !start_ring(d, err))
+		goto close_conns;
+	if (!start_disk(d, err) || !start_control(d, err))
+		goto free_ring;
+	if (!start_fuse(d, err) ||
+	    !confine(d->config->target->family == NBC_UNIX, err))
+		goto free_control;
+	d->source = (struct snapshot_source){
+		.state = d->config->state, .target = d->config->target,
+		.settings = &d->config->settings, .about = d->config->about,
+		.attachment = &d->attachment, .disk = d->disk, .fuse = d->fuse,
+		.started = clock_now(),
+	};
+	return true;
+free_control:
+	control_server_free(d->control);
+free_ring:
+	ring_free(&d->ring);
+	/* What the disk has is lost with the process, which ends now. */
+	if (d->disk != NULL)
+		conns = 0;
+close_conns:
+	for (unsigned i = 0; i < conns; i++)
+		nbc_close(&d->config->conn[i], true);
+	helper_end(&d->helper);
+	return false;
+}
+
+/* ---- the loop ---------------------------------------------------------------- */
+
+static uint64_t
+earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t
+idle(void *arg)
+{
+	struct daemon *d = arg;
+	uint64_t next;
+
+	check_end(d);
+	if (!d->helper.busy)
+		next_order(d);
+	next = disk_turn(d->disk);
+	next = earlier(next, control_server_turn(d->control, clock_now()));
+	/* The disk may have stopped just now. */
+	check_end(d);
+	return d->forced ? earlier(next, NBE_SECOND / 10) : next;
+}
+
+static void
+finish(struct daemon *d)
+{
+	ring_free(&d->ring);
+	if (d->disk_stopped) {
+		fuse_free(d->fuse);
+		disk_free(d->disk);
+	}
+	helper_end(&d->helper);
+	state_remove(d->config->state);
+	log_line(&d->log, LOG_INFO, "disconnected");
+	control_server_free(d->control);
+	log_close(&d->log);
+}
+
+static bool
+run(struct daemon *d)
+{
+	int ret;
+
+	read_signal(d);
+	watch(d);
+	ret = ring_run(&d->ring, idle, d);
+	if (ret < 0)
+		log_line(&d->log, LOG_ERR, "io_uring: %s", strerror(-ret));
+	finish(d);
+	return ret == 0;
+}
+
+static bool
+write_pid(const struct state *s, const char *pid, struct errtext *err)
+{
+	return state_write(s, "lock", pid) ||
+	    errtext_set(err, "%s/lock: %s", s->dir, strerror(errno));
+}
+
+bool
+daemon_run(const struct daemon_config *config)
+{
+	struct daemon *d = calloc(1, sizeof(*d));
+	struct errtext err;
+	bool ok = false;
+	char pid[24];
+
+	if (d == NULL)
+		return false;
+	d->config = config;
+	d->want_attach = true;
+	log_open(&d->log, config->state->name, config->log_to_stderr);
+	process_prepare();
+	snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	if (write_pid(config->state, pid, &err) && start(d, &err)) {
+		ok = run(d);
+	} else {
+		report(d, false, err.text);
+		state_remove(config->state);
+	}
+	free(d);
+	return ok;
+}

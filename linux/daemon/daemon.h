@@ -1,0 +1,39 @@
+/*
+ * daemon.h - the one process behind a device.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#ifndef DAEMON_H
+#define DAEMON_H
+
+#include "connect.h"
+#include "settings.h"
+#include "state.h"
+
+struct daemon_report {
+	bool		ok;
+	char		device[STATE_PATH_MAX];	/* what users open */
+	char		node[32];		/* "loop3"; "" without */
+	struct errtext	why;
+};
+
+struct daemon_config {
+	struct state		*state;		/* locked; removed at the end */
+	const struct nbc_target	*target;
+	const struct nbc_tls_context *tls;	/* NULL: TLS is off */
+	const struct nbc_options *options;	/* how to connect */
+	struct settings		settings;
+	struct nbc_conn		*conn;		/* taken over */
+	unsigned		conns;
+	const char		*about;		/* what the server says of the export */
+	bool			log_to_stderr;
+	/* Called once: the device is there, or never will be. */
+	void			(*ready)(void *arg, const struct daemon_report *);
+	void			*arg;
+	int			watch;		/* -1, or: until ready, its end means
+						 * that nobody wants the device */
+};
+
+/* Serves until it is disconnected.  False: there was no device, or io_uring failed. */
+bool	daemon_run(const struct daemon_config *);
+
+#endif

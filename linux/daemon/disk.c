@@ -1,0 +1,356 @@
+/*
+ * disk.c - one attached NBD device: the engine and its connections on a ring.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Everything the engine asks for is done in disk_turn, once per round of the loop:
+ * completions first, then what to send, so that one system call carries all that
+ * the round brought about.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "clock.h"
+#include "dialer.h"
+#include "disk_owner.h"
+#include "link.h"
+
+/* A tick so late tells that this process, or the machine, was asleep.  What came
+ * meanwhile is then taken for a while before the next one, or commands would be given
+ * up whose answers are here. */
+#define OVERSLEPT	NBE_SECOND
+#define WAKING		(NBE_SECOND / 2)
+
+struct disk {
+	struct ring	*ring;
+	struct nbe_dev	*dev;
+	void		*dev_mem;
+	uint8_t		*keep;		/* keep_size bytes, or NULL */
+	uint64_t	keep_size;
+	struct disk_events events;
+	struct dialer	*dialer;
+	uint32_t	dialing;	/* bit per connection */
+	bool		stopped;
+	unsigned	conns_max;
+	nbe_time	now, wake;
+	nbe_time	waking_until;	/* 0: awake */
+	bool		now_known;	/* read once per round */
+	struct link	link[NBE_MAX_CONNS];
+};
+
+static nbe_time
+now(void *arg)
+{
+	struct disk *d = arg;
+
+	if (!d->now_known)
+		d->now = clock_now();
+	d->now_known = true;
+	return d->now;
+}
+
+static void
+say(struct disk *d, unsigned conn, const char *what, const char *why)
+{
+	char line[512];
+
+	snprintf(line, sizeof(line), "connection %u %s%s%s", conn, what,
+	    why[0] != '\0' ? ": " : "", why);
+	d->events.log(d->events.arg, line);
+}
+
+/* ---- I/O ----------------------------------------------------------------- */
+
+void
+disk_submit(struct disk *d, struct disk_io *io)
+{
+	nbe_submit(d->dev, &io->req, now(d));
+}
+
+const struct nbe_export *
+disk_export(const struct disk *d)
+{
+	return nbe_dev_export(d->dev);
+}
+
+/* True: there were some, and their owners may have submitted more. */
+static bool
+complete(struct disk *d, struct nbe_req *r)
+{
+	bool any = r != NULL;
+	struct nbe_req *next;
+
+	for (; r != NULL; r = next) {
+		struct disk_io *io = container_of(r, struct disk_io, req);
+
+		next = r->next;
+		if (r->keep != NBE_NO_KEEP)
+			memcpy(d->keep + r->keep, io->data, r->length);
+		io->done(io);
+	}
+	return any;
+}
+
+/* ---- connections --------------------------------------------------------- */
+
+static void
+take(struct disk *d, unsigned conn, struct nbc_conn *nbc)
+{
+	struct link *l = &d->link[conn];
+	struct nbe_export exp = nbc->exp;
+	enum nbe_why why = nbe_conn_up(d->dev, conn, &exp, now(d));
+
+	if (why != NBE_WHY_NONE) {
+		snprintf(l->problem, sizeof(l->problem), "%s", nbe_why_text(why));
+		say(d, conn, "was refused", l->problem);
+		nbc_close(nbc, true);
+		return;
+	}
+	if (!link_up(l, nbc)) {
+		nbc_close(nbc, true);
+		nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now(d));
+		return;
+	}
+	say(d, conn, "is up", "");
+}
+
+static void
+dialed(void *arg, unsigned conn, bool ok, struct nbc_conn *nbc,
+    const struct nbc_error *error)
+{
+	struct disk *d = arg;
+	struct link *l = &d->link[conn];
+
+	d->dialing &= ~(1u << conn);
+	if (ok) {
+		take(d, conn, nbc);
+		return;
+	}
+	if (strncmp(l->problem, error->text, sizeof(l->problem) - 1) != 0)
+		say(d, conn, "cannot be made", error->text);
+	snprintf(l->problem, sizeof(l->problem), "%.255s", error->text);
+	nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now(d));
+}
+
+static void
+dial(struct disk *d, unsigned conn)
+{
+	if ((d->dialing & 1u << conn) != 0 || d->link[conn].closing)
+		return;
+	if (dialer_dial(d->dialer, conn)) {
+		d->dialing |= 1u << conn;
+		return;
+	}
+	snprintf(d->link[conn].problem, sizeof(d->link[conn].problem),
+	    "no thread to connect with: %s", strerror(errno));
+	nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now(d));
+}
+
+/* False: it is being closed already. */
+static bool
+close_conn(struct disk *d, unsigned conn)
+{
+	struct link *l = &d->link[conn];
+
+	if (l->closing)
+		return false;
+	link_close(l);
+	say(d, conn, "is closed", l->problem);
+	return true;
+}
+
+/* ---- the round ----------------------------------------------------------- */
+
+/* True: a connection was closed, and the engine may have something to say. */
+static bool
+tend(struct disk *d, const struct nbe_work *w)
+{
+	uint32_t left = w->close | w->tx | w->open;
+	bool closed = false;
+
+	for (; left != 0; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctz(left);
+		uint32_t bit = 1u << i;
+
+		if ((w->close & bit) != 0)
+			closed |= close_conn(d, i);
+		else if ((w->tx & bit) != 0)
+			link_send(&d->link[i]);
+		else
+			dial(d, i);
+	}
+	return closed;
+}
+
+static bool
+all_quiet(const struct disk *d)
+{
+	for (unsigned i = 0; i < d->conns_max; i++)
+		if (!link_quiet(&d->link[i]))
+			return false;
+	return true;
+}
+
+/* Work of this round, until no more comes of it. */
+static void
+work(struct disk *d)
+{
+	struct nbe_work w;
+	bool again = true;
+
+	while (again) {
+		nbe_work(d->dev, &w, now(d));
+		again = complete(d, w.done);
+		again |= tend(d, &w);
+		if (w.resized)
+			d->events.resized(d->events.arg);
+	}
+	if (w.stopped && !d->stopped && all_quiet(d)) {
+		d->stopped = true;
+		d->events.stopped(d->events.arg);
+	}
+}
+
+static void
+tick(struct disk *d, nbe_time t)
+{
+	if (t >= d->wake + OVERSLEPT && d->waking_until == 0)
+		d->waking_until = t + WAKING;
+	if (t < d->waking_until)
+		return;
+	d->waking_until = 0;
+	nbe_tick(d->dev, t);
+}
+
+uint64_t
+disk_turn(struct disk *d)
+{
+	nbe_time t = now(d), next;
+
+	if (t >= d->wake)
+		tick(d, t);
+	else
+		d->waking_until = 0;	/* what was overdue has come */
+	work(d);
+	d->wake = nbe_wake(d->dev, now(d));
+	d->now_known = false;
+	next = d->wake > d->waking_until ? d->wake : d->waking_until;
+	return next == NBE_NEVER ? UINT64_MAX : next > t ? next - t : 0;
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+static bool
+init_memory(struct disk *d, const struct disk_config *config)
+{
+	d->dev_mem = malloc(nbe_dev_size(&config->dev));
+	if (d->dev_mem == NULL)
+		return false;
+	if (config->dev.unflushed != NBE_UNFLUSHED_REPLAY)
+		return true;
+	/* Only what is used becomes resident. */
+	d->keep = mmap(NULL, config->dev.keep_size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	d->keep_size = config->dev.keep_size;
+	if (d->keep == MAP_FAILED)
+		d->keep = NULL;
+	return d->keep != NULL;
+}
+
+static void
+init_links(struct disk *d)
+{
+	for (unsigned i = 0; i < d->conns_max; i++)
+		d->link[i] = (struct link){
+			.dev = d->dev, .ring = d->ring, .conn = i, .now = now,
+			.arg = d, .keep = d->keep, .nbc.fd = -1,
+		};
+}
+
+struct disk *
+disk_new(struct ring *ring, const struct disk_config *config, struct nbc_conn *first,
+    unsigned count)
+{
+	struct disk *d = calloc(1, sizeof(*d));
+
+	if (d == NULL)
+		return NULL;
+	d->ring = ring;
+	d->events = config->events;
+	d->conns_max = config->dev.conns_max;
+	d->dialer = dialer_new(ring, config->target, config->tls, config->options,
+	    dialed, d);
+	if (d->dialer == NULL || !init_memory(d, config)) {
+		disk_free(d);
+		return NULL;
+	}
+	d->dev = nbe_dev_init(d->dev_mem, &config->dev, &first[0].exp, now(d));
+	init_links(d);
+	for (unsigned i = 0; i < count; i++)
+		take(d, i, &first[i]);
+	return d;
+}
+
+void
+disk_free(struct disk *d)
+{
+	if (d->dialer != NULL)
+		dialer_free(d->dialer);
+	if (d->keep != NULL)
+		munmap(d->keep, d->keep_size);
+	free(d->dev_mem);
+	free(d);
+}
+
+bool
+disk_scale(struct disk *d, unsigned conns)
+{
+	if (conns > 1 && (disk_export(d)->flags & NBE_FLAG_CAN_MULTI_CONN) == 0)
+		return false;
+	nbe_scale(d->dev, conns, now(d));
+	return true;
+}
+
+void
+disk_reconnect(struct disk *d)
+{
+	nbe_reconnect(d->dev, now(d));
+}
+
+void
+disk_stop(struct disk *d, bool drain)
+{
+	nbe_stop(d->dev, drain, now(d));
+	if (!drain)
+		dialer_cancel(d->dialer);
+}
+
+/* ---- what it is like ----------------------------------------------------- */
+
+void
+disk_stats(const struct disk *d, struct nbe_stats *st)
+{
+	nbe_stats(d->dev, st);
+}
+
+void
+disk_conn_info(const struct disk *d, unsigned conn, struct disk_conn_info *info)
+{
+	const struct link *l = &d->link[conn];
+	struct nbe_stats st;
+
+	nbe_stats(d->dev, &st);
+	*info = (struct disk_conn_info){
+		.tls = l->nbc.tls != NULL || l->nbc.ktls, .ktls = l->nbc.ktls,
+	};
+	snprintf(info->problem, sizeof(info->problem), "%s", l->problem);
+	if (nbe_conn_is_up(d->dev, conn))
+		info->state = DISK_CONN_UP;
+	else if ((d->dialing & 1u << conn) != 0)
+		info->state = DISK_CONN_OPENING;
+	else
+		info->state = conn < st.conns_wanted ? DISK_CONN_WAITING :
+		    DISK_CONN_UNUSED;
+}

@@ -1,0 +1,55 @@
+/*
+ * disk_owner.h - one attached NBD device, as the daemon that owns it sees it.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The engine and its connections on a ring.  All calls come from the ring's
+ * thread.  Connections are made in threads of their own (dialer.h), because
+ * names, TCP and TLS may take long.
+ */
+#ifndef DISK_OWNER_H
+#define DISK_OWNER_H
+
+#include "connect.h"
+#include "disk.h"
+#include "disk_info.h"
+#include "ring.h"
+
+/* What the disk tells its owner, from the ring's loop. */
+struct disk_events {
+	void	(*resized)(void *arg);		/* disk_export has a new size */
+	void	(*stopped)(void *arg);		/* after disk_stop: may be freed */
+	/* One line for the log: a connection came, went, was refused. */
+	void	(*log)(void *arg, const char *line);
+	void	*arg;
+};
+
+struct disk_config {
+	struct nbe_dev_config dev;	/* sizes and times; keep_size included */
+	const struct nbc_target *target;		/* these three outlive */
+	const struct nbc_tls_context *tls;		/* the disk; tls may be */
+	const struct nbc_options *options;		/* NULL */
+	struct disk_events events;
+};
+
+/* Takes over the connections in first[0..count), count at least 1; their
+ * exports are alike (else they are closed and made again).  NULL: out of memory,
+ * and the connections are still the caller's. */
+struct disk *disk_new(struct ring *, const struct disk_config *,
+	    struct nbc_conn *first, unsigned count);
+/* After events.stopped. */
+void	disk_free(struct disk *);
+/* ns until disk_turn wants to be called again; UINT64_MAX: only on an event.  The
+ * idle function of ring_run calls it once per round. */
+uint64_t disk_turn(struct disk *);
+
+/* More than one needs CAN_MULTI_CONN: false without. */
+bool	disk_scale(struct disk *, unsigned conns);
+/* Make the missing connections now. */
+void	disk_reconnect(struct disk *);
+/* Take no more I/O; drain: finish and flush what there is, else fail it. */
+void	disk_stop(struct disk *, bool drain);
+
+void	disk_stats(const struct disk *, struct nbe_stats *);
+void	disk_conn_info(const struct disk *, unsigned conn, struct disk_conn_info *);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * helper.h - a second process that does what the daemon's ring must not.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Attaching, resizing and detaching wait for the ring.  A thread would not do: it
+ * shares the open files, so that a daemon that is killed while its thread waits
+ * for /dev/fuse would keep /dev/fuse open, and both would stay for ever.  The
+ * helper is forked before there is a ring, and has nothing open but its end of a
+ * socket pair; it ends with the daemon.
+ */
+#ifndef HELPER_H
+#define HELPER_H
+
+#include "attachment.h"
+#include "ring.h"
+
+enum helper_job { HELPER_ATTACH, HELPER_RESIZE, HELPER_DETACH, HELPER_FORCE };
+
+struct helper_order {
+	enum helper_job	job;
+	uint32_t	block_min;	/* ATTACH */
+	bool		read_only;	/* ATTACH */
+	uint64_t	size;		/* RESIZE */
+	unsigned	timeout_ms;	/* DETACH */
+};
+
+struct helper_result {
+	enum helper_job	job;
+	bool		ok;
+	struct attachment attachment;
+	struct errtext	why;		/* FORCE: who still uses it; "" */
+};
+
+struct helper {
+	struct ring_op	op;
+	struct ring	*ring;
+	int		sock;
+	int		pid;
+	bool		busy;
+	struct helper_order order;
+	struct helper_result result;
+	void		(*done)(void *arg, const struct helper_result *);
+	void		*arg;
+};
+
+/* Before ring_init; then set ring, done and arg. */
+bool	helper_start(struct helper *, const struct state *, struct errtext *);
+/* One at a time; done is called from the ring's loop. */
+void	helper_give(struct helper *, const struct helper_order *);
+/* After ring_free and fuse_free, on which it may still wait. */
+void	helper_end(struct helper *);
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * settings.h - what a user may choose for a device, as the daemon takes it.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#ifndef SETTINGS_H
+#define SETTINGS_H
+
+#include "nbe.h"
+
+struct settings {
+	unsigned	depth;		/* commands under way per connection */
+	nbe_time	timeout, dead_timeout, fence;
+	uint64_t	keep_size;
+	enum nbe_unflushed unflushed;
+	bool		read_only;	/* whatever the server allows */
+};
+
+#endif

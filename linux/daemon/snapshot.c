@@ -1,0 +1,65 @@
+/*
+ * snapshot.c - all that a command may want to know of a device, at one moment.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "snapshot.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+/* Too long a text is cut, not refused: it is for people. */
+#define COPY(to, text) \
+	((void)snprintf((to), sizeof(to), "%s", (text) != NULL ? (text) : ""))
+
+static void
+take_names(struct control_snapshot *s, const struct snapshot_source *from)
+{
+	const struct nbc_target *t = from->target;
+	char path[STATE_PATH_MAX];
+
+	COPY(s->name, from->state->name);
+	COPY(s->device, attachment_path(from->state, from->attachment, path));
+	if (from->attachment->has_loop)
+		snprintf(s->node, sizeof(s->node), "loop%u", from->attachment->loop);
+	nbc_target_print(t, s->uri, sizeof(s->uri));
+	COPY(s->host, t->host);
+	if (t->family != NBC_UNIX)
+		COPY(s->port, t->port != NULL ? t->port : NBC_DEFAULT_PORT);
+	COPY(s->export_name, t->export_name);
+	COPY(s->description, from->about);
+}
+
+static void
+take_settings(struct control_snapshot *s, const struct settings *from)
+{
+	s->timeout = from->timeout;
+	s->dead_timeout = from->dead_timeout;
+	s->fence = from->fence;
+	s->keep_size = from->keep_size;
+	s->unflushed = (uint32_t)from->unflushed;
+	s->depth = from->depth;
+}
+
+void
+snapshot_take(struct control_snapshot *s, const struct snapshot_source *from)
+{
+	struct fuse_status fuse;
+
+	take_names(s, from);
+	take_settings(s, from->settings);
+	s->pid = getpid();
+	s->now = clock_now();
+	s->started = from->started;
+	s->export = *disk_export(from->disk);
+	s->read_only = from->settings->read_only ||
+	    (s->export.flags & NBE_FLAG_READ_ONLY) != 0;
+	s->tls = s->export.tls;
+	fuse_status(from->fuse, &fuse);
+	s->fuse_state = fuse.state;
+	s->fuse_in_flight = fuse.in_flight;
+	for (unsigned i = 0; i < NBE_MAX_CONNS; i++)
+		disk_conn_info(from->disk, i, &s->conn[i]);
+	disk_stats(from->disk, &s->stats);
+}

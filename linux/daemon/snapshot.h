@@ -1,0 +1,29 @@
+/*
+ * snapshot.h - all that a command may want to know of a device, at one moment.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#ifndef SNAPSHOT_H
+#define SNAPSHOT_H
+
+#include "attachment.h"
+#include "connect.h"
+#include "control.h"
+#include "disk_owner.h"
+#include "fuse.h"
+#include "settings.h"
+#include "state.h"
+
+struct snapshot_source {
+	const struct state	*state;
+	const struct nbc_target	*target;
+	const struct settings	*settings;
+	const struct attachment	*attachment;
+	const struct disk	*disk;
+	const struct fuse	*fuse;
+	const char		*about;		/* NULL: the server did not say */
+	nbe_time		started;
+};
+
+void	snapshot_take(struct control_snapshot *, const struct snapshot_source *);
+
+#endif
