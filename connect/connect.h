@@ -74,21 +74,45 @@ void	nbc_target_free(struct nbc_target *);
 /* As a URI, without secrets; for messages and lists. */
 void	nbc_target_print(const struct nbc_target *, char *buf, size_t size);
 
-/* The TLS material of a target, loaded and checked once; NULL where the target
- * has TLS off.  Immutable: any number of threads and connections may use it. */
+/* The files that a target may name for TLS. */
+enum nbc_tls_file {
+	NBC_FILE_CA, NBC_FILE_CRL, NBC_FILE_CERT, NBC_FILE_KEY, NBC_FILE_KEY_PASSWORD,
+	NBC_FILE_PSK,
+	NBC_FILES
+};
+
+/*
+ * How TLS is spoken with a target; NULL where the target has TLS off.  Immutable: any
+ * number of threads and connections may use it.
+ *
+ * Each connection reads the files again, so certificates, keys and lists may be
+ * replaced at any time.  They are parsed as strictly as the first time, here, where
+ * errors are found early: what cannot be read or is not whole ends an attempt to
+ * connect.  Kept from the first time is only what cannot be had again: what was no
+ * regular file, and a password that was typed.  On Windows all files are read here,
+ * and only here.
+ */
 struct nbc_tls_context;
 bool	nbc_tls_context_load(struct nbc_tls_context **, const struct nbc_target *,
 	    struct nbc_error *);
 void	nbc_tls_context_free(struct nbc_tls_context *);
+/* An absolute path, or NULL.  Not on Windows. */
+const char *nbc_tls_context_path(const struct nbc_tls_context *, enum nbc_tls_file);
 
 struct nbc_options {
 	enum nbe_framing framing_max;
 	bool		want_alloc;
-	unsigned	timeout_ms;	/* one attempt: all addresses, TLS, options;
-					 * the resolver has time-outs of its own */
+	unsigned	timeout_ms;	/* one attempt: the name, all addresses, TLS,
+					 * options */
 	unsigned	retry_ms;	/* keep trying transient failures for so long */
 	bool		allow_ktls;	/* let the kernel do TLS where it can */
 	int		cancel_fd;	/* -1, or: gives up once it is readable */
+	/* For a process that may not read these files itself: somebody else opens
+	 * nbc_tls_context_path for reading, and gives a descriptor, or -1 and errno.
+	 * Called by any thread that makes a connection, which waits meanwhile.  NULL:
+	 * open(2).  No other file is opened, but the system's roots by OpenSSL. */
+	int		(*open_file)(void *arg, enum nbc_tls_file);
+	void		*open_arg;
 };
 
 struct nbc_tls;		/* one TLS session, see tls.h */
@@ -107,8 +131,21 @@ struct nbc_conn {
 bool	nbc_open(struct nbc_conn *, const struct nbc_target *,
 	    const struct nbc_tls_context *, const struct nbc_options *,
 	    struct nbc_error *);
-/* Says DISC when polite, close_notify, and closes. */
+/* Polite: nothing is owed in either direction; says DISC and close_notify, and ends
+ * in order.  Else a TCP connection is reset. */
 void	nbc_close(struct nbc_conn *, bool polite);
+
+/*
+ * Every TCP socket made here is reset by its last close, for whatever reason that
+ * comes, the death of the process included: what the peer has not acknowledged is
+ * dropped.  A polite close would leave it to the kernel, which goes on sending it for
+ * minutes, and a write that was given up would land on newer ones.
+ *
+ * This takes that back, for a connection whose end was agreed on: all commands are
+ * answered, and DISC is in the socket.  From now on a close sends what is left.  Of
+ * sockets that are not TCP nothing changes.
+ */
+void	nbc_end_in_order(int fd);
 
 /* What a server offers (NBD_OPT_INFO), without attaching: exp, name and about are
  * filled, fd is -1.  End it with nbc_close too. */

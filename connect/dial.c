@@ -50,7 +50,20 @@ connect_within(int fd, const struct nbc_address *to, const struct nbc_limit *lim
 	}
 }
 
-/* Not worth failing for: they make a working connection better. */
+static void
+reset_at_close(int fd, bool on)
+{
+	struct linger l = { .l_onoff = on, .l_linger = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, (const char *)&l, sizeof l);
+}
+
+/*
+ * Not worth failing for: they make a working connection better.
+ *
+ * No TCP_USER_TIMEOUT: who uses the connection sees whether bytes move, and gives it up
+ * by time-outs of its own.  Keepalive is for a connection that is owed nothing.
+ */
 static void
 tune_tcp(int fd)
 {
@@ -66,6 +79,20 @@ tune_tcp(int fd)
 	for (i = 0; i < sizeof options / sizeof options[0]; i++)
 		(void)setsockopt(fd, options[i].level, options[i].name,
 		    (const char *)&options[i].value, sizeof options[i].value);
+	reset_at_close(fd, true);
+}
+
+/*
+ * On a UNIX or a vsock socket there is nothing to take back or to reset: SO_LINGER
+ * throws nothing away there.  What was sent over a UNIX socket is in the peer's queue
+ * already, and what was sent over vsock is the hypervisor's: the peer reads it,
+ * whatever becomes of this end.  A lost connection of these kinds is the fence's
+ * business alone.
+ */
+void
+nbc_end_in_order(int fd)
+{
+	reset_at_close(fd, false);
 }
 
 int
@@ -103,6 +130,9 @@ connect_hint(const struct nbc_target *target, int error)
 		return "No answer came; check the address, the route and firewalls.";
 	case ENOENT:
 		return "There is no such socket; check the path, start the server.";
+	case EDESTADDRREQ:
+		return "A link-local address needs its interface: fe80::1%eth0, in a "
+		    "URI [fe80::1%25eth0].";
 	case EACCES:
 	case EPERM:
 		return "Check the permissions of the socket and the firewall.";
@@ -129,6 +159,8 @@ nbc_fail_connect(struct nbc_error *err, const struct nbc_target *target, int err
 		nbc_fail(err, NBC_CANCELLED, "%s: interrupted", name);
 	else if (is_out_of_resources(error))
 		nbc_fail(err, NBC_INTERNAL, "%s: %s", name, strerror(error));
+	else if (error == EDESTADDRREQ)
+		nbc_fail(err, NBC_USAGE, "%s: the address is not whole", name);
 	else
 		nbc_fail_for_now(err, NBC_UNREACHABLE, "%s: cannot connect: %s", name,
 		    strerror(error));
@@ -148,6 +180,30 @@ count_addresses(const struct addrinfo *a)
 	return n;
 }
 
+/* Each interface has a network of such addresses of its own. */
+static bool
+lacks_interface(const struct addrinfo *a)
+{
+	struct sockaddr_in6 in6;
+
+	if (a->ai_family != AF_INET6 || a->ai_addrlen < sizeof in6)
+		return false;
+	memcpy(&in6, a->ai_addr, sizeof in6);
+	return IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr) && in6.sin6_scope_id == 0;
+}
+
+static int
+connect_one(const struct addrinfo *a, const struct nbc_limit *limit, int *error)
+{
+	struct nbc_address to = { a->ai_family, a->ai_addr, (socklen_t)a->ai_addrlen };
+
+	if (lacks_interface(a)) {
+		*error = EDESTADDRREQ;
+		return -1;
+	}
+	return nbc_connect_address(&to, limit, error);
+}
+
 static int
 connect_any(const struct addrinfo *list, const struct nbc_limit *limit, int *error)
 {
@@ -155,12 +211,10 @@ connect_any(const struct addrinfo *list, const struct nbc_limit *limit, int *err
 	const struct addrinfo *a;
 
 	for (a = list; a != NULL; a = a->ai_next, left--) {
-		struct nbc_address to = { a->ai_family, a->ai_addr,
-			(socklen_t)a->ai_addrlen };
 		int64_t now = nbc_now_ms();
 		struct nbc_limit share = { now + (limit->deadline_ms - now) / left,
 			limit->cancel_fd };
-		int fd = nbc_connect_address(&to, &share, error);
+		int fd = connect_one(a, &share, error);
 
 		if (fd >= 0 || *error == ECANCELED)
 			return fd;
@@ -169,10 +223,9 @@ connect_any(const struct addrinfo *list, const struct nbc_limit *limit, int *err
 }
 
 static void
-fail_resolve(struct nbc_error *err, const struct nbc_target *target, int gai)
+fail_resolve(struct nbc_error *err, const struct nbc_target *target, const char *port,
+    int gai)
 {
-	const char *port = target->port != NULL ? target->port : NBC_DEFAULT_PORT;
-
 	if (gai == EAI_SERVICE)
 		nbc_fail(err, NBC_USAGE, "%s: no such port or service", port);
 	else
@@ -181,18 +234,35 @@ fail_resolve(struct nbc_error *err, const struct nbc_target *target, int gai)
 		    nbc_os_resolver_error(gai));
 }
 
+/* What time, or somebody, has ended. */
+static void
+fail_lookup(struct nbc_error *err, const struct nbc_target *target, enum nbc_io io)
+{
+	if (io == NBC_IO_CANCELLED)
+		nbc_fail_connect(err, target, ECANCELED);
+	else
+		nbc_fail_for_now(err, NBC_RESOLVE, "%s: the name service does not "
+		    "answer\nCheck it, or name the server by its address.",
+		    target->host);
+}
+
 static int
 dial_tcp(const struct nbc_target *target, const struct nbc_limit *limit,
     struct nbc_error *err)
 {
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
 	const char *port = target->port != NULL ? target->port : NBC_DEFAULT_PORT;
 	struct addrinfo *list;
 	int gai, fd, error = 0;
+	enum nbc_io io;
 
-	gai = getaddrinfo(target->host, port, &hints, &list);
-	if (gai != 0) {
-		fail_resolve(err, target, gai);
+	if (!nbc_check_port(NBC_TCP, port, err))
+		return -1;
+	io = nbc_resolve(target->host, port, limit, &list, &gai);
+	if (io != NBC_IO_OK || gai != 0) {
+		if (io != NBC_IO_OK)
+			fail_lookup(err, target, io);
+		else
+			fail_resolve(err, target, port, gai);
 		return -1;
 	}
 	fd = connect_any(list, limit, &error);

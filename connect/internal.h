@@ -48,6 +48,17 @@ enum nbc_io nbc_stream_start_tls(struct nbc_stream *);
 /* Say close_notify, as far as that goes without waiting long. */
 void	nbc_stream_end_tls(struct nbc_stream *);
 
+/* ---- uri.c --------------------------------------------------------------- */
+
+/* A number from 1 to 65535 (of vsock: any), or what could be a service's name. */
+bool	nbc_check_port(enum nbc_family, const char *port, struct nbc_error *);
+
+/* ---- resolve.c ----------------------------------------------------------- */
+
+/* OK: *gai is what getaddrinfo returned, and *list is the caller's if that is 0. */
+enum nbc_io nbc_resolve(const char *host, const char *port, const struct nbc_limit *,
+	    struct addrinfo **list, int *gai);
+
 /* ---- dial.c, dial_local.c ------------------------------------------------ */
 
 struct nbc_address {

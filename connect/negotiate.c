@@ -122,9 +122,9 @@ start_tls(struct attempt *a)
 {
 	enum nbc_io io;
 
-	a->stream.tls = nbc_tls_new(a->context, a->options->allow_ktls);
+	a->stream.tls = nbc_tls_new(a->context, a->options, a->err);
 	if (a->stream.tls == NULL)
-		return nbc_fail_no_memory(a->err);
+		return false;
 	io = nbc_stream_start_tls(&a->stream);
 	if (io != NBC_IO_OK)
 		return fail_io(a, io);
@@ -210,6 +210,7 @@ run_handshake(struct attempt *a)
 
 /* ---- one attempt --------------------------------------------------------- */
 
+/* No command was sent yet, so nothing can land late; the last words are to arrive. */
 static void
 close_stream(struct attempt *a)
 {
@@ -217,8 +218,10 @@ close_stream(struct attempt *a)
 		nbc_stream_end_tls(&a->stream);
 	nbc_tls_free(a->stream.tls);
 	a->stream.tls = NULL;
-	if (a->stream.fd >= 0)
+	if (a->stream.fd >= 0) {
+		nbc_end_in_order(a->stream.fd);
 		nbc_os_close(a->stream.fd);
+	}
 	a->stream.fd = -1;
 }
 
@@ -408,6 +411,37 @@ nbc_open(struct nbc_conn *conn, const struct nbc_target *target,
 	return ok;
 }
 
+/* No command is in flight and none follows, so any cookie will do. */
+static void
+send_disc(struct nbc_stream *stream, enum nbe_framing framing)
+{
+	uint8_t buf[32];
+
+	(void)nbc_stream_send(stream, buf, nbe_disc(buf, framing));
+}
+
+/* There are servers that look at an export only when it is opened, and say until then
+ * that it is empty. */
+static bool
+learn(struct attempt *a, struct nbc_conn *conn)
+{
+	bool ok;
+
+	if (attempts(a, NBE_GOAL_INFO)) {
+		ok = take_export(conn, a);
+		leave(a);
+		return ok;
+	}
+	if (nbe_hs_why(a->hs) != NBE_WHY_BAD_SIZE || !attempts(a, NBE_GOAL_GO)) {
+		add_exports_there_are(a);
+		return false;
+	}
+	ok = take_export(conn, a);
+	send_disc(&a->stream, nbe_hs_export(a->hs)->framing);
+	close_stream(a);
+	return ok;
+}
+
 bool
 nbc_info(struct nbc_conn *conn, const struct nbc_target *target,
     const struct nbc_tls_context *context, const struct nbc_options *options,
@@ -420,13 +454,7 @@ nbc_info(struct nbc_conn *conn, const struct nbc_target *target,
 	*conn = (struct nbc_conn){ .fd = -1 };
 	if (!attempt_init(&a, target, context, options, &none, err))
 		return false;
-	ok = attempts(&a, NBE_GOAL_INFO);
-	if (ok) {
-		ok = take_export(conn, &a);
-		leave(&a);
-	} else {
-		add_exports_there_are(&a);
-	}
+	ok = learn(&a, conn);
 	free(a.hs);
 	if (!ok)
 		nbc_close(conn, false);
@@ -465,15 +493,6 @@ nbc_export_list_free(struct nbc_export_list *list)
 	*list = (struct nbc_export_list){ NULL, 0 };
 }
 
-/* No command is in flight and none follows, so any cookie will do. */
-static void
-send_disc(struct nbc_stream *stream, enum nbe_framing framing)
-{
-	uint8_t buf[32];
-
-	(void)nbc_stream_send(stream, buf, nbe_disc(buf, framing));
-}
-
 void
 nbc_close(struct nbc_conn *conn, bool polite)
 {
@@ -487,6 +506,8 @@ nbc_close(struct nbc_conn *conn, bool polite)
 	if (conn->fd >= 0 && conn->ktls)
 		nbc_ktls_shutdown(conn->fd);
 	nbc_tls_free(conn->tls);
+	if (conn->fd >= 0 && polite)
+		nbc_end_in_order(conn->fd);
 	if (conn->fd >= 0)
 		nbc_os_close(conn->fd);
 	free(conn->name);

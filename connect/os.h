@@ -58,5 +58,7 @@ const char *nbc_os_resolver_error(int gai);
 int64_t	nbc_now_ms(void);
 /* path is UTF-8 on Windows. */
 bool	nbc_os_file_exists(const char *path);
+/* The path as it is from anywhere, to be freed.  NULL: there is none, or no memory. */
+char	*nbc_os_absolute(const char *path);
 
 #endif

@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -110,4 +112,25 @@ bool
 nbc_os_file_exists(const char *path)
 {
 	return access(path, F_OK) == 0;
+}
+
+/* Symbolic links stay: where they lead may change, as in a rotation of certificates. */
+char *
+nbc_os_absolute(const char *path)
+{
+	char *here, *whole;
+	size_t size;
+
+	if (path[0] == '/')
+		return strdup(path);
+	here = getcwd(NULL, 0);
+	if (here == NULL)
+		return NULL;
+	size = strlen(here) + 1 + strlen(path) + 1;
+	whole = malloc(size);
+	if (whole != NULL)
+		snprintf(whole, size, "%s/%s", strcmp(here, "/") == 0 ? "" : here,
+		    path);
+	free(here);
+	return whole;
 }

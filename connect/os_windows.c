@@ -170,6 +170,13 @@ nbc_os_file_exists(const char *path)
 	    GetFileAttributesW(wide) != INVALID_FILE_ATTRIBUTES;
 }
 
+/* Only of a socket's path, and here no socket has one. */
+char *
+nbc_os_absolute(const char *path)
+{
+	return _strdup(path);
+}
+
 int
 nbc_dial_local(const struct nbc_target *target, const struct nbc_limit *limit,
     struct nbc_error *err)

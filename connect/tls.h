@@ -17,12 +17,15 @@
 
 #include "os.h"
 
+struct nbc_error;
+struct nbc_options;
 struct nbc_tls;
 struct nbc_tls_context;
 
-/* for_kernel: keep what nbc_tls_to_kernel needs.  NULL: out of memory.  The
- * context must outlive the session. */
-struct nbc_tls *nbc_tls_new(const struct nbc_tls_context *, bool for_kernel);
+/* Of the options it takes open_file, and allow_ktls: it keeps what nbc_tls_to_kernel
+ * needs.  NULL: err says why.  The context must outlive the session. */
+struct nbc_tls *nbc_tls_new(const struct nbc_tls_context *, const struct nbc_options *,
+	    struct nbc_error *);
 void	nbc_tls_free(struct nbc_tls *);
 
 enum nbc_tls_step { NBC_TLS_MORE, NBC_TLS_UP, NBC_TLS_BROKEN };
@@ -66,5 +69,13 @@ enum nbc_handover {
 enum nbc_handover nbc_tls_to_kernel(struct nbc_tls *, int fd);
 /* A close_notify from a session that is the kernel's. */
 void	nbc_ktls_shutdown(int fd);
+/*
+ * How many more records such a session can protect, in the direction that has fewer
+ * left, until the cipher's limit; UINT64_MAX: as many as one likes, or nobody knows.  A
+ * kernel changes no keys, and a KeyUpdate of the peer, who has the same limit, ends the
+ * session: make a new connection before.  Two system calls or four, so ask once in many
+ * records.
+ */
+uint64_t nbc_ktls_records_left(int fd);
 
 #endif

@@ -12,7 +12,8 @@
  * TLS 1.2 stays in user space: OpenSSL does not tell which nonces it has used.
  *
  * A record that is no application data, such as a KeyUpdate, ends a session that
- * the kernel has; its owner must connect again.
+ * the kernel has; its owner must connect again, and does well to do so before a side
+ * has protected as many records as its cipher can stand.
  *
  * Handing over was run on FreeBSD (docs/freebsd.md), and on Linux 6.12 (tests/vm).
  * Where the kernel has no "tls" protocol it is tested that keys and record numbers are
@@ -43,6 +44,8 @@
 #define IV_LEN		12u
 #define KEY_MAX		32u
 #define RECORD_ALERT	21
+/* 2^24.5, of AES-GCM with one key; ChaCha20 has no such limit (RFC 8446, 5.5). */
+#define GCM_RECORDS_MAX	UINT64_C(23726566)
 #define ALERT_WARNING	1
 #define ALERT_CLOSE_NOTIFY 0
 
@@ -93,11 +96,13 @@ derive(const struct tls_direction *d, const SSL_CIPHER *cipher, size_t key_len,
 	    expand_label(d, digest, "iv", keys->iv, IV_LEN);
 }
 
-/* Nothing that came may still be inside OpenSSL. */
+/* Nothing that came may still be inside OpenSSL, and the secrets that were noted must
+ * be those in use. */
 static bool
 can_hand_over(const struct nbc_tls *tls)
 {
-	return tls->for_kernel && SSL_version(tls->ssl) == TLS1_3_VERSION &&
+	return tls->for_kernel && !tls->keys_changed &&
+	    SSL_version(tls->ssl) == TLS1_3_VERSION &&
 	    SSL_pending(tls->ssl) == 0 && BIO_pending(tls->in) == 0 &&
 	    BIO_pending(tls->out) == 0;
 }
@@ -191,11 +196,62 @@ prepare(int fd)
 	return setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") == 0;
 }
 
+/* The kernel gives back what it was given, with the record's number of now. */
+static bool
+records_done(int fd, int name, uint64_t *records, bool *is_limited)
+{
+	union crypto_info u;
+	socklen_t len = sizeof u.info;
+	const struct layout *l = NULL;
+	size_t i;
+
+	*records = 0;
+	if (getsockopt(fd, SOL_TLS, name, &u, &len) != 0)
+		return false;
+	for (i = 0; i < sizeof layouts / sizeof layouts[0]; i++)
+		if (layouts[i].cipher_type == u.info.cipher_type)
+			l = &layouts[i];
+	len = l != NULL ? l->len : 0;
+	if (l == NULL || getsockopt(fd, SOL_TLS, name, &u, &len) != 0)
+		return false;
+	for (i = 0; i < 8; i++)
+		*records = *records << 8 | u.bytes[l->record + i];
+	*is_limited = l->cipher_type != TLS_CIPHER_CHACHA20_POLY1305;
+	OPENSSL_cleanse(&u, sizeof u);
+	return true;
+}
+
+uint64_t
+nbc_ktls_records_left(int fd)
+{
+	static const int names[] = { TLS_RX, TLS_TX };
+	uint64_t left = UINT64_MAX, records;
+	bool is_limited;
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (!records_done(fd, names[i], &records, &is_limited) || !is_limited)
+			continue;
+		if (records >= GCM_RECORDS_MAX)
+			return 0;
+		if (GCM_RECORDS_MAX - records < left)
+			left = GCM_RECORDS_MAX - records;
+	}
+	return left;
+}
+
 #else
 
 #define SOL_TLS		IPPROTO_TCP
 #define TLS_RX		TCP_RXTLS_ENABLE
 #define TLS_TX		TCP_TXTLS_ENABLE
+
+/* The kernel has the numbers, and tells nobody. */
+uint64_t
+nbc_ktls_records_left(int fd)
+{
+	(void)fd;
+	return UINT64_MAX;
+}
 
 static bool
 prepare(int fd)
@@ -287,6 +343,13 @@ void
 nbc_ktls_shutdown(int fd)
 {
 	(void)fd;
+}
+
+uint64_t
+nbc_ktls_records_left(int fd)
+{
+	(void)fd;
+	return UINT64_MAX;
 }
 
 #endif

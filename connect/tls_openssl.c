@@ -2,22 +2,18 @@
  * tls_openssl.c - TLS by OpenSSL, over memory instead of a socket.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * A context holds what was read from files, once, so that a daemon can make new
- * sessions without reading a key again.  Certificates are checked against the
- * system's roots or the user's CA, and against the host name; with a pre-shared
- * key no certificate is accepted at all.  TLS 1.2 is the minimum, and there is no
- * renegotiation and no resumption.
+ * A context holds names of files, and each session reads these (tls_material.c).
+ * Certificates are checked against the system's roots or the user's CA, and against
+ * the host name; with a pre-shared key no certificate is accepted at all.  TLS 1.2 is
+ * the minimum, and there is no renegotiation and no resumption.
  */
 #include <arpa/inet.h>
 #include <sys/socket.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -27,50 +23,7 @@
 /* More than any record has around its plain bytes: header, nonce, tag, padding. */
 #define RECORD_OVERHEAD	256u
 
-#define PSK_MAX		256u
-
-struct nbc_tls_context {
-	SSL_CTX		*ssl;
-	enum nbc_tls_type type;
-	bool		no_verify;
-	bool		has_ca_file, has_cert;
-	char		*host_name;	/* what the certificate must name; X509 */
-	struct tls_crl	*crl;		/* NULL: none */
-	char		*psk_user;
-	uint8_t		psk[PSK_MAX];
-	unsigned	psk_len;
-};
-
 /* ---- errors -------------------------------------------------------------- */
-
-static const char *
-openssl_reason(void)
-{
-	unsigned long e = ERR_peek_last_error();
-	const char *reason = e != 0 ? ERR_reason_error_string(e) : NULL;
-
-	return reason != NULL ? reason : "unknown reason";
-}
-
-static bool
-fail_file(struct nbc_error *err, const char *what, const char *file)
-{
-	return nbc_fail(err, NBC_USAGE, "%s: not usable as %s: %s", file, what,
-	    openssl_reason());
-}
-
-/* OpenSSL's own words for a missing file are hard to read. */
-static bool
-check_readable(const char *file, const char *what, struct nbc_error *err)
-{
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return nbc_fail(err, NBC_USAGE, "%s: cannot read %s: %s", file, what,
-		    strerror(errno));
-	close(fd);
-	return true;
-}
 
 /* The first reason is the one that counts. */
 static void NBC_PRINTF(2, 3)
@@ -167,7 +120,7 @@ explain_unknown_issuer(struct nbc_tls *tls, const char *subject, const X509 *cer
 
 	print_name(issuer, sizeof issuer, X509_get_issuer_name(cert));
 	explain(tls, "the certificate \"%s\" is signed by \"%s\", which is not trusted "
-	    "here\n%s", subject, issuer, tls->context->has_ca_file ?
+	    "here\n%s", subject, issuer, tls->context->file[NBC_FILE_CA].path != NULL ?
 	    "The CA file given does not hold that authority's certificate." :
 	    "Name the CA's certificate, if it is not one of the system's.");
 }
@@ -263,16 +216,22 @@ on_verify(int ok, X509_STORE_CTX *store)
 
 /* ---- other failures ------------------------------------------------------ */
 
+static bool
+has_certificate(const struct nbc_tls *tls)
+{
+	return tls->context->file[NBC_FILE_CERT].path != NULL;
+}
+
 static void
 explain_client_certificate(struct nbc_tls *tls)
 {
-	if (tls->context->has_cert)
+	if (has_certificate(tls))
 		explain(tls, "the server rejects this client's certificate (%s)\n"
 		    "Is it signed by the CA that the server trusts, and still valid?",
-		    openssl_reason());
+		    nbc_openssl_reason());
 	else
 		explain(tls, "the server wants a certificate of this client (%s)\n"
-		    "Give a certificate and its key.", openssl_reason());
+		    "Give a certificate and its key.", nbc_openssl_reason());
 }
 
 static void
@@ -280,7 +239,7 @@ explain_psk(struct nbc_tls *tls)
 {
 	explain(tls, "the server rejects the pre-shared key of user \"%s\" (%s)\n"
 	    "Does the server know this user, with the same key?",
-	    tls->context->psk_user, openssl_reason());
+	    tls->psk_user, nbc_openssl_reason());
 }
 
 static bool
@@ -331,18 +290,16 @@ explain_failure(struct nbc_tls *tls)
 	else if (reason == SSL_R_WRONG_VERSION_NUMBER)
 		explain(tls, "the server answers with something that is not TLS");
 	else
-		explain(tls, "%s", openssl_reason());
+		explain(tls, "%s", nbc_openssl_reason());
 }
 
 void
 nbc_tls_lost(struct nbc_tls *tls)
 {
-	const struct nbc_tls_context *c = tls->context;
-
-	if (c->type == NBC_TLS_PSK)
+	if (tls->context->type == NBC_TLS_PSK)
 		explain(tls, "the server closed the connection in the TLS handshake\n"
-		    "Does it know user \"%s\", with the same key?", c->psk_user);
-	else if (c->has_cert)
+		    "Does it know user \"%s\", with the same key?", tls->psk_user);
+	else if (has_certificate(tls))
 		explain(tls, "the server closed the connection in the TLS handshake\n"
 		    "Does it trust this client's certificate?");
 	else
@@ -357,231 +314,21 @@ nbc_tls_error(const struct nbc_tls *tls)
 	return tls->error[0] != '\0' ? tls->error : "the TLS session broke";
 }
 
-/* ---- pre-shared keys ----------------------------------------------------- */
+/* ---- a session's OpenSSL context ----------------------------------------- */
 
 static unsigned
 on_psk(SSL *ssl, const char *hint, char *identity, unsigned identity_max,
     unsigned char *psk, unsigned psk_max)
 {
 	const struct nbc_tls *tls = SSL_get_app_data(ssl);
-	const struct nbc_tls_context *c = tls->context;
 
 	(void)hint;
-	if (c->psk_len > psk_max || strlen(c->psk_user) >= identity_max)
+	if (tls->psk_len > psk_max || strlen(tls->psk_user) >= identity_max)
 		return 0;
-	strcpy(identity, c->psk_user);
-	memcpy(psk, c->psk, c->psk_len);
-	return c->psk_len;
+	strcpy(identity, tls->psk_user);
+	memcpy(psk, tls->psk, tls->psk_len);
+	return tls->psk_len;
 }
-
-/* One line is "user:key", the key in hexadecimal.  True when it is the one. */
-static bool
-take_psk_line(struct nbc_tls_context *c, char *line, const char *user)
-{
-	char *colon = strchr(line, ':');
-	size_t len;
-
-	if (line[0] == '#' || colon == NULL)
-		return false;
-	*colon = '\0';
-	if (user != NULL && strcmp(line, user) != 0)
-		return false;
-	colon[1 + strcspn(colon + 1, " \t\r\n")] = '\0';
-	if (OPENSSL_hexstr2buf_ex(c->psk, sizeof c->psk, &len, colon + 1, '\0') != 1 ||
-	    len == 0)
-		return false;
-	c->psk_len = (unsigned)len;
-	c->psk_user = strdup(line);
-	return c->psk_user != NULL;
-}
-
-static bool
-read_psk_file(struct nbc_tls_context *c, const struct nbc_target *t,
-    struct nbc_error *err)
-{
-	char line[1024];
-	FILE *f = fopen(t->psk_file, "re");
-	bool found = false;
-
-	if (f == NULL)
-		return nbc_fail(err, NBC_USAGE, "%s: cannot read the PSK file: %s",
-		    t->psk_file, strerror(errno));
-	while (!found && fgets(line, sizeof line, f) != NULL)
-		found = take_psk_line(c, line, t->psk_user);
-	fclose(f);
-	OPENSSL_cleanse(line, sizeof line);
-	if (found)
-		return true;
-	return nbc_fail(err, NBC_USAGE, "%s: no line \"%s:key in hexadecimal\"",
-	    t->psk_file, t->psk_user != NULL ? t->psk_user : "user");
-}
-
-static bool
-load_psk(struct nbc_tls_context *c, const struct nbc_target *t, struct nbc_error *err)
-{
-	if (t->psk_file == NULL)
-		return nbc_fail(err, NBC_USAGE,
-		    "TLS with a pre-shared key needs a PSK file (tls-psk-file)");
-	if (!read_psk_file(c, t, err))
-		return false;
-	/* No suite that would let a certificate replace the key; the store of
-	 * trusted roots stays empty for the same reason. */
-	SSL_CTX_set_psk_client_callback(c->ssl, on_psk);
-	if (SSL_CTX_set_cipher_list(c->ssl, "kECDHEPSK:kDHEPSK:kPSK") != 1)
-		return nbc_fail(err, NBC_INTERNAL, "this OpenSSL has no PSK: %s",
-		    openssl_reason());
-	return true;
-}
-
-/* ---- certificates -------------------------------------------------------- */
-
-struct password_source {
-	const struct nbc_target *target;
-	bool	asked, no_terminal;
-};
-
-static int
-read_password_file(char *buf, int size, const char *file)
-{
-	FILE *f = fopen(file, "re");
-	char *line;
-
-	if (f == NULL)
-		return -1;
-	line = fgets(buf, size, f);
-	fclose(f);
-	if (line == NULL)
-		return -1;
-	buf[strcspn(buf, "\r\n")] = '\0';
-	return (int)strlen(buf);
-}
-
-static int
-on_password(char *buf, int size, int writing, void *arg)
-{
-	struct password_source *source = arg;
-	const struct nbc_target *t = source->target;
-	char prompt[512];
-	int fd;
-
-	(void)writing;
-	source->asked = true;
-	if (t->key_password_file != NULL)
-		return read_password_file(buf, size, t->key_password_file);
-	fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0) {
-		source->no_terminal = true;
-		return -1;
-	}
-	close(fd);
-	snprintf(prompt, sizeof prompt, "Password of %s: ", t->key_file);
-	if (EVP_read_pw_string(buf, size, prompt, 0) != 0)
-		return -1;
-	return (int)strlen(buf);
-}
-
-static bool
-fail_key(const struct password_source *source, struct nbc_error *err)
-{
-	const struct nbc_target *t = source->target;
-
-	if (source->no_terminal)
-		return nbc_fail(err, NBC_USAGE, "%s: the key is encrypted, and there "
-		    "is no terminal to ask for its password\n"
-		    "Name a file that holds it.", t->key_file);
-	if (source->asked)
-		return nbc_fail(err, NBC_USAGE, "%s: this is not the key's password",
-		    t->key_file);
-	if (ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH)
-		return nbc_fail(err, NBC_USAGE, "%s: not the key of %s", t->key_file,
-		    t->cert_file);
-	return fail_file(err, "a key", t->key_file);
-}
-
-static bool
-load_key(struct nbc_tls_context *c, const struct nbc_target *t, struct nbc_error *err)
-{
-	struct password_source source = { .target = t };
-	bool ok;
-
-	if (!check_readable(t->key_file, "the key", err))
-		return false;
-	if (t->key_password_file != NULL &&
-	    !check_readable(t->key_password_file, "the key's password", err))
-		return false;
-	SSL_CTX_set_default_passwd_cb(c->ssl, on_password);
-	SSL_CTX_set_default_passwd_cb_userdata(c->ssl, &source);
-	ok = SSL_CTX_use_PrivateKey_file(c->ssl, t->key_file, SSL_FILETYPE_PEM) == 1;
-	SSL_CTX_set_default_passwd_cb_userdata(c->ssl, NULL);
-	SSL_CTX_set_default_passwd_cb(c->ssl, NULL);
-	if (!ok)
-		return fail_key(&source, err);
-	if (SSL_CTX_check_private_key(c->ssl) != 1)
-		return nbc_fail(err, NBC_USAGE, "%s: not the key of %s", t->key_file,
-		    t->cert_file);
-	return true;
-}
-
-static bool
-load_client_certificate(struct nbc_tls_context *c, const struct nbc_target *t,
-    struct nbc_error *err)
-{
-	if (t->cert_file == NULL && t->key_file == NULL)
-		return true;
-	if (t->cert_file == NULL || t->key_file == NULL)
-		return nbc_fail(err, NBC_USAGE,
-		    "a client certificate and its key go together; %s is missing",
-		    t->cert_file == NULL ? "the certificate" : "the key");
-	if (!check_readable(t->cert_file, "the certificate", err))
-		return false;
-	if (SSL_CTX_use_certificate_chain_file(c->ssl, t->cert_file) != 1)
-		return fail_file(err, "a certificate", t->cert_file);
-	c->has_cert = true;
-	return load_key(c, t, err);
-}
-
-static bool
-load_roots(struct nbc_tls_context *c, const struct nbc_target *t, struct nbc_error *err)
-{
-	if (t->ca_file == NULL)
-		return SSL_CTX_set_default_verify_paths(c->ssl) == 1 ||
-		    nbc_fail(err, NBC_INTERNAL, "cannot load the system's roots: %s",
-			openssl_reason());
-	if (!check_readable(t->ca_file, "the CA's certificate", err))
-		return false;
-	c->has_ca_file = true;
-	return SSL_CTX_load_verify_file(c->ssl, t->ca_file) == 1 ||
-	    fail_file(err, "a CA's certificate", t->ca_file);
-}
-
-static bool
-load_crl(struct nbc_tls_context *c, const struct nbc_target *t, struct nbc_error *err)
-{
-	if (t->crl_file == NULL)
-		return true;
-	c->crl = nbc_crl_load(c->ssl, t->crl_file, err);
-	return c->crl != NULL;
-}
-
-/* Where there is no host name, it is this machine that must prove itself. */
-static bool
-load_x509(struct nbc_tls_context *c, const struct nbc_target *t, struct nbc_error *err)
-{
-	const char *name = t->tls_hostname;
-
-	if (name == NULL)
-		name = t->family == NBC_TCP ? t->host : "localhost";
-	if (name[0] == '\0' || strlen(name) > TLSEXT_MAXLEN_host_name)
-		return nbc_fail(err, NBC_USAGE, "\"%s\" cannot be a TLS host name",
-		    name);
-	c->host_name = strdup(name);
-	if (c->host_name == NULL)
-		return nbc_fail_no_memory(err);
-	return load_roots(c, t, err) && load_crl(c, t, err) &&
-	    load_client_certificate(c, t, err);
-}
-
-/* ---- the context --------------------------------------------------------- */
 
 /* The secrets that the kernel is to get, as OpenSSL logs them for debuggers:
  * "LABEL client-random secret", in hexadecimal. */
@@ -605,59 +352,51 @@ on_secret(const SSL *ssl, const char *line)
 		d->secret_len = 0;
 }
 
+/* A handshake message in either direction, as OpenSSL tells debuggers. */
+static void
+on_message(int writing, int version, int type, const void *buf, size_t len, SSL *ssl,
+    void *arg)
+{
+	struct nbc_tls *tls = SSL_get_app_data(ssl);
+	const uint8_t *message = buf;
+
+	(void)writing;
+	(void)version;
+	(void)arg;
+	if (type == SSL3_RT_HANDSHAKE && len > 0 && message[0] == SSL3_MT_KEY_UPDATE)
+		tls->keys_changed = true;
+}
+
+/* No suite that would let a certificate replace the key; the store of trusted roots
+ * stays empty for the same reason. */
 static bool
-make_ssl_context(struct nbc_tls_context *c, struct nbc_error *err)
+allow_psk_only(SSL_CTX *ssl)
 {
-	c->ssl = SSL_CTX_new(TLS_client_method());
-	if (c->ssl == NULL)
-		return nbc_fail_no_memory(err);
-	SSL_CTX_set_min_proto_version(c->ssl, TLS1_2_VERSION);
-	SSL_CTX_set_options(c->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET);
-	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_keylog_callback(c->ssl, on_secret);
+	SSL_CTX_set_psk_client_callback(ssl, on_psk);
+	return SSL_CTX_set_cipher_list(ssl, "kECDHEPSK:kDHEPSK:kPSK") == 1;
+}
+
+/* NULL: out of memory, or no PSK in this OpenSSL. */
+static SSL_CTX *
+new_ssl_context(const struct nbc_tls_context *c)
+{
+	SSL_CTX *ssl = SSL_CTX_new(TLS_client_method());
+
+	if (ssl == NULL)
+		return NULL;
+	SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
+	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET);
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_keylog_callback(ssl, on_secret);
+	SSL_CTX_set_msg_callback(ssl, on_message);
 	if (c->no_verify)
-		SSL_CTX_set_verify(c->ssl, SSL_VERIFY_NONE, NULL);
+		SSL_CTX_set_verify(ssl, SSL_VERIFY_NONE, NULL);
 	else
-		SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, on_verify);
-	return true;
-}
-
-bool
-nbc_tls_context_load(struct nbc_tls_context **context, const struct nbc_target *t,
-    struct nbc_error *err)
-{
-	struct nbc_tls_context *c;
-
-	*context = NULL;
-	if (t->tls == NBE_TLS_OFF)
-		return true;
-	c = calloc(1, sizeof *c);
-	if (c == NULL)
-		return nbc_fail_no_memory(err);
-	ERR_clear_error();
-	c->type = t->tls_type;
-	/* A pre-shared key is the check; there is nothing else to leave out. */
-	c->no_verify = t->tls_no_verify && t->tls_type == NBC_TLS_X509;
-	if (!make_ssl_context(c, err) || !(c->type == NBC_TLS_PSK ?
-		load_psk(c, t, err) : load_x509(c, t, err))) {
-		nbc_tls_context_free(c);
-		return false;
-	}
-	*context = c;
-	return true;
-}
-
-void
-nbc_tls_context_free(struct nbc_tls_context *c)
-{
-	if (c == NULL)
-		return;
-	SSL_CTX_free(c->ssl);
-	free(c->host_name);
-	nbc_crl_free(c->crl);
-	free(c->psk_user);
-	OPENSSL_cleanse(c->psk, sizeof c->psk);
-	free(c);
+		SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, on_verify);
+	if (c->type != NBC_TLS_PSK || allow_psk_only(ssl))
+		return ssl;
+	SSL_CTX_free(ssl);
+	return NULL;
 }
 
 /* ---- a session ----------------------------------------------------------- */
@@ -675,35 +414,74 @@ set_host(SSL *ssl, const char *host)
 	    SSL_set_tlsext_host_name(ssl, (char *)(uintptr_t)host) == 1;
 }
 
-struct nbc_tls *
-nbc_tls_new(const struct nbc_tls_context *context, bool for_kernel)
+/* With what the files have now. */
+static SSL *
+new_ssl(struct nbc_tls *tls, const struct nbc_options *options, char **typed,
+    struct nbc_error *err)
+{
+	SSL_CTX *context = new_ssl_context(tls->context);
+	SSL *ssl = NULL;
+
+	if (context == NULL) {
+		nbc_fail(err, NBC_INTERNAL, "cannot start TLS: %s",
+		    nbc_openssl_reason());
+		return NULL;
+	}
+	if (nbc_tls_load(tls, context, options, typed, err)) {
+		ssl = SSL_new(context);
+		if (ssl == NULL)
+			nbc_fail_no_memory(err);
+	}
+	SSL_CTX_free(context);
+	return ssl;
+}
+
+static bool
+attach_memory(struct nbc_tls *tls)
+{
+	tls->in = BIO_new(BIO_s_mem());
+	tls->out = BIO_new(BIO_s_mem());
+	if (tls->in == NULL || tls->out == NULL) {
+		BIO_free(tls->in);
+		BIO_free(tls->out);
+		return false;
+	}
+	SSL_set_bio(tls->ssl, tls->in, tls->out);
+	return true;
+}
+
+static struct nbc_tls *
+new_session(const struct nbc_tls_context *context, const struct nbc_options *options,
+    char **typed, struct nbc_error *err)
 {
 	struct nbc_tls *tls = calloc(1, sizeof *tls);
 
-	if (tls == NULL)
+	if (tls == NULL) {
+		nbc_fail_no_memory(err);
 		return NULL;
+	}
 	tls->context = context;
-	tls->for_kernel = for_kernel;
-	if (context->crl != NULL)
-		nbc_crl_refresh(context->crl);
-	tls->ssl = SSL_new(context->ssl);
-	tls->in = BIO_new(BIO_s_mem());
-	tls->out = BIO_new(BIO_s_mem());
-	if (tls->ssl == NULL || tls->in == NULL || tls->out == NULL)
-		goto fail;
-	SSL_set_bio(tls->ssl, tls->in, tls->out);
-	SSL_set_app_data(tls->ssl, tls);
-	SSL_set_connect_state(tls->ssl);
-	if (context->type == NBC_TLS_X509 && !set_host(tls->ssl, context->host_name)) {
+	tls->for_kernel = options->allow_ktls;
+	tls->ssl = new_ssl(tls, options, typed, err);
+	if (tls->ssl == NULL) {
 		nbc_tls_free(tls);
 		return NULL;
 	}
-	return tls;
-fail:
-	BIO_free(tls->in);
-	BIO_free(tls->out);
+	SSL_set_app_data(tls->ssl, tls);
+	SSL_set_connect_state(tls->ssl);
+	if (attach_memory(tls) && (context->type != NBC_TLS_X509 ||
+		set_host(tls->ssl, context->host_name)))
+		return tls;
+	nbc_fail_no_memory(err);
 	nbc_tls_free(tls);
 	return NULL;
+}
+
+struct nbc_tls *
+nbc_tls_new(const struct nbc_tls_context *context, const struct nbc_options *options,
+    struct nbc_error *err)
+{
+	return new_session(context, options, NULL, err);
 }
 
 void
@@ -712,9 +490,92 @@ nbc_tls_free(struct nbc_tls *tls)
 	if (tls == NULL)
 		return;
 	SSL_free(tls->ssl);
+	free(tls->psk_user);
 	OPENSSL_cleanse(tls, sizeof *tls);
 	free(tls);
 }
+
+/* ---- the context --------------------------------------------------------- */
+
+/* Where there is no host name, it is this machine that must prove itself. */
+static bool
+load_host_name(struct nbc_tls_context *c, const struct nbc_target *t,
+    struct nbc_error *err)
+{
+	const char *name = t->tls_hostname;
+
+	if (name == NULL)
+		name = t->family == NBC_TCP ? t->host : "localhost";
+	if (name[0] == '\0' || strlen(name) > TLSEXT_MAXLEN_host_name)
+		return nbc_fail(err, NBC_USAGE, "\"%s\" cannot be a TLS host name",
+		    name);
+	c->host_name = strdup(name);
+	return c->host_name != NULL || nbc_fail_no_memory(err);
+}
+
+static bool
+load_psk_user(struct nbc_tls_context *c, const struct nbc_target *t,
+    struct nbc_error *err)
+{
+	if (t->psk_file == NULL)
+		return nbc_fail(err, NBC_USAGE,
+		    "TLS with a pre-shared key needs a PSK file (tls-psk-file)");
+	if (t->psk_user == NULL)
+		return true;
+	c->psk_user = strdup(t->psk_user);
+	return c->psk_user != NULL || nbc_fail_no_memory(err);
+}
+
+/* What is wrong with the files is to be seen now: a session is made and thrown away. */
+static bool
+try_session(struct nbc_tls_context *c, struct nbc_error *err)
+{
+	static const struct nbc_options here;
+	struct nbc_tls *tls = new_session(c, &here, &c->password, err);
+
+	nbc_tls_free(tls);
+	return tls != NULL;
+}
+
+bool
+nbc_tls_context_load(struct nbc_tls_context **context, const struct nbc_target *t,
+    struct nbc_error *err)
+{
+	struct nbc_tls_context *c;
+
+	*context = NULL;
+	if (t->tls == NBE_TLS_OFF)
+		return true;
+	c = calloc(1, sizeof *c);
+	if (c == NULL)
+		return nbc_fail_no_memory(err);
+	c->type = t->tls_type;
+	/* A pre-shared key is the check; there is nothing else to leave out. */
+	c->no_verify = t->tls_no_verify && t->tls_type == NBC_TLS_X509;
+	if (!(c->type == NBC_TLS_PSK ? load_psk_user(c, t, err) :
+		load_host_name(c, t, err)) || !nbc_tls_files_init(c, t, err) ||
+	    !try_session(c, err)) {
+		nbc_tls_context_free(c);
+		return false;
+	}
+	*context = c;
+	return true;
+}
+
+void
+nbc_tls_context_free(struct nbc_tls_context *c)
+{
+	if (c == NULL)
+		return;
+	nbc_tls_files_free(c);
+	free(c->host_name);
+	free(c->psk_user);
+	if (c->password != NULL)
+		OPENSSL_clear_free(c->password, strlen(c->password));
+	free(c);
+}
+
+/* ---- the handshake ------------------------------------------------------- */
 
 enum nbc_tls_step
 nbc_tls_handshake(struct nbc_tls *tls)

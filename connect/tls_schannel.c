@@ -130,13 +130,16 @@ nbc_tls_context_free(struct nbc_tls_context *c)
 /* ---- a session ----------------------------------------------------------- */
 
 struct nbc_tls *
-nbc_tls_new(const struct nbc_tls_context *context, bool for_kernel)
+nbc_tls_new(const struct nbc_tls_context *context, const struct nbc_options *options,
+    struct nbc_error *err)
 {
 	struct nbc_tls *tls = calloc(1, sizeof *tls);
 
-	(void)for_kernel;
+	(void)options;
 	if (tls != NULL)
 		tls->context = context;
+	else
+		nbc_fail_no_memory(err);
 	return tls;
 }
 

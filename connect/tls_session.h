@@ -1,5 +1,5 @@
 /*
- * tls_session.h - the inside of a session, for tls_openssl.c and tls_kernel.c.
+ * tls_session.h - the inside of contexts and sessions, for the files of OpenSSL.
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #ifndef NBC_TLS_SESSION_H
@@ -19,24 +19,57 @@ struct tls_direction {
 	uint64_t	records;
 };
 
-/* ---- tls_crl.c: revocation lists ------------------------------------------ */
+#define TLS_PSK_MAX	256u
 
-struct tls_crl;
-/* From now on ssl's sessions take no certificate without a list of its issuer.  NULL:
- * the file is not usable. */
-struct tls_crl *nbc_crl_load(SSL_CTX *, const char *file, struct nbc_error *);
-void	nbc_crl_free(struct tls_crl *);
-/* Take what the file has now; any thread, at any time. */
-void	nbc_crl_refresh(const struct tls_crl *);
+/* ---- tls_files.c: names of files, and their bytes ------------------------- */
+
+/* Secrets, maybe: cleared when freed.  A NUL is behind them. */
+struct tls_bytes {
+	uint8_t	*ptr;
+	size_t	len, room;
+};
+void	nbc_tls_bytes_free(struct tls_bytes *);
+
+struct nbc_tls_context {
+	enum nbc_tls_type type;
+	bool		no_verify;
+	char		*host_name;	/* what the certificate must name; X509 */
+	char		*psk_user;	/* NULL: the first of the file */
+	char		*password;	/* of the key; NULL: it was not typed */
+	struct {
+		char	*path;		/* absolute; NULL: there is none */
+		struct tls_bytes kept;	/* what could be read only once */
+	} file[NBC_FILES];
+};
+
+bool	nbc_tls_files_init(struct nbc_tls_context *, const struct nbc_target *,
+	    struct nbc_error *);
+void	nbc_tls_files_free(struct nbc_tls_context *);
+/* All of a file that the context has, in new memory. */
+bool	nbc_tls_read(const struct nbc_tls_context *, const struct nbc_options *,
+	    enum nbc_tls_file, struct tls_bytes *, struct nbc_error *);
 
 struct nbc_tls {
 	SSL		*ssl;
 	const struct nbc_tls_context *context;
 	BIO		*in, *out;	/* owned by ssl */
 	bool		is_up, for_kernel;
+	bool		keys_changed;	/* by KeyUpdate: tx and rx are of the past */
 	struct tls_direction tx, rx;	/* for_kernel only */
+	char		*psk_user;
+	uint8_t		psk[TLS_PSK_MAX];
+	unsigned	psk_len;
 	char		error[1024];
 	uint8_t		stage[TLS_STAGE_MAX];
 };
+
+/* ---- tls_material.c: certificates, lists and keys ------------------------- */
+
+/* What the files of tls->context have now, into ssl, or for PSK into tls.  typed: the
+ * password of a key may be asked for on the terminal, and comes here. */
+bool	nbc_tls_load(struct nbc_tls *, SSL_CTX *, const struct nbc_options *,
+	    char **typed, struct nbc_error *);
+/* Of OpenSSL's last error in this thread. */
+const char *nbc_openssl_reason(void);
 
 #endif

@@ -136,15 +136,28 @@ has_two_colons(struct slice s)
 	return more.ptr != NULL;
 }
 
-/* A number, or a service's name (RFC 6335, 5.1). */
+/* A service's name has letters, digits and hyphens (RFC 6335, 5.1).  The resolver takes
+ * whatever strtoul takes, modulo 65536. */
+bool
+nbc_check_port(enum nbc_family family, const char *port, struct nbc_error *err)
+{
+	size_t len = strlen(port), digits = strspn(port, "0123456789");
+	unsigned long number = strtoul(port, NULL, 10);
+	bool ok = isalnum((unsigned char)port[0]) != 0;
+
+	for (size_t i = 0; i < len; i++)
+		ok = ok && (isalnum((unsigned char)port[i]) || port[i] == '-');
+	if (digits == len && family == NBC_TCP)
+		ok = ok && number >= 1 && number <= 65535;
+	return ok || nbc_fail(err, NBC_USAGE, "\"%s\" is not a port: give a number "
+	    "from 1 to 65535, or the name of a service", port);
+}
+
 static bool
 set_port(struct nbc_target *t, struct slice s, struct nbc_error *err)
 {
-	for (size_t i = 0; i < s.len; i++)
-		if (!isalnum((unsigned char)s.ptr[i]) && s.ptr[i] != '-')
-			return nbc_fail(err, NBC_USAGE, "\"%.*s\" is not a port: give "
-			    "a number or the name of a service", (int)s.len, s.ptr);
-	return set_slice(&t->port, s, err);
+	return set_slice(&t->port, s, err) &&
+	    (t->port == NULL || nbc_check_port(t->family, t->port, err));
 }
 
 /* "host", "host:port", "[v6]", "[v6]:port"; an empty port is none. */
@@ -194,6 +207,23 @@ take_once(char **field, const char *param, struct slice value, struct nbc_error 
 	return decode(field, value, false, err);
 }
 
+/* Who connects again later may stand in another directory. */
+static bool
+make_absolute(char **path, struct nbc_error *err)
+{
+	char *whole;
+
+	if ((*path)[0] == '@')
+		return true;
+	whole = nbc_os_absolute(*path);
+	if (whole == NULL)
+		return nbc_fail(err, NBC_USAGE, "%s: give the path from the root on: "
+		    "the present directory has no name", *path);
+	free(*path);
+	*path = whole;
+	return true;
+}
+
 static bool
 take_socket(struct nbc_target *t, struct slice value, struct nbc_error *err)
 {
@@ -204,7 +234,7 @@ take_socket(struct nbc_target *t, struct slice value, struct nbc_error *err)
 		return nbc_fail(err, NBC_USAGE, "socket is given twice");
 	if (value.len == 0)
 		return nbc_fail(err, NBC_USAGE, "socket= names no path");
-	return decode(&t->host, value, true, err);
+	return decode(&t->host, value, true, err) && make_absolute(&t->host, err);
 }
 
 static bool

@@ -25,7 +25,7 @@ conn_recount(struct nbe_dev *d)
 	unsigned i;
 
 	d->live = d->cfg.conns_max;
-	while (d->live > d->wanted && !d->conn[d->live - 1].up)
+	while (!d->conn[d->live - 1].wanted && !d->conn[d->live - 1].up)
 		d->live--;
 	d->usable = 0;
 	for (i = 0; i < d->live; i++)
@@ -43,19 +43,96 @@ conn_drain(struct nbe_dev *d, struct conn *c, enum nbe_why why)
 	conn_recount(d);
 }
 
-/* Connections made up to the ups-th reach the same server as the proven ones. */
+/* Connections made up to that moment reach the same server as the proven ones. */
 void
-conn_prove(struct nbe_dev *d, uint32_t ups)
+conn_prove(struct nbe_dev *d, uint32_t moment)
 {
 	unsigned i;
 
 	for (i = 0; i < d->cfg.conns_max; i++) {
 		struct conn *c = &d->conn[i];
 
-		if (!c->up || c->proven || c->ups > ups)
+		if (!c->up || c->proven || c->moment > moment)
 			continue;
 		c->proven = true;
 		d->proven++;
 	}
 	conn_recount(d);
+}
+
+static nbe_time
+times(nbe_time t, unsigned n)
+{
+	return t > NBE_NEVER / n ? NBE_NEVER : t * n;
+}
+
+/* ---- late ---------------------------------------------------------------------- */
+
+/* s was answered, and the oldest command in flight was sent before it. */
+void
+conn_passed(struct nbe_dev *d, struct conn *c, const struct slot *s, nbe_time now)
+{
+	const struct slot *oldest = slot_at(d, c->sent.head);
+
+	if (c->passed != c->sent.head || c->passed_gen != oldest->gen) {
+		c->passed = c->sent.head;
+		c->passed_gen = oldest->gen;
+		c->passed_at = now;
+		c->passed_alike_at = NBE_NEVER;
+	}
+	if (c->passed_alike_at == NBE_NEVER && s->op == oldest->op &&
+	    s->len >= oldest->len)
+		c->passed_alike_at = now;
+}
+
+/* When what conn_passed noticed has gone on for too long. */
+nbe_time
+conn_passed_late_at(const struct nbe_dev *d, const struct conn *c)
+{
+	nbe_time any, alike, timeout = d->cfg.timeout;
+
+	if (c->passed != c->sent.head || c->passed_gen != d->slot[c->passed].gen)
+		return NBE_NEVER;
+	any = after(c->passed_at, times(timeout, OVERTAKEN_BY_ANY));
+	alike = after(c->passed_alike_at, times(timeout, OVERTAKEN_ALIKE));
+	return any < alike ? any : alike;
+}
+
+/* ---- how much at once ---------------------------------------------------------- */
+
+/* An answer took long.  Once for all that was sent before the last time. */
+void
+conn_slow(struct conn *c, const struct slot *s, nbe_time now)
+{
+	if (s->sent_at < c->window_cut_at)
+		return;
+	c->window = c->window / 2 < WINDOW_MIN ? WINDOW_MIN : c->window / 2;
+	c->window_cut_at = now;
+}
+
+/*
+ * A command whose length costs the wire nothing can keep a server busy for as long as
+ * it likes.  What counts is the time from when the server had nothing else of this
+ * connection to answer.
+ */
+void
+effect_answered(struct nbe_dev *d, const struct conn *c, const struct slot *s,
+    nbe_time now)
+{
+	nbe_time busy = now - (s->sent_at > c->moved_at ? s->sent_at : c->moved_at);
+
+	if (s->error != NBE_OK)
+		return;
+	if (busy > d->cfg.timeout / 2)
+		effect_less(d, s);
+	else if (busy < d->cfg.timeout / 8)
+		effect_more(d, s);
+}
+
+/* Was its length the reason that its connection was given up? */
+bool
+effect_timed_out(const struct nbe_dev *d, const struct slot *s)
+{
+	return !has_payload(s->op) && s->len > EFFECT_MIN &&
+	    d->conn[s->conn].why == NBE_WHY_TIMEOUT;
 }

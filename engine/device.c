@@ -123,6 +123,7 @@ nbe_dev_init(void *mem, const struct nbe_dev_config *cfg, const struct nbe_expor
 	    NBE_PAYLOAD_DEFAULT, cfg->part_max, e->block_min);
 	d->effect_max = part_max(e->framing == NBE_EXTENDED ? INT64_MAX : UINT32_MAX,
 	    0, e->block_pref);
+	d->effect_now = part_max(d->effect_max, EFFECT_START, e->block_pref);
 	return d;
 }
 
@@ -135,19 +136,9 @@ nbe_dev_export(const struct nbe_dev *d)
 /* ---- time ---------------------------------------------------------------- */
 
 static nbe_time
-deadline(const struct nbe_dev *d, const struct conn *c)
-{
-	if (!c->up || c->closing || list_empty(&c->sent))
-		return NBE_NEVER;
-	return d->slot[c->sent.head].deadline;
-}
-
-static nbe_time
 dead_at(const struct nbe_dev *d)
 {
-	if (d->dead || d->silent_since == NBE_NEVER || d->cfg.dead_timeout == NBE_NEVER)
-		return NBE_NEVER;
-	return d->silent_since + d->cfg.dead_timeout;
+	return d->dead ? NBE_NEVER : after(d->silent_since, d->cfg.dead_timeout);
 }
 
 /* No server for too long.  What a connection still carries fails with it. */
@@ -169,7 +160,7 @@ nbe_tick(struct nbe_dev *d, nbe_time now)
 	unsigned i;
 
 	for (i = 0; i < d->live; i++)
-		if (deadline(d, &d->conn[i]) <= now) {
+		if (conn_late_at(d, &d->conn[i]) <= now) {
 			d->st.timeouts++;
 			conn_close(&d->conn[i], NBE_WHY_TIMEOUT);
 		}
@@ -231,6 +222,8 @@ nbe_work(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 	unsigned i;
 
 	stop_step(d, now);
+	if (d->renewing)
+		reconnect_step(d, now);
 	share = schedule_share(d);
 	pending = schedule_pending(d);
 	memset(w, 0, sizeof(*w));
@@ -268,7 +261,7 @@ nbe_wake(const struct nbe_dev *d, nbe_time now)
 	for (i = 0; i < d->live; i++) {
 		const struct conn *c = &d->conn[i];
 
-		earlier(&wake, deadline(d, c));
+		earlier(&wake, conn_late_at(d, c));
 		if (!c->up && wants_open(d, c) && c->open_at > now)
 			earlier(&wake, c->open_at);
 	}

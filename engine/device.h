@@ -32,6 +32,21 @@
 #define RUNS_MAX	8
 #define BATCH_BYTES	1048576u	/* enough to amortise a send */
 
+/* Of a command that others overtake, in time-outs: overtaken by its like, by any. */
+#define OVERTAKEN_ALIKE	3u
+#define OVERTAKEN_BY_ANY 10u
+
+/* Payload that a connection may owe: it begins small, grows while it is used and
+ * answers come, and halves when they take long. */
+#define WINDOW_MIN	65536u
+#define WINDOW_START	1048576u
+#define WINDOW_MAX	268435456u	/* as good as no limit */
+#define ANSWER_SLOW	(2 * NBE_SECOND)
+
+/* Bytes of one TRIM, ZERO or CACHE likewise. */
+#define EFFECT_MIN	1048576u
+#define EFFECT_START	67108864u
+
 struct list {
 	uint16_t head, tail;	/* of slots */
 };
@@ -55,9 +70,9 @@ struct slot {
 					 * of a replay: the number of its record */
 	uint64_t	rest;		/* of a replay: to be written again behind it,
 					 * when it is done */
-	nbe_time	deadline;
+	nbe_time	sent_at;
 	uint32_t	gen;		/* upper half of the cookie */
-	uint32_t	ups;		/* connections made when it was sent */
+	uint32_t	moment;		/* of the device, when it was sent */
 	uint16_t	next, prev;	/* of the list that it is on */
 	uint16_t	flags;		/* CMD_FLAG_* */
 	uint8_t		conn, op;
@@ -89,16 +104,18 @@ struct rx {
 };
 
 struct conn {
-	bool		wanted;		/* below the number of connections wanted */
+	bool		wanted;		/* one of those that the device is to have */
 	bool		up, proven;
 	bool		draining;	/* no new commands; DISC when empty */
 	bool		disc_planned;
 	bool		closing;	/* the front is to close it */
 	bool		aborted;	/* may carry commands of aborted requests */
+	bool		renew;		/* to be replaced, in an orderly way */
 	bool		tx_open, rx_open, rx_direct;
 	enum nbe_framing framing;
 	uint32_t	alloc_context;
-	uint32_t	ups;		/* which one of all connections made */
+	uint64_t	size;		/* of the disk, as this connection has it */
+	uint32_t	moment;		/* of the device, when it came up */
 	enum nbe_why	why;
 	uint32_t	in_flight;	/* slots of this connection */
 	struct list	sent, answered;
@@ -111,13 +128,24 @@ struct conn {
 	uint64_t	batch_pos;	/* bytes of batch[batch_at] that are out */
 	uint32_t	reads;		/* in flight, and their bytes */
 	uint64_t	read_bytes;
+	uint64_t	owed;		/* payload of all in flight, either way */
+	uint64_t	window;		/* of which there may be so much */
+	nbe_time	window_cut_at;
+	nbe_time	moved_at;	/* bytes moved, or nothing was owed */
+	/* The oldest command in flight, if later ones were answered before it. */
+	uint16_t	passed;		/* NO_SLOT: none */
+	uint32_t	passed_gen;
+	nbe_time	passed_at;	/* by the first of these */
+	nbe_time	passed_alike_at;	/* by the first of its kind and size */
 	struct rx	rx;
 };
 
-/* A stretch of the disk that a lost or abandoned command may still change. */
+/* A stretch of the disk that a lost or abandoned command may still change: fence.c. */
 struct fence {
 	uint64_t	off, end;
-	nbe_time	until;		/* NBE_NEVER while slot is not answered */
+	nbe_time	until;		/* NBE_NEVER while its time does not run */
+	uint32_t	moment;		/* of the loss */
+	bool		waits;		/* for an answer to what was sent after that */
 	uint64_t	ack;		/* of a replay: newer records wait; else
 					 * NOT_REPLAYED */
 	uint16_t	slot;		/* NO_SLOT: its connection is gone */
@@ -131,6 +159,9 @@ struct record {
 	uint64_t	keep_end;	/* keep_tail behind it */
 	uint64_t	ack;		/* its number among the acknowledgements */
 	uint8_t		op, flags;
+	bool		durable;	/* no older one is replayed over it; it is not
+					 * replayed itself, and its data not kept */
+	bool		given_up;	/* lost again and again: the user is told */
 };
 
 struct unflushed {
@@ -142,12 +173,14 @@ struct unflushed {
 	 * the keep buffer [keep_head, keep_tail), likewise */
 	struct record	*record;
 	uint64_t	first, last;
+	uint64_t	durable;	/* of these: records of durable writes */
 	uint64_t	keep_head, keep_tail;
 	bool		replaying;
 	uint64_t	replay_next;	/* record to be sent next */
 	uint64_t	replay_done;	/* bytes of it that are sent */
 	uint64_t	replay_wave;	/* [wave, next] may be in flight */
 	uint32_t	replay_parts;	/* in flight or to be retried */
+	nbe_time	replay_until;	/* what is lost then is given up; 0: none was */
 	struct list	retry;		/* of replay parts */
 };
 
@@ -157,9 +190,11 @@ struct nbe_dev {
 	struct nbe_stats st;
 	uint64_t	rng;
 	uint64_t	data_max, effect_max;	/* longest part, by kind */
+	uint64_t	effect_now;		/* what of effect_max is used */
 	uint32_t	slots;
 	uint32_t	epoch;
-	uint32_t	ups;			/* connections made so far */
+	uint32_t	moment;			/* counts connections made and
+						 * losses */
 	uint32_t	wanted;
 	uint32_t	live;			/* none from here on is wanted or up */
 	uint32_t	up, proven;
@@ -169,6 +204,8 @@ struct nbe_dev {
 	nbe_time	silent_since;		/* no proven answer; NBE_NEVER: fine */
 	bool		dead, resized;
 	bool		stopping, stop_now, stop_flushed;
+	bool		renewing;		/* some connection is to be renewed */
+	bool		holding, hold_flushed;	/* it is the last one: none begins */
 	struct reqs	queue, fenced, unkept;
 	struct nbe_req	*barrier;		/* runs alone until it is done */
 	struct nbe_req	*done, **done_tail;
@@ -178,6 +215,7 @@ struct nbe_dev {
 	struct list	spare, retry;
 	uint32_t	retry_count, queue_count;
 	uint32_t	fence_count, fence_room;
+	uint32_t	fence_waits;		/* of these: for an answer */
 	struct fence	*fence;
 	struct conn	*conn;
 	struct slot	*slot;
@@ -188,8 +226,14 @@ struct op_info {
 	uint16_t	command;
 	uint16_t	needs;		/* transmission flag */
 	bool		modifies;	/* changes the disk's content */
-	bool		payload;	/* length is bound by payload_max */
 };
+
+/* Some time from now; what is beyond all times never comes. */
+static inline nbe_time
+after(nbe_time now, nbe_time wait)
+{
+	return wait > NBE_NEVER - now ? NBE_NEVER : now + wait;
+}
 
 static inline struct slot *
 slot_at(struct nbe_dev *d, uint16_t i)
@@ -203,6 +247,13 @@ slot_index(const struct nbe_dev *d, const struct slot *s)
 	return (uint16_t)(s - d->slot);
 }
 
+/* Of the ops the first two: their length is bound by payload_max. */
+static inline bool
+has_payload(uint8_t op)
+{
+	return op <= NBE_WRITE;
+}
+
 static inline bool
 list_empty(const struct list *l)
 {
@@ -212,7 +263,8 @@ list_empty(const struct list *l)
 static inline bool
 may_take(const struct conn *c, uint32_t share)
 {
-	return c->proven && !c->draining && c->in_flight < share;
+	return c->proven && !c->draining && c->in_flight < share &&
+	    c->owed < c->window;
 }
 
 static inline bool
@@ -275,6 +327,8 @@ struct slot *slot_by_cookie(struct nbe_dev *, unsigned conn, uint64_t cookie);
 uint64_t slot_half(const struct nbe_dev *, const struct slot *);
 bool	 slot_too_long(const struct nbe_dev *, const struct slot *);
 uint64_t slot_shrink(struct nbe_dev *, const struct slot *);
+void	 effect_less(struct nbe_dev *, const struct slot *);
+void	 effect_more(struct nbe_dev *, const struct slot *);
 
 /* queue.c: dev.queue, fenced and unkept, on one of which a request waits */
 void	 reqs_prepend(struct reqs *, struct nbe_req *);
@@ -286,7 +340,15 @@ void	 req_unlink(struct nbe_dev *, struct nbe_req *);
 void	 conn_close(struct conn *, enum nbe_why);
 void	 conn_drain(struct nbe_dev *, struct conn *, enum nbe_why);
 void	 conn_recount(struct nbe_dev *);
-void	 conn_prove(struct nbe_dev *, uint32_t ups);
+void	 conn_prove(struct nbe_dev *, uint32_t moment);
+
+void	 conn_slow(struct conn *, const struct slot *, nbe_time now);
+void	 conn_passed(struct nbe_dev *, struct conn *, const struct slot *,
+	    nbe_time now);
+nbe_time conn_passed_late_at(const struct nbe_dev *, const struct conn *);
+void	 effect_answered(struct nbe_dev *, const struct conn *, const struct slot *,
+	    nbe_time now);
+bool	 effect_timed_out(const struct nbe_dev *, const struct slot *);
 
 /* The slot leaves the connection. */
 static inline void
@@ -294,6 +356,8 @@ conn_forget(struct nbe_dev *d, struct conn *c, const struct slot *s)
 {
 	c->in_flight--;
 	d->in_flight--;
+	if (has_payload(s->op))
+		c->owed -= s->len;
 	if (s->op == NBE_READ) {
 		c->reads--;
 		c->read_bytes -= s->len;
@@ -302,21 +366,57 @@ conn_forget(struct nbe_dev *d, struct conn *c, const struct slot *s)
 		conn_drain(d, c, NBE_WHY_SERVER_SHUTDOWN);	/* proto.md: MUST */
 }
 
-/* A proven connection answered s. */
+/* A proven connection answered s, which is off its list of what is sent. */
 static inline void
-conn_answered(struct nbe_dev *d, struct conn *c, const struct slot *s)
+conn_answered(struct nbe_dev *d, struct conn *c, const struct slot *s, nbe_time now)
 {
 	NBE_ASSERT(c->proven);
 	c->tries = 0;
 	d->silent_since = NBE_NEVER;
 	if (d->proven != d->up)
-		conn_prove(d, s->ups);
+		conn_prove(d, s->moment);
+	if (!list_empty(&c->sent) && slot_at(d, c->sent.head)->sent_at < s->sent_at)
+		conn_passed(d, c, s, now);
+	if (!has_payload(s->op))
+		effect_answered(d, c, s, now);
+	else if (now - s->sent_at >= ANSWER_SLOW)
+		conn_slow(c, s, now);
+	else if (c->owed > c->window / 2 && c->window < WINDOW_MAX)
+		c->window += s->len;	/* it is used */
+}
+
+/*
+ * When the connection is to be given up.  Slow is not dead: it is late
+ *
+ * (1) when it owes an answer and no byte of it has moved for a time-out;
+ * (2) when its oldest command has been overtaken for some time-outs by later ones of
+ *     its kind and size: the server has forgotten it;
+ * (3) or, for some more, by later ones of any kind.
+ */
+static inline nbe_time
+conn_late_at(const struct nbe_dev *d, const struct conn *c)
+{
+	nbe_time late;
+
+	if (!c->up || c->closing || list_empty(&c->sent))
+		return NBE_NEVER;
+	late = after(c->moved_at, d->cfg.timeout);
+	if (c->passed != NO_SLOT && conn_passed_late_at(d, c) < late)
+		late = conn_passed_late_at(d, c);
+	return late;
 }
 
 /* fence.c: dev.fence; gives requests back to the queue */
-void	 fence_lost(struct nbe_dev *, const struct slot *, nbe_time now);
+void	 fence_lost(struct nbe_dev *, const struct slot *);
 void	 fence_aborted(struct nbe_dev *, const struct slot *);
 void	 fence_answered(struct nbe_dev *, const struct slot *);
+void	 fence_proven(struct nbe_dev *, uint32_t moment, nbe_time now);
+/* No command is under way whose answer would be the proof. */
+static inline bool
+fence_wants_proof(const struct nbe_dev *d)
+{
+	return d->fence_waits != 0 && d->in_flight == 0 && !list_empty(&d->spare);
+}
 void	 fence_expire(struct nbe_dev *, nbe_time now);
 bool	 fence_blocks(const struct nbe_dev *, const struct nbe_req *);
 bool	 fence_blocks_record(const struct nbe_dev *, const struct record *);
@@ -341,11 +441,11 @@ bool	 unflushed_pending(const struct nbe_dev *);
 struct slot *unflushed_next(struct nbe_dev *);
 bool	 unflushed_part_goes_on(struct nbe_dev *, struct slot *);
 void	 unflushed_part_done(struct nbe_dev *, enum nbe_err);
-void	 unflushed_part_lost(struct nbe_dev *, struct slot *);
+bool	 unflushed_part_lost(struct nbe_dev *, struct slot *, nbe_time now);
 
 /* schedule.c: takes from dev.queue and retry, and cuts */
 struct slot *schedule_next(struct nbe_dev *, nbe_time now);
-bool	 schedule_pending(const struct nbe_dev *);
+bool	 schedule_pending(struct nbe_dev *);
 uint32_t schedule_share(const struct nbe_dev *);
 
 /* stats.c: dev.st; reads all below it */
@@ -380,6 +480,9 @@ void	 req_fail_all(struct nbe_dev *, enum nbe_err, nbe_time now);
 /* transmit.c, receive.c: conn.batch, conn.rx */
 void	 conn_rx_init(struct conn *);
 
-/* reconnect.c, then device.c: called by the front only */
+/* reconnect.c: conn.wanted, renew; dev.epoch, renewing, holding */
+void	 reconnect_step(struct nbe_dev *, nbe_time now);
+
+/* device.c: called by the front only */
 
 #endif

@@ -2,11 +2,18 @@
  * fence.c - no old write lands on a new one.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * A write whose connection was lost may still sit in the server, or behind it,
- * and be executed seconds later.  Sending it again does no harm: the data is the
- * same.  But a newer change of the same place waits until the fence time has
- * passed.  The same goes for a write that was aborted while the server had it,
- * until the server answers.
+ * A write whose connection was lost may still sit in the network, in the server's
+ * socket, in the server, or behind it, and be executed later.  Sending it again does no
+ * harm: the data is the same.  But a newer change of the same place waits
+ *
+ * (1) until the server is proven to answer again: to answer a command that was sent
+ *     after the loss.  A server that sleeps holds old writes for as long as it sleeps,
+ *     and none of that time counts;
+ * (2) and from then on for the fence time, in which a server that is awake is to have
+ *     carried out what it had.
+ *
+ * Where nothing else is sent that could be answered, the device sends a small read.  A
+ * write that was aborted while the server had it is fenced until it is answered.
  *
  * Losses are rare and few, so this is an array.  When it is full, one fence grows
  * to cover the newcomer as well: more waiting than needed, never less.
@@ -33,6 +40,8 @@ widen(struct fence *f, const struct fence *by)
 		f->until = by->until;
 	if (by->ack < f->ack)
 		f->ack = by->ack;
+	f->moment = by->moment;		/* the later one */
+	f->waits |= by->waits;
 }
 
 /*
@@ -45,9 +54,11 @@ put(struct nbe_dev *d, struct fence f)
 	struct fence *wide = of_slot(d, NO_SLOT);
 
 	if (f.slot == NO_SLOT && d->fence_count >= d->fence_room / 2 && wide != NULL) {
+		d->fence_waits += !wide->waits;
 		widen(wide, &f);
 		return;
 	}
+	d->fence_waits += f.waits;
 	NBE_ASSERT(d->fence_count < d->fence_room);
 	d->fence[d->fence_count++] = f;
 }
@@ -56,8 +67,10 @@ put(struct nbe_dev *d, struct fence f)
 void
 fence_aborted(struct nbe_dev *d, const struct slot *s)
 {
-	put(d, (struct fence){ s->off, s->off + s->len, NBE_NEVER,
-	    NOT_REPLAYED, slot_index(d, s) });
+	put(d, (struct fence){
+		.off = s->off, .end = s->off + s->len, .until = NBE_NEVER,
+		.ack = NOT_REPLAYED, .slot = slot_index(d, s),
+	});
 }
 
 static void
@@ -95,14 +108,32 @@ fence_answered(struct nbe_dev *d, const struct slot *s)
 
 /* The connection of the slot is lost; its command may still land. */
 void
-fence_lost(struct nbe_dev *d, const struct slot *s, nbe_time now)
+fence_lost(struct nbe_dev *d, const struct slot *s)
 {
 	if (s->req == NULL)		/* aborted before, so it has a fence */
 		fence_answered(d, s);
-	if (d->cfg.fence != 0)
-		put(d, (struct fence){ s->off, s->off + s->len,
-		    now + d->cfg.fence,
-		    s->req == &d->replay ? s->ack : NOT_REPLAYED, NO_SLOT });
+	if (d->cfg.fence == 0)
+		return;
+	put(d, (struct fence){
+		.off = s->off, .end = s->off + s->len, .until = NBE_NEVER,
+		.ack = s->req == &d->replay ? s->ack : NOT_REPLAYED, .slot = NO_SLOT,
+		.moment = ++d->moment, .waits = true,
+	});
+}
+
+/* A proven connection answered what was sent at that moment. */
+void
+fence_proven(struct nbe_dev *d, uint32_t moment, nbe_time now)
+{
+	for (uint32_t i = 0; i < d->fence_count; i++) {
+		struct fence *f = &d->fence[i];
+
+		if (!f->waits || f->moment > moment)
+			continue;
+		f->waits = false;
+		f->until = after(now, d->cfg.fence);
+		d->fence_waits--;
+	}
 }
 
 void

@@ -98,9 +98,10 @@ enum nbe_why {
 	NBE_WHY_INCOMPLETE,	/* DONE before all bytes of a read came */
 	NBE_WHY_WRONG_FRAMING,	/* simple reply where structured is a must */
 	/* transmission: the engine's own decision */
-	NBE_WHY_TIMEOUT,	/* a command was not answered in time */
+	NBE_WHY_TIMEOUT,	/* late: see nbe_dev_config.timeout */
 	NBE_WHY_SERVER_SHUTDOWN,/* the server answered ESHUTDOWN */
 	NBE_WHY_SCALED,		/* fewer connections are wanted */
+	NBE_WHY_RENEWED,	/* it is to be made anew */
 	NBE_WHY_STOPPED,
 	/* nbe_conn_up: the connection contradicts the device */
 	NBE_WHY_SHRANK,
@@ -299,14 +300,20 @@ enum nbe_unflushed {
 	NBE_UNFLUSHED_IGNORE,
 };
 
+/*
+ * A connection is given up (NBE_WHY_TIMEOUT) that owes an answer, and no byte of which
+ * has moved for the time-out, in either direction; or whose oldest command is overtaken
+ * by later ones of its kind and size for 3 time-outs, or by any for 10.
+ */
 struct nbe_dev_config {
 	uint16_t conns_max;		/* 1..NBE_MAX_CONNS: room for nbe_scale */
 	uint16_t conns;			/* wanted at first, 1..conns_max */
 	uint16_t depth;			/* 1..NBE_MAX_DEPTH in flight per conn */
 	uint32_t part_max;		/* split above this; 0: the server's maximum */
-	nbe_time timeout;		/* one command; NBE_NEVER: none */
+	nbe_time timeout;		/* see above; NBE_NEVER: none */
 	nbe_time dead_timeout;		/* fail requests without a server for so long */
-	nbe_time fence;			/* how long a lost write may still land */
+	nbe_time fence;			/* how long a lost write may still land,
+					 * once the server answers again */
 	nbe_time backoff_min, backoff_max;	/* between attempts to reconnect */
 	enum nbe_unflushed unflushed;
 	uint64_t keep_size;		/* REPLAY: bytes of the front's keep buffer */
@@ -341,9 +348,16 @@ unsigned nbe_disc(uint8_t buf[32], enum nbe_framing);
 /* It is closed, or could not be opened; no tx and no rx is open on it. */
 void	nbe_conn_down(struct nbe_dev *, unsigned conn, enum nbe_why, nbe_time now);
 void	nbe_tick(struct nbe_dev *, nbe_time now);
-/* Ask for n connections, 1..conns_max; surplus ones finish their commands. */
+/* Ask for n connections, 1..conns_max.  Those that are up are kept; surplus ones
+ * finish their commands. */
 void	nbe_scale(struct nbe_dev *, unsigned n, nbe_time now);
-/* Ask at once for the connections that are missing, without backoff. */
+/* Make connection conn anew, in an orderly way, if it is up: it finishes what it has
+ * and says DISC; the last one waits until all is flushed, too.  No request fails or is
+ * lost, and no unflushed write; with one connection there is a pause of some round
+ * trips. */
+void	nbe_renew(struct nbe_dev *, unsigned conn);
+/* Ask at once for the connections that are missing, without backoff, and renew the
+ * others one by one: so a disk that has grown is seen. */
 void	nbe_reconnect(struct nbe_dev *, nbe_time now);
 /* Take no more requests.  drain: finish all, flush, say DISC; else fail all now.
  * May be called again with drain false.  Ends with nbe_work.stopped. */
@@ -406,6 +420,14 @@ void	 nbe_rx_end(struct nbe_dev *, unsigned conn, uint64_t got,
 /* Mean payload in bytes of the reads in flight on this connection, 0 without
  * any: a front reads ahead while it is small and goes direct when it is large. */
 uint64_t nbe_rx_payload(const struct nbe_dev *, unsigned conn);
+/*
+ * The peer has taken bytes of this connection since the last call: its system has
+ * acknowledged them (TCP), or read them (local sockets).  Bytes that came in the engine
+ * counts itself; bytes that went into the own system's buffer prove nothing, so
+ * nbe_tx_end does not count.  With neither for the time-out, while an answer is owed,
+ * the connection is late: ask the system at least twice in that time.
+ */
+void	 nbe_moved(struct nbe_dev *, unsigned conn, nbe_time now);
 /* Bytes of payload of the present reply that are still to come; 0: a header is
  * next. */
 uint64_t nbe_rx_left(const struct nbe_dev *, unsigned conn);
@@ -418,7 +440,8 @@ struct nbe_work {
 				 * nbe_conn_down; stays set until one of them */
 	uint32_t	 close;	/* bit per conn: shut it down, end tx and
 				 * rx, nbe_conn_down */
-	bool		 resized;	/* nbe_dev_export has a new size */
+	bool		 resized;	/* nbe_dev_export has a new size, and so has
+					 * each connection that is up */
 	bool		 stopped;	/* all is closed; the memory may go */
 };
 void	nbe_work(struct nbe_dev *, struct nbe_work *, nbe_time now);

@@ -128,13 +128,11 @@ part_lost(struct nbe_dev *d, struct slot *s, nbe_time now)
 	enum nbe_err error;
 
 	if (s->sent && nbe_op_info[s->op].modifies)
-		fence_lost(d, s, now);
+		fence_lost(d, s);
 	s->sent = false;
-	if (r == &d->replay) {
-		unflushed_part_lost(d, s);
+	if (r == &d->replay && unflushed_part_lost(d, s, now))
 		return;
-	}
-	if (r == NULL || r->error != NBE_OK || r->redo) {
+	if (r == NULL || r == &d->replay || r->error != NBE_OK || r->redo) {
 		part_drop(d, s, now);
 		return;
 	}
@@ -145,8 +143,14 @@ part_lost(struct nbe_dev *d, struct slot *s, nbe_time now)
 		return;
 	}
 	if (r->retry_until == 0)
-		r->retry_until = d->cfg.dead_timeout == NBE_NEVER ? NBE_NEVER :
-		    now + d->cfg.dead_timeout;
+		r->retry_until = after(now, d->cfg.dead_timeout);
+	if (effect_timed_out(d, s)) {
+		effect_less(d, s);
+		req_redo(d, r);
+		part_drop_retries(d, r, now);
+		part_drop(d, s, now);
+		return;
+	}
 	list_insert_by_age(d, &d->retry, s);
 	d->retry_count++;
 }

@@ -565,7 +565,9 @@ finish_answered(struct nbe_dev *d, struct conn *c, nbe_time now)
 		struct slot *s = slot_at(d, i);
 
 		next = s->next;
-		conn_answered(d, c, s);
+		conn_answered(d, c, s, now);
+		if (d->fence_waits != 0)
+			fence_proven(d, s->moment, now);
 		s->received = true;
 		if (s->in_tx)		/* the send call has not returned yet */
 			continue;
@@ -580,12 +582,15 @@ nbe_rx_end(struct nbe_dev *d, unsigned conn, uint64_t got, enum nbe_why why,
     nbe_time now)
 {
 	struct conn *c = &d->conn[conn];
+	bool moved = !c->rx_direct || got != 0;
 
 	NBE_ASSERT(c->rx_open);
 	if (c->rx_direct)
 		direct(d, c, got);
 	c->rx_open = c->rx_direct = false;
 	finish_answered(d, c, now);
+	if (moved)
+		c->moved_at = now;
 	if (why != NBE_WHY_NONE)
 		conn_close(c, why);
 	if (c->aborted)
@@ -606,4 +611,11 @@ nbe_rx_left(const struct nbe_dev *d, unsigned conn)
 	const struct conn *c = &d->conn[conn];
 
 	return c->rx.step == RX_DATA || c->rx.step == RX_SKIP ? c->rx.left : 0;
+}
+
+void
+nbe_moved(struct nbe_dev *d, unsigned conn, nbe_time now)
+{
+	NBE_ASSERT(conn < d->cfg.conns_max);
+	d->conn[conn].moved_at = now;
 }

@@ -32,12 +32,36 @@ contradiction(const struct nbe_dev *d, const struct nbe_export *e)
 }
 
 static void
-grow(struct nbe_dev *d, uint64_t size)
+renew(struct nbe_dev *d, struct conn *c)
 {
-	size -= size % d->exp.block_min;
-	if (size <= d->exp.size)
+	c->renew |= c->up;
+	d->renewing |= c->up;
+}
+
+/*
+ * The disk has grown when all connections have it so: what lies beyond the old end must
+ * not go to one that would refuse it.  Those that do not are renewed.
+ */
+static void
+grow(struct nbe_dev *d)
+{
+	uint64_t least = UINT64_MAX, most = 0;
+	unsigned i;
+
+	for (i = 0; i < d->live; i++) {
+		if (!d->conn[i].up)
+			continue;
+		if (d->conn[i].size < least)
+			least = d->conn[i].size;
+		if (d->conn[i].size > most)
+			most = d->conn[i].size;
+	}
+	for (i = 0; i < d->live; i++)
+		if (d->conn[i].up && d->conn[i].size < most)
+			renew(d, &d->conn[i]);
+	if (d->up == 0 || least <= d->exp.size)
 		return;
-	d->exp.size = size;
+	d->exp.size = least;
 	d->resized = true;
 }
 
@@ -58,14 +82,18 @@ nbe_conn_up(struct nbe_dev *d, unsigned conn, const struct nbe_export *e, nbe_ti
 	c->up = true;
 	c->framing = e->framing;
 	c->alloc_context = e->alloc_context;
-	c->ups = ++d->ups;
+	c->moment = ++d->moment;
 	c->proven = d->proven == 0;
+	c->passed = NO_SLOT;
+	c->window = WINDOW_START;
+	c->window_cut_at = 0;
 	d->up++;
 	d->proven += c->proven;
 	conn_recount(d);
 	d->st.conns_made++;
 	conn_rx_init(c);
-	grow(d, e->size);
+	c->size = e->size - e->size % d->exp.block_min;
+	grow(d);
 	if (idle(d) || d->dead)		/* nobody waits: the clock starts afresh */
 		d->silent_since = NBE_NEVER;
 	d->dead = false;
@@ -90,12 +118,12 @@ backoff(struct nbe_dev *d, struct conn *c)
 	uint32_t i;
 
 	for (i = 0; i < c->tries && wait < d->cfg.backoff_max; i++)
-		wait *= 2;
+		wait = after(wait, wait);
 	if (wait > d->cfg.backoff_max)
 		wait = d->cfg.backoff_max;
 	if (c->tries < 63)
 		c->tries++;
-	return wait + jitter(d, wait / 2);
+	return after(wait, jitter(d, wait / 2));
 }
 
 static void
@@ -118,15 +146,18 @@ lose_commands(struct nbe_dev *d, struct conn *c, nbe_time now)
 	c->batch_count = c->batch_at = 0;
 }
 
-/* The last proven connection is gone: nothing is known of what the server kept. */
+/*
+ * The last proven connection is gone: nothing is known of what the server kept.  Where
+ * it was left in an orderly way and all was flushed, there is nothing to be known.
+ */
 static void
-new_epoch(struct nbe_dev *d, nbe_time now)
+new_epoch(struct nbe_dev *d, bool orderly, nbe_time now)
 {
 	d->epoch++;
-	d->st.restarts++;
+	d->st.restarts += !orderly || unflushed_dirty(d);
 	req_redo_unkept(d, now);
 	unflushed_restarted(d);
-	conn_prove(d, d->ups);
+	conn_prove(d, d->moment);
 	if (d->silent_since == NBE_NEVER)
 		d->silent_since = now;
 }
@@ -134,17 +165,18 @@ new_epoch(struct nbe_dev *d, nbe_time now)
 static void
 leave(struct nbe_dev *d, struct conn *c, nbe_time now)
 {
-	bool was_proven = c->proven;
+	bool was_proven = c->proven, orderly = c->disc_planned;
 
 	lose_commands(d, c, now);
-	c->up = c->proven = c->closing = c->draining = false;
+	c->up = c->proven = c->closing = c->draining = c->renew = false;
 	c->disc_planned = c->aborted = false;
 	d->up--;
 	d->proven -= was_proven;
 	d->st.conns_lost++;
 	conn_recount(d);
+	grow(d);
 	if (was_proven && d->proven == 0)
-		new_epoch(d, now);
+		new_epoch(d, orderly, now);
 }
 
 void
@@ -155,24 +187,50 @@ nbe_conn_down(struct nbe_dev *d, unsigned conn, enum nbe_why why, nbe_time now)
 	NBE_ASSERT(conn < d->cfg.conns_max && !c->tx_open && !c->rx_open);
 	if (!c->closing || c->why == NBE_WHY_NONE)
 		c->why = why;
-	c->open_at = now + backoff(d, c);
+	c->open_at = after(now, backoff(d, c));
 	if (c->up)
 		leave(d, c, now);
+}
+
+/* What a device with fewer connections keeps first. */
+static unsigned
+worth(const struct conn *c)
+{
+	if (!c->up || c->closing || c->draining)
+		return 0;
+	return c->proven ? 2 : 1;
+}
+
+/* The most worth of those that are not wanted yet. */
+static struct conn *
+best(struct nbe_dev *d)
+{
+	struct conn *c = NULL;
+	unsigned i;
+
+	for (i = 0; i < d->cfg.conns_max; i++)
+		if (!d->conn[i].wanted && (c == NULL || worth(&d->conn[i]) > worth(c)))
+			c = &d->conn[i];
+	return c;
 }
 
 void
 nbe_scale(struct nbe_dev *d, unsigned n, nbe_time now)
 {
+	bool before[NBE_MAX_CONNS];
 	unsigned i;
 
 	NBE_ASSERT(n >= 1 && n <= d->cfg.conns_max);
-	d->wanted = n;
+	for (i = 0; i < d->cfg.conns_max; i++) {
+		before[i] = d->conn[i].wanted;
+		d->conn[i].wanted = false;
+	}
+	for (d->wanted = 0; d->wanted < n; d->wanted++)
+		best(d)->wanted = true;
 	for (i = 0; i < d->cfg.conns_max; i++) {
 		struct conn *c = &d->conn[i];
-		bool before = c->wanted;
 
-		c->wanted = i < n;
-		if (c->wanted && !before) {
+		if (c->wanted && !before[i]) {
 			c->open_at = now;
 			c->tries = 0;
 		}
@@ -183,6 +241,13 @@ nbe_scale(struct nbe_dev *d, unsigned n, nbe_time now)
 }
 
 void
+nbe_renew(struct nbe_dev *d, unsigned conn)
+{
+	NBE_ASSERT(conn < d->cfg.conns_max);
+	renew(d, &d->conn[conn]);
+}
+
+void
 nbe_reconnect(struct nbe_dev *d, nbe_time now)
 {
 	unsigned i;
@@ -190,7 +255,65 @@ nbe_reconnect(struct nbe_dev *d, nbe_time now)
 	for (i = 0; i < d->cfg.conns_max; i++) {
 		d->conn[i].open_at = now;
 		d->conn[i].tries = 0;
+		renew(d, &d->conn[i]);
 	}
+}
+
+static struct conn *
+next_to_renew(struct nbe_dev *d)
+{
+	struct conn *found = NULL;
+	unsigned i;
+
+	d->renewing = false;
+	for (i = 0; i < d->live; i++) {
+		struct conn *c = &d->conn[i];
+
+		d->renewing |= c->renew;
+		if (found == NULL && c->renew && !c->closing)
+			found = c;
+	}
+	for (i = 0; i < d->live; i++)
+		if (d->conn[i].up && d->conn[i].draining)
+			return NULL;		/* one after the other */
+	return found;
+}
+
+/* Nothing is under way, and as far as can be, all is flushed.  The flush is tried once:
+ * where it fails, the server may be another one afterwards, and that is told. */
+static bool
+settled(struct nbe_dev *d, nbe_time now)
+{
+	if (d->in_flight != 0 || d->retry_count != 0 ||
+	    d->own_flush.state == REQ_QUEUED)
+		return false;
+	if (!unflushed_dirty(d) || d->hold_flushed)
+		return true;
+	d->hold_flushed = true;
+	req_own_flush(d, now);
+	return false;
+}
+
+/*
+ * Renewal: a connection finishes what it has, says DISC, and is opened anew.  While
+ * others are usable, they go on.  The last one is left when nothing is under way and
+ * all is flushed: then it does not matter whether the same server answers next.
+ */
+void
+reconnect_step(struct nbe_dev *d, nbe_time now)
+{
+	struct conn *c = next_to_renew(d);
+	bool last;
+
+	if (d->stopping || d->un.replaying)
+		c = NULL;
+	last = c != NULL && c->proven && d->usable == 1;
+
+	d->holding = last;
+	d->hold_flushed &= last;
+	if (c == NULL || (last && !settled(d, now)))
+		return;
+	conn_drain(d, c, NBE_WHY_RENEWED);
 }
 
 enum nbe_why

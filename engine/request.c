@@ -24,12 +24,12 @@ init(struct nbe_req *r, nbe_time now)
 	r->begun = r->cleared = r->flushing = r->redo = false;
 }
 
-/* A flush of the device's own, unless one is under way. */
+/* A flush of the device's own, unless one is under way or nobody would answer it. */
 void
 req_own_flush(struct nbe_dev *d, nbe_time now)
 {
 	if (d->own_flush.state == REQ_QUEUED || d->own_flush.state == REQ_BUSY ||
-	    d->stop_now)
+	    gone(d) != NBE_OK)
 		return;
 	init(&d->own_flush, now);
 	d->own_flush.op = NBE_FLUSH;

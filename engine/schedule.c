@@ -20,6 +20,15 @@ barrier_allows(const struct nbe_dev *d, const struct nbe_req *r)
 	return d->begun == (r->begun ? 1 : 0);
 }
 
+/* What is next in the queue; while the device holds, that is only its own flush. */
+static struct nbe_req *
+head(struct nbe_dev *d)
+{
+	if (!d->holding)
+		return d->queue.head;
+	return d->own_flush.state == REQ_QUEUED ? &d->own_flush : NULL;
+}
+
 static void
 begin(struct nbe_dev *d, struct nbe_req *r)
 {
@@ -36,7 +45,7 @@ next_request(struct nbe_dev *d)
 {
 	struct nbe_req *r;
 
-	while ((r = d->queue.head) != NULL && barrier_allows(d, r)) {
+	while ((r = head(d)) != NULL && barrier_allows(d, r)) {
 		if (!fence_blocks(d, r))
 			return r;
 		begin(d, r);		/* a later barrier waits for it */
@@ -68,7 +77,8 @@ static uint64_t
 part_length(const struct nbe_dev *d, const struct nbe_req *r)
 {
 	uint64_t len = r->length - r->planned;
-	uint64_t max = nbe_op_info[r->op].payload ? d->data_max : d->effect_max;
+	uint64_t max = has_payload(r->op) ? d->data_max :
+	    r->op == NBE_EXTENTS ? d->effect_max : d->effect_now;
 
 	if (r->part_max != 0 && r->part_max < max)
 		max = r->part_max;
@@ -117,15 +127,31 @@ next_retry(const struct nbe_dev *d)
 	return NULL;
 }
 
-/* The next command for any connection; NULL: none for now. */
-struct slot *
-schedule_next(struct nbe_dev *d, nbe_time now)
+/* A read of one block into nowhere: what counts is that it is answered. */
+static struct slot *
+probe(struct nbe_dev *d)
+{
+	struct slot *s = slot_new(d, NULL, NBE_READ);
+
+	if (s == NULL)
+		return NULL;
+	s->off = s->pos = 0;
+	s->len = d->exp.block_min;
+	s->flags = 0;
+	return s;
+}
+
+static struct slot *
+next_command(struct nbe_dev *d, nbe_time now)
 {
 	struct nbe_req *r;
 	struct slot *s;
 
-	if (d->un.replaying)
-		return unflushed_next(d);
+	if (d->un.replaying) {
+		s = unflushed_next(d);
+		if (s != NULL || d->un.replaying)
+			return s;
+	}
 	if (!list_empty(&d->retry)) {
 		if ((s = next_retry(d)) == NULL)
 			return NULL;	/* newer ones would take its slots */
@@ -140,16 +166,29 @@ schedule_next(struct nbe_dev *d, nbe_time now)
 	return r == NULL ? NULL : cut(d, r, now);
 }
 
+/* The next command for any connection; NULL: none for now. */
+struct slot *
+schedule_next(struct nbe_dev *d, nbe_time now)
+{
+	struct slot *s = next_command(d, now);
+
+	return s == NULL && fence_wants_proof(d) ? probe(d) : s;
+}
+
 /* Could schedule_next have something?  It may say yes too often, never no. */
 bool
-schedule_pending(const struct nbe_dev *d)
+schedule_pending(struct nbe_dev *d)
 {
+	struct nbe_req *r;
+
+	if (fence_wants_proof(d))
+		return true;
 	if (d->un.replaying)
 		return unflushed_pending(d);
 	if (!list_empty(&d->retry))
 		return next_retry(d) != NULL;
-	return d->queue.head != NULL && !list_empty(&d->spare) &&
-	    barrier_allows(d, d->queue.head);
+	r = head(d);
+	return r != NULL && !list_empty(&d->spare) && barrier_allows(d, r);
 }
 
 /* How many commands one connection may have in flight, so that all connections

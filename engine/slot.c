@@ -8,13 +8,13 @@
 #include "device.h"
 
 const struct op_info nbe_op_info[NBE_OPS] = {
-	[NBE_READ] = { CMD_READ, 0, false, true },
-	[NBE_WRITE] = { CMD_WRITE, 0, true, true },
-	[NBE_FLUSH] = { CMD_FLUSH, NBE_FLAG_SEND_FLUSH, false, false },
-	[NBE_TRIM] = { CMD_TRIM, NBE_FLAG_SEND_TRIM, true, false },
-	[NBE_ZERO] = { CMD_WRITE_ZEROES, NBE_FLAG_SEND_WRITE_ZEROES, true, false },
-	[NBE_CACHE] = { CMD_CACHE, NBE_FLAG_SEND_CACHE, false, false },
-	[NBE_EXTENTS] = { CMD_BLOCK_STATUS, 0, false, false },
+	[NBE_READ] = { CMD_READ, 0, false },
+	[NBE_WRITE] = { CMD_WRITE, 0, true },
+	[NBE_FLUSH] = { CMD_FLUSH, NBE_FLAG_SEND_FLUSH, false },
+	[NBE_TRIM] = { CMD_TRIM, NBE_FLAG_SEND_TRIM, true },
+	[NBE_ZERO] = { CMD_WRITE_ZEROES, NBE_FLAG_SEND_WRITE_ZEROES, true },
+	[NBE_CACHE] = { CMD_CACHE, NBE_FLAG_SEND_CACHE, false },
+	[NBE_EXTENTS] = { CMD_BLOCK_STATUS, 0, false },
 };
 
 void
@@ -103,7 +103,7 @@ list_take(struct nbe_dev *d, struct list *l)
 	return s;
 }
 
-/* NULL when all are in use. */
+/* r is NULL when nobody waits for the answer.  NULL: all slots are in use. */
 struct slot *
 slot_new(struct nbe_dev *d, struct nbe_req *r, uint8_t op)
 {
@@ -114,7 +114,8 @@ slot_new(struct nbe_dev *d, struct nbe_req *r, uint8_t op)
 	s->used = true;
 	s->req = r;
 	s->op = op;
-	r->parts++;
+	if (r != NULL)
+		r->parts++;
 	return s;
 }
 
@@ -157,7 +158,7 @@ slot_half(const struct nbe_dev *d, const struct slot *s)
 bool
 slot_too_long(const struct nbe_dev *d, const struct slot *s)
 {
-	return !nbe_op_info[s->op].payload && s->op != NBE_FLUSH &&
+	return !has_payload(s->op) && s->op != NBE_FLUSH &&
 	    s->len > d->exp.payload_max &&
 	    (s->error == NBE_EOVERFLOW || s->error == NBE_EINVAL);
 }
@@ -168,5 +169,24 @@ slot_shrink(struct nbe_dev *d, const struct slot *s)
 {
 	if (d->effect_max > slot_half(d, s))
 		d->effect_max = slot_half(d, s);
+	if (d->effect_now > d->effect_max)
+		d->effect_now = d->effect_max;
 	return slot_half(d, s);
+}
+
+/* So much took long: less at once, for now. */
+void
+effect_less(struct nbe_dev *d, const struct slot *s)
+{
+	if (s->len > EFFECT_MIN && d->effect_now > slot_half(d, s))
+		d->effect_now = slot_half(d, s);
+}
+
+/* So much was done soon: more at once, up to what the server takes. */
+void
+effect_more(struct nbe_dev *d, const struct slot *s)
+{
+	if (s->len > d->effect_now / 2)
+		d->effect_now = d->effect_now > d->effect_max / 2 ? d->effect_max :
+		    2 * d->effect_now;
 }

@@ -60,6 +60,7 @@ static const char *const why_texts[NBE_WHYS] = {
 	[NBE_WHY_TIMEOUT] = "the server did not answer a command in time",
 	[NBE_WHY_SERVER_SHUTDOWN] = "the server is shutting down",
 	[NBE_WHY_SCALED] = "fewer connections were asked for",
+	[NBE_WHY_RENEWED] = "it is made anew",
 	[NBE_WHY_STOPPED] = "the device was stopped",
 
 	[NBE_WHY_SHRANK] =

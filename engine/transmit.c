@@ -53,16 +53,19 @@ assign(struct nbe_dev *d, struct conn *c, struct slot *s, nbe_time now)
 {
 	s->conn = (uint8_t)(c - d->conn);
 	s->gen++;
-	s->ups = d->ups;
+	s->moment = d->moment;
 	s->in_tx = true;
 	s->sent = s->answered = s->received = false;
 	s->scattered = s->got_status = false;
 	s->error = NBE_OK;
 	s->runs = 0;
-	s->deadline = d->cfg.timeout == NBE_NEVER ? NBE_NEVER : now + d->cfg.timeout;
+	s->sent_at = now;
 	list_append(d, &c->sent, s);
-	c->in_flight++;
+	if (c->in_flight++ == 0)
+		c->moved_at = now;
 	d->in_flight++;
+	if (has_payload(s->op))
+		c->owed += s->len;
 	if (s->op == NBE_READ) {
 		c->reads++;
 		c->read_bytes += s->len;

@@ -12,7 +12,10 @@
  *		of acknowledgement.  A flush drops what it covers; when the room is
  *		half full the device flushes by itself.  After a restart all
  *		records are written again, before anything else moves.  Records
- *		that overlap go one after the other, in waves.
+ *		that overlap go one after the other, in waves.  A write that was
+ *		made durable (FUA) needs no record of its own, but older ones must
+ *		not be written over it: it is recorded, without its data, while
+ *		there are any.
  *  IGNORE	nothing.
  */
 #include "device.h"
@@ -79,6 +82,12 @@ half_full(const struct nbe_dev *d)
 }
 
 static bool
+is_durable(const struct nbe_req *r)
+{
+	return (r->flags & NBE_FUA) != 0;
+}
+
+static bool
 record(struct nbe_dev *d, struct nbe_req *r)
 {
 	struct unflushed *un = &d->un;
@@ -88,7 +97,7 @@ record(struct nbe_dev *d, struct nbe_req *r)
 		return false;
 	if (d->unkept.head != NULL && d->unkept.head != r)
 		return false;		/* it was here first */
-	if (r->op == NBE_WRITE &&
+	if (r->op == NBE_WRITE && !is_durable(r) &&
 	    (at = keep_place(d, r->length, &end)) == NBE_NO_KEEP)
 		return false;
 	un->keep_tail = end;
@@ -96,8 +105,9 @@ record(struct nbe_dev *d, struct nbe_req *r)
 	*record_at(d, un->last++) = (struct record){
 		.off = r->offset, .len = r->length, .keep = at, .keep_end = end,
 		.ack = un->acked, .op = r->op,
-		.flags = r->flags & NBE_NO_HOLE,
+		.flags = r->flags & NBE_NO_HOLE, .durable = is_durable(r),
 	};
+	un->durable += is_durable(r);
 	return true;
 }
 
@@ -107,12 +117,12 @@ unflushed_ack(struct nbe_dev *d, struct nbe_req *r)
 {
 	if ((d->exp.flags & NBE_FLAG_SEND_FLUSH) == 0)
 		return ACK_DONE;	/* such a server promises nothing */
+	if (is_durable(r) && (!keeps(d) || d->un.first == d->un.last))
+		return ACK_DONE;
 	if (!keeps(d)) {
-		if ((r->flags & NBE_FUA) == 0)
-			d->un.acked++;
+		d->un.acked++;
 		return ACK_DONE;
 	}
-	/* Even a durable write is recorded: older records may lie below it. */
 	if (!record(d, r))
 		return ACK_UNKEPT;
 	d->un.acked++;
@@ -127,8 +137,10 @@ unflushed_flushed(struct nbe_dev *d, uint64_t covers)
 
 	if (covers > un->flushed)
 		un->flushed = covers;
-	while (un->first != un->last && record_at(d, un->first)->ack < covers)
+	while (un->first != un->last && record_at(d, un->first)->ack < covers) {
+		un->durable -= record_at(d, un->first)->durable;
 		un->keep_head = record_at(d, un->first++)->keep_end;
+	}
 	if (un->first == un->last)
 		un->keep_head = un->keep_tail = 0;
 }
@@ -216,34 +228,92 @@ more_records(const struct nbe_dev *d)
 	return d->un.replay_next != d->un.last;
 }
 
+static void
+end_replay(struct nbe_dev *d)
+{
+	struct unflushed *un = &d->un;
+
+	if (un->replay_parts != 0 || more_records(d))
+		return;
+	un->replaying = false;
+	un->replay_until = 0;
+}
+
+/* Each acknowledgement is recorded, so their numbers count up with the records. */
+static struct record *
+record_of(const struct nbe_dev *d, const struct slot *s)
+{
+	uint64_t first = d->un.first;
+
+	return record_at(d, first + (s->ack - record_at(d, first)->ack));
+}
+
 bool
 unflushed_pending(const struct nbe_dev *d)
 {
 	return !list_empty(&d->un.retry) || (more_records(d) && !must_wait(d));
 }
 
+/*
+ * What of the record that is next, from its first byte not looked at yet, is to be
+ * written again: nothing that lies below a later, durable one.
+ */
+static void
+next_stretch(const struct nbe_dev *d, uint64_t *off, uint64_t *end)
+{
+	const struct unflushed *un = &d->un;
+	const struct record *rec = record_at(d, un->replay_next), *over;
+	uint64_t i;
+
+	*off = rec->off + un->replay_done;
+	*end = rec->off + rec->len;
+	if (rec->durable || rec->given_up)
+		*off = *end;
+	for (i = un->replay_next + 1; un->durable != 0 && i < un->last; i++) {
+		over = record_at(d, i);
+		if (!over->durable || over->off >= *end ||
+		    over->off + over->len <= *off)
+			continue;
+		if (over->off > *off) {
+			*end = over->off;
+		} else {
+			*off = over->off + over->len;
+			*end = rec->off + rec->len;
+			i = un->replay_next;	/* what begins there, all over */
+		}
+		if (*off >= *end)
+			break;
+	}
+}
+
+/* The next part of the record that is next, if it has one. */
 static struct slot *
 cut_record(struct nbe_dev *d)
 {
 	struct unflushed *un = &d->un;
 	const struct record *rec = record_at(d, un->replay_next);
-	uint64_t max = nbe_op_info[rec->op].payload ? d->data_max : d->effect_max;
-	struct slot *s = slot_new(d, &d->replay, rec->op);
+	uint64_t max = has_payload(rec->op) ? d->data_max : d->effect_now;
+	uint64_t off, end;
+	struct slot *s = NULL;
 
-	if (s == NULL)
+	next_stretch(d, &off, &end);
+	if (off < end && (s = slot_new(d, &d->replay, rec->op)) == NULL)
 		return NULL;
-	s->len = rec->len - un->replay_done < max ? rec->len - un->replay_done : max;
-	s->off = rec->off + un->replay_done;
-	s->pos = rec->keep + un->replay_done;
-	s->rest = 0;
-	s->ack = rec->ack;
-	s->flags = (rec->flags & NBE_NO_HOLE) != 0 ? CMD_FLAG_NO_HOLE : 0;
-	un->replay_parts++;
-	un->replay_done += s->len;
-	if (un->replay_done == rec->len) {
+	if (s != NULL) {
+		s->off = off;
+		s->len = end - off < max ? end - off : max;
+		s->pos = rec->keep + (off - rec->off);
+		s->rest = 0;
+		s->ack = rec->ack;
+		s->flags = (rec->flags & NBE_NO_HOLE) != 0 ? CMD_FLAG_NO_HOLE : 0;
+		un->replay_parts++;
+		off += s->len;
+	}
+	un->replay_done = off - rec->off;
+	if (un->replay_done >= rec->len) {
 		un->replay_done = 0;
 		un->replay_next++;
-		d->st.replayed++;
+		d->st.replayed += !rec->durable && !rec->given_up;
 	}
 	return s;
 }
@@ -255,11 +325,14 @@ unflushed_next(struct nbe_dev *d)
 	struct unflushed *un = &d->un;
 	struct slot *s = list_take(d, &un->retry);
 
-	if (s != NULL || !more_records(d) || must_wait(d))
-		return s;
-	if (un->replay_parts == 0)
-		un->replay_wave = un->replay_next;
-	return cut_record(d);
+	while (s == NULL && more_records(d) && !must_wait(d) &&
+	    !list_empty(&d->spare)) {
+		if (un->replay_parts == 0)
+			un->replay_wave = un->replay_next;
+		s = cut_record(d);
+	}
+	end_replay(d);
+	return s;
 }
 
 /*
@@ -277,7 +350,7 @@ unflushed_part_goes_on(struct nbe_dev *d, struct slot *s)
 		s->rest += len - s->len;
 	} else if (s->error == NBE_OK && s->rest != 0) {
 		s->off += len;
-		s->len = s->rest < d->effect_max ? s->rest : d->effect_max;
+		s->len = s->rest < d->effect_now ? s->rest : d->effect_now;
 		s->rest -= s->len;
 	} else {
 		return false;
@@ -296,12 +369,30 @@ unflushed_part_done(struct nbe_dev *d, enum nbe_err error)
 	if (error != NBE_OK)
 		un->lost = true;
 	un->replay_parts--;
-	if (un->replay_parts == 0 && !more_records(d))
-		un->replaying = false;
+	end_replay(d);
 }
 
-void
-unflushed_part_lost(struct nbe_dev *d, struct slot *s)
+/*
+ * To be written again; or false: a server that breaks at it each time has had the
+ * dead-timeout.  Then it is lost, and the next flush says so.
+ */
+bool
+unflushed_part_lost(struct nbe_dev *d, struct slot *s, nbe_time now)
 {
-	list_append(d, &d->un.retry, s);
+	struct unflushed *un = &d->un;
+
+	if (un->replay_until == 0)
+		un->replay_until = after(now, d->cfg.dead_timeout);
+	if (now >= un->replay_until) {
+		record_of(d, s)->given_up = true;
+		unflushed_part_done(d, NBE_ETIMEDOUT);
+		return false;
+	}
+	if (effect_timed_out(d, s)) {
+		effect_less(d, s);
+		s->rest += s->len - slot_half(d, s);
+		s->len = slot_half(d, s);
+	}
+	list_append(d, &un->retry, s);
+	return true;
 }

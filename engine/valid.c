@@ -105,7 +105,7 @@ nbe_dev_valid(const struct nbe_dev *d)
 		usable += d->conn[i].proven && !d->conn[i].draining;
 	}
 	used = in_flight + retry + count(d, &d->un.retry);
-	return (d->live == d->wanted || d->conn[d->live - 1].up) &&
+	return (d->conn[d->live - 1].wanted || d->conn[d->live - 1].up) &&
 	    in_flight == d->in_flight && up == d->up && proven == d->proven &&
 	    usable == d->usable &&
 	    (up == 0 || proven != 0) && retry == d->retry_count &&

@@ -127,16 +127,17 @@ g_nbd_wait_data(struct g_nbd_conn *nc, uint64_t left)
 /* ---- the end of it ------------------------------------------------------- */
 
 /*
- * With abort, what is queued is dropped: data of bios that wait in a dead socket
- * would keep these bios for as long as TCP tries.
+ * With abort, TCP is reset and what is queued is dropped: an old write that TCP goes on
+ * sending would land on newer ones, and its data would keep the bio for as long.  gnbd
+ * hands sockets over so that every close does this, connect/connect.h says why; an end
+ * that was agreed on takes it back, for DISC is to arrive.
  */
 void
 g_nbd_socket_close(struct socket *so, bool abort)
 {
-	struct linger l = { .l_onoff = 1, .l_linger = 0 };
+	struct linger l = { .l_onoff = abort, .l_linger = 0 };
 
-	if (abort)
-		(void)so_setsockopt(so, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+	(void)so_setsockopt(so, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
 	(void)soclose(so);
 }
 

@@ -132,6 +132,9 @@ run_open(struct probe *p, bool read_too)
 	if (!nbc_open(&conn, &p->target, p->context, &p->options, &p->err))
 		return report(&p->err);
 	print_conn(&conn);
+	if (conn.ktls)
+		printf("records_left=%llu\n",
+		    (unsigned long long)nbc_ktls_records_left(conn.fd));
 	if (read_too && !read_first_block(&conn)) {
 		fprintf(stderr, "read failed: %s\n",
 		    conn.tls != NULL ? nbc_tls_error(conn.tls) : "");

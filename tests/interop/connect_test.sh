@@ -1,5 +1,5 @@
 #!/bin/bash
-# connect_test.sh PROBE KTLS_PROBE - connect/ against servers that other people wrote.
+# connect_test.sh PROBE KTLS_PROBE KEY_UPDATER - connect/ against servers that other people wrote.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # Kinds of error, as connect_probe exits with them: 1 usage, 2 resolve, 3 unreachable,
@@ -7,6 +7,7 @@
 
 probe=$1
 ktls_probe=$2
+key_updater=$3
 . "$(dirname "$0")/../lib.sh"
 
 if ! have nbdkit; then
@@ -253,6 +254,38 @@ while True:
     except OSError:
         c.close()
 EOF
+	cat >"$dir/refuses.py" <<'EOF'
+import socket, struct, sys
+REPLY, UNSUPPORTED, ABORT = 0x3e889045565a9, 0x80000001, 2
+s = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+def recv(c, length):
+    got = c.recv(length, socket.MSG_WAITALL)
+    if len(got) < length:
+        raise EOFError
+    return got
+while True:
+    c = s.accept()[0]
+    c.sendall(b'NBDMAGICIHAVEOPT\0\3')
+    last = 'flags'
+    try:
+        recv(c, 4)
+        while True:
+            _, last, length = struct.unpack('>QII', recv(c, 16))
+            recv(c, length)
+            if last != ABORT:
+                c.sendall(struct.pack('>QIII', REPLY, last, UNSUPPORTED, 0))
+    except EOFError:
+        print(last, 'end', flush=True)
+    except ConnectionError:
+        print(last, 'reset', flush=True)
+EOF
+	: >"$dir/server.log"
+	start_on_port python3 "$dir/refuses.py" PORT
+	run "$probe" info "nbd://127.0.0.1:$port"
+	status_is 6 && wait_until grep -q '^2 ' "$dir/server.log" &&
+		! grep -q '^2 reset' "$dir/server.log"
+	ok "a handshake that failed ends in order: ABORT, and no reset"
+	stop "$pid"
 	flood() {
 		rm -f "$sock"
 		start python3 "$dir/flood.py" "$sock" "$1"
@@ -392,6 +425,24 @@ EOF
 	status_is 0 && out_has tls=1 && out_has $data
 	ok "TLS if offered, of a server with it"
 	stop "$pid"
+
+	start_nbdkit "$dir/plain" -r file "$dir/disk"
+	plain=$pid
+	rm -f "$sock"
+	start "$key_updater" "$sock" "$dir/plain" "$dir/pki" 1
+	wait_until [ -S "$sock" ]
+	: >"$dir/server.log"
+	run "$probe" -ca "$dir/authority.pem" -framing 2 -alloc 1 open "$nbds"
+	status_is 0 && out_has size=1048576 && [ "$(grep -c update "$dir/server.log")" -gt 3 ]
+	ok "KeyUpdate before each reply to an option"
+	run "$probe" -ca "$dir/authority.pem" read "$nbds"
+	status_is 0 && out_has tls=1 && out_has $data
+	ok "and a read after them"
+	run "$ktls_probe" "$dir/authority.pem" "$nbds"
+	out_has tls=1 && out_has ktls=0
+	ok "the kernel does not get keys that are the first no more"
+	stop "$pid"
+	stop "$plain"
 
 	start_nbdkit "$sock" --tls=require --tls-certificates="$dir/pki-name" null 4096
 	run "$probe" -ca "$dir/authority.pem" open "$nbds"

@@ -257,6 +257,7 @@ told info 1 "empty, smaller than one block, or above 8 EiB" size-0 size-below-bl
 told info 1 "block sizes are not valid" block-0 block-3 block-128-kib \
 	block-preferred-less block-preferred-odd block-payload-0 block-payload-less
 told info 1 "too long or has a NUL" name-nul name-5000 about-nul
+told info 0 '^Size: 1048576' size-0-until-go
 told info 0 '\\x1b\[2J\\x07\\x9b' name-control
 told info 0 '\\x1b\]0;x\\x07\\x0d' about-control
 told list 0 '\\x1b\[2J' list-control

@@ -5,10 +5,11 @@
  *	ktls_probe CA target
  *
  * Connects with kernel TLS allowed, but setsockopt is replaced (ld --wrap): it keeps
- * what TLS_TX and TLS_RX were given.  With that, and nothing else, this program then
- * reads one block from the server as the kernel would: sealing and opening the TLS
- * 1.3 records (RFC 8446, 5.2) by itself.  A wrong key, nonce or record number would
- * make the server hang up, or the tag not fit.
+ * what TLS_TX and TLS_RX were given.  So is getsockopt, which gives it back as the
+ * kernel would, with the record's number of now.  With that, and nothing else, this
+ * program then reads one block from the server as the kernel would: sealing and opening
+ * the TLS 1.3 records (RFC 8446, 5.2) by itself.  A wrong key, nonce or record number
+ * would make the server hang up, or the tag not fit.
  */
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include <sys/socket.h>
 
 #include "connect.h"
+#include "tls.h"
 #include "wire.h"
 
 #define HEADER_LEN	5u
@@ -27,6 +29,7 @@
 #define RECORD_MAX	(16384u + 256u)
 #define APPLICATION_DATA 23
 #define READ_LEN	512u
+#define GCM_LIMIT	UINT64_C(23726566)	/* 2^24.5 */
 
 #ifndef SOL_TLS
 #define SOL_TLS		282
@@ -47,6 +50,8 @@ static struct direction tx, rx;
 
 int __real_setsockopt(int, int, int, const void *, socklen_t);
 int __wrap_setsockopt(int, int, int, const void *, socklen_t);
+int __real_getsockopt(int, int, int, void *, socklen_t *);
+int __wrap_getsockopt(int, int, int, void *, socklen_t *);
 
 int
 __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
@@ -60,6 +65,24 @@ __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 	if (len > sizeof d->given)
 		return -1;
 	memcpy(&d->given, value, len);
+	return 0;
+}
+
+/* The number is the last field of both structures. */
+int
+__wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+	struct direction *d = name == TLS_TX ? &tx : &rx;
+	size_t whole = d->given.info.cipher_type == TLS_CIPHER_AES_GCM_128 ?
+	    sizeof d->given.aes128 : sizeof d->given.aes256;
+
+	if (level != SOL_TLS)
+		return __real_getsockopt(fd, level, name, value, len);
+	if (*len != sizeof d->given.info && *len != whole)
+		return -1;
+	memcpy(value, &d->given, *len);
+	if (*len == whole)
+		put64((uint8_t *)value + whole - 8, d->record);
 	return 0;
 }
 
@@ -117,6 +140,29 @@ put_header(uint8_t *header, size_t len)
 	header[0] = APPLICATION_DATA;
 	header[1] = header[2] = 3;
 	put16(header + 3, (uint16_t)len);
+}
+
+/* As after this many records, in one direction and then in the other. */
+static bool
+counts_down(int fd)
+{
+	const struct direction now[] = { tx, rx };
+	static const struct { uint64_t sent, received, left; } rows[] = {
+		{ 2, 4, GCM_LIMIT - 4 },
+		{ GCM_LIMIT - 1, 7, 1 },
+		{ 3, GCM_LIMIT, 0 },
+		{ GCM_LIMIT + 9, 1, 0 },
+	};
+	bool ok = true;
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		tx.record = rows[i].sent;
+		rx.record = rows[i].received;
+		ok = ok && nbc_ktls_records_left(fd) == rows[i].left;
+	}
+	tx = now[0];
+	rx = now[1];
+	return ok;
 }
 
 static bool
@@ -198,7 +244,8 @@ main(int argc, char **argv)
 	} else {
 		printf("ktls=%d\ntls=%d\n", conn.ktls, conn.exp.tls);
 		ok = conn.ktls && conn.tls == NULL && take_keys(&tx) &&
-		    take_keys(&rx) && read_first_block(conn.fd);
+		    take_keys(&rx) && read_first_block(conn.fd) &&
+		    counts_down(conn.fd);
 		printf("records sent=%llu received=%llu\n",
 		    (unsigned long long)tx.record, (unsigned long long)rx.record);
 		nbc_close(&conn, false);

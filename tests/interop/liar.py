@@ -433,6 +433,7 @@ def exports(name, *infos):
 
 
 exports('size-0', info_export(0))
+always('size-0-until-go', says(INFO, info_export(0), (ACK, b'')))
 exports('size-below-block', info_export(4095), info_block_size(4096))
 exports('size-2-63', info_export(1 << 63))
 exports('size-2-64', info_export((1 << 64) - 1))

@@ -24,6 +24,8 @@ void	kpi_fail(u_int permille);
 long	kpi_malloc_inuse(void);
 long	kpi_mbufs_inuse(void);
 long	kpi_sockets_inuse(void);
+/* Sockets whose last close reset them, so far. */
+long	kpi_sockets_reset(void);
 long	kpi_threads_inuse(void);
 /* Panics, and says what is left over. */
 void	kpi_check_leaks(void);
@@ -35,8 +37,8 @@ void	*kpi_sysctl(const char *parent, const char *name);
 u_int	kpi_devctl_count(void);
 void	kpi_devctl_last(char *buf, size_t len);
 
-/* A connected socket of the system as a descriptor of the playing process; with
- * tls as if ktls(4) were on.  Takes fd over. */
+/* A connected socket of the system as a descriptor of the playing process, which a
+ * close resets; with tls as if ktls(4) were on.  Takes fd over. */
 int	kpi_fd_install(int fd, bool tls);
 void	kpi_fd_close(int kfd);
 

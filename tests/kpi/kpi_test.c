@@ -624,7 +624,8 @@ test_basics(void)
 	kpi_access(pp, -1, -1, 0);
 	ok(detach("nbd0", 0), "disconnect");
 	ok(!detach("nbd0", 0) && error[0] != '\0', "there is no nbd0 any more");
-	ok(nothing_left(), "nothing is left");
+	ok(nothing_left() && kpi_sockets_reset() == 0,
+	    "nothing is left, no connection was reset");
 	stop(SIGTERM);
 }
 
@@ -668,6 +669,7 @@ test_split(void)
 static void
 test_scale(void)
 {
+	long resets = kpi_sockets_reset();
 	struct g_provider *pp;
 	bool good = true;
 
@@ -698,6 +700,7 @@ test_scale(void)
 	}
 	ok(pp->mediasize == 2 * DISK_SIZE, "and GEOM is told of its size");
 	ok(detach("nbd0", 0) && nothing_left(), "nothing is left after scaling");
+	ok(kpi_sockets_reset() == resets, "nor was a connection reset");
 	stop(SIGTERM);
 }
 
@@ -705,6 +708,7 @@ static void
 test_loss(int conns, const char *unflushed, bool tls)
 {
 	u_int events = kpi_devctl_count();
+	long resets = kpi_sockets_reset();
 	struct g_provider *pp;
 	char last[128], name[64];
 	bool good = true;
@@ -731,6 +735,7 @@ test_loss(int conns, const char *unflushed, bool tls)
 	kpi_devctl_last(last, sizeof(last));
 	ok(kpi_devctl_count() == events + 5 * (u_int)conns &&
 	    strcmp(last, "GEOM NBD DISCONNECTED geom=nbd0") == 0, "devctl events");
+	ok(kpi_sockets_reset() == resets + 5 * conns, "what was lost was reset");
 	ok(detach("nbd0", 0) && nothing_left(), "nothing is left after losses");
 	want.unflushed = NULL;
 	want.tls = false;
@@ -840,6 +845,7 @@ test_small_buffers(void)
 static void
 test_force(int conns)
 {
+	long resets = kpi_sockets_reset();
 	struct g_provider *pp;
 
 	fresh_disk();
@@ -852,7 +858,8 @@ test_force(int conns)
 	ok(load_end(), "its I/O ends with ENXIO");
 	ok(kpi_provider(kpi_g_nbd, "nbd0") == NULL, "the device is gone");
 	kpi_access(pp, -1, -1, -1);
-	ok(nothing_left(), "nothing is left once it is closed");
+	ok(nothing_left() && kpi_sockets_reset() == resets + conns,
+	    "nothing is left once it is closed, its connections were reset");
 	stop(SIGTERM);
 }
 

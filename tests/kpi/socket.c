@@ -28,7 +28,7 @@
 u_long sb_max = 2 * 1024 * 1024;
 const struct fileops badfileops, goodfileops;
 static struct file *files[256];
-static long sockets;
+static long sockets, sockets_reset;
 
 /* ---- buffers ------------------------------------------------------------- */
 
@@ -341,8 +341,10 @@ soclose(struct socket *so)
 		kpi_panic("a socket is closed with an upcall");
 	mtx_lock(&so->so_snd.sb_mtx);
 	so->so_snd.sb_state |= SBS_CANTSENDMORE;
-	if (so->so_drop)
+	if (so->so_drop) {
+		__atomic_add_fetch(&sockets_reset, 1, __ATOMIC_SEQ_CST);
 		shutdown(so->so_fd, SHUT_RDWR);
+	}
 	wakeup_sb(so, &so->so_snd);
 	mtx_unlock(&so->so_snd.sb_mtx);
 	mtx_lock(&so->so_rcv.sb_mtx);
@@ -508,6 +510,7 @@ kpi_fd_install(int fd, bool tls)
 	int i;
 
 	*fp = (struct file){ DTYPE_SOCKET, 1, &goodfileops, new_socket(fd, tls) };
+	((struct socket *)fp->f_data)->so_drop = true;
 	for (i = 0; files[i] != NULL; i++)
 		;
 	files[i] = fp;
@@ -568,4 +571,10 @@ long
 kpi_sockets_inuse(void)
 {
 	return __atomic_load_n(&sockets, __ATOMIC_SEQ_CST);
+}
+
+long
+kpi_sockets_reset(void)
+{
+	return __atomic_load_n(&sockets_reset, __ATOMIC_SEQ_CST);
 }

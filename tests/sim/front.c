@@ -19,6 +19,7 @@ static struct line {
 	bool tx_moved;			/* the socket took the bytes */
 	uint64_t tx_bytes;
 	uint64_t rx_need;
+	nbe_time moved_at;		/* bytes came or were taken, or none owed */
 } line[CONNS];
 
 bool front_stopped;
@@ -104,7 +105,7 @@ send_move(unsigned i)
 		if (n > limit - l->tx_bytes)
 			n = limit - l->tx_bytes;
 		watch(&l->tx[k]);
-		pipe_put(&s->up, memory_of(&l->tx[k]), n);
+		pipe_put(&s->wire, memory_of(&l->tx[k]), n);
 		l->tx_bytes += n;
 	}
 	l->tx_moved = true;
@@ -144,6 +145,7 @@ receive_direct(unsigned i)
 			n = s->down.len;
 		pipe_take(&s->down, memory_of(&l->rx[k]), n);
 		got += n;
+		l->moved_at = now;
 		if (n < l->rx[k].len)
 			break;
 	}
@@ -173,6 +175,7 @@ receive_ahead(unsigned i)
 			memcpy(memory_of(&seg[k]), seg[k].base, seg[k].len);
 	}
 	pipe_take(&s->down, NULL, used);
+	line[i].moved_at = now;
 	nbe_rx_end(dev, i, 0, s->alive || len != 0 ? NBE_WHY_NONE : NBE_WHY_CLOSED,
 	    now);
 }
@@ -236,6 +239,8 @@ open_line(unsigned i)
 	if (one_in(15))
 		wrong = spoil(&e);
 	server_conn[i].alive = true;
+	server_conn[i].size = server_size;
+	l->moved_at = now;
 	why = nbe_conn_up(dev, i, &e, now);
 	trace("connection %u comes up: %s", i, nbe_why_text(why));
 	HOLDS("P6", !wrong || why != NBE_WHY_NONE, "a changed disk was taken");
@@ -244,6 +249,14 @@ open_line(unsigned i)
 	l->up = why == NBE_WHY_NONE;
 	if (!l->up)
 		server_forget(i);
+}
+
+/* Slow is not dead. */
+static bool
+late(unsigned i)
+{
+	return now - line[i].moved_at >= plan.cfg.timeout ||
+	    conn_passed_late_at(dev, &dev->conn[i]) <= now;
 }
 
 /* dead: the device had given up when the engine decided this. */
@@ -255,7 +268,7 @@ close_line(unsigned i, bool dead)
 
 	HOLDS("P2", !plan.honest || why == NBE_WHY_CLOSED || why == NBE_WHY_SCALED ||
 	    why == NBE_WHY_STOPPED || why == NBE_WHY_SERVER_SHUTDOWN ||
-	    (why == NBE_WHY_TIMEOUT && (plan.cfg.timeout != NBE_NEVER || dead)),
+	    why == NBE_WHY_RENEWED || (why == NBE_WHY_TIMEOUT && (dead || late(i))),
 	    "the engine left an honest server: %d", why);
 	trace("engine closes connection %u: %s", i, nbe_why_text(why));
 	server_forget(i);
@@ -309,8 +322,12 @@ fault(unsigned i)
 		oracle_abort_one();
 	if (plan.scale_odds != 0 && one_in(plan.scale_odds))
 		nbe_scale(dev, 1 + (unsigned)below(plan.cfg.conns_max), now);
-	if (one_in(2000))
+	if (plan.renew_odds != 0 && one_in(plan.renew_odds))
+		nbe_renew(dev, i);
+	if (plan.renew_odds != 0 && one_in(5 * plan.renew_odds))
 		nbe_reconnect(dev, now);
+	if (plan.sleep_odds != 0 && one_in(plan.sleep_odds))
+		server_sleep(below(4 * plan.cfg.fence));
 	if (one_in(3000) && server_size + BLOCK <= BLOCKS_MAX * BLOCK)
 		server_size += BLOCK;
 	if (one_in(5000))		/* the clock jumps, as after a suspend */
@@ -335,6 +352,7 @@ front_step(bool faults)
 {
 	unsigned i = (unsigned)below(plan.cfg.conns_max);
 	struct line *l = &line[i];
+	bool lost = dev->un.lost;
 
 	now += US * (1 + below(60));
 	if (faults) {
@@ -346,10 +364,18 @@ front_step(bool faults)
 		send_end(i);
 	else if (l->tx_count != 0 && !l->tx_moved && one_in(2))
 		send_move(i);
+	if (dev->conn[i].in_flight == 0)
+		l->moved_at = now;
+	if (!one_in(4) && server_moves(i) && l->up) {
+		l->moved_at = now;
+		nbe_moved(dev, i, now);
+	}
 	server_step(i);
-	server_run_late();
+	server_run_late(false);
 	receive(i);
 	tick();
 	front_work();
+	if (plan.cfg.unflushed == NBE_UNFLUSHED_REPLAY && dev->un.lost && !lost)
+		oracle_given_up();
 	HOLDS("engine", nbe_dev_valid(dev), "an invariant is broken");
 }

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * usage: sim [--seed N | --from N] [--seeds N] [--steps N] [--trace] [--past]
+ *            [--polite]
  *
  * In the liveness phase no new faults come, and everything must finish in bounded
  * time; then the device is stopped, and the disk is compared.
@@ -54,7 +55,7 @@ violated(const char *promise, const char *fmt, ...)
 	abort();
 }
 
-static bool tracing;
+static bool tracing, polite;
 
 void
 trace(const char *fmt, ...)
@@ -137,6 +138,9 @@ pick_plan(void)
 	plan.abort_odds = one_in(3) ? 60 : 0;
 	plan.scale_odds = one_in(3) ? 500 : 0;
 	plan.error_odds = one_in(3) ? 40 : 0;
+	plan.sleep_odds = plan.silence && one_in(2) ? 2500 : 0;
+	plan.renew_odds = one_in(3) ? 700 : 0;
+	plan.polite = polite;
 	pick_export(&plan.exp);
 	pick_config(&plan.cfg);
 }
@@ -165,7 +169,7 @@ stop(void)
 		HOLDS("P7", limit-- != 0, "the device never stops");
 		front_step(false);
 	}
-	return drain && !dev->dead && !unflushed_dirty(dev);
+	return drain && !dev->dead && !unflushed_dirty(dev) && !dev->un.lost;
 }
 
 static void
@@ -186,11 +190,18 @@ run(unsigned long steps)
 	front_init();
 	while (steps-- != 0)
 		front_step(true);
+	HOLDS("P4", dev->st.restarts == 0 || plan.cut_odds != 0 ||
+	    plan.restart_odds != 0 || plan.silence || plan.shutdowns ||
+	    plan.error_odds != 0 || plan.cfg.dead_timeout != NBE_NEVER ||
+	    !plan.honest, "a restart, and nobody restarted");
 	settle();
 	plan.error_odds = 0;
 	flushed = stop();
-	now += plan.cfg.fence + 1;
-	server_run_late();
+	if (plan.honest)
+		oracle_durable();
+	if (dev->un.replaying)		/* no server came back for it; it is told */
+		oracle_given_up();
+	server_run_late(true);
 	if (plan.honest)
 		oracle_end(flushed);
 	server_free();
@@ -219,7 +230,7 @@ static void
 run_past(unsigned long steps)
 {
 	static const uint64_t past[] = {
-		9595, 12145, 16558, 17959, 37644, 58888, 113618, 178801, 370651,
+		65, 566, 2987, 7658, 20760, 32301, 38166, 52570,
 	};
 
 	for (unsigned i = 0; i < sizeof(past) / sizeof(past[0]); i++) {
@@ -239,6 +250,11 @@ main(int argc, char **argv)
 
 		if (strcmp(argv[i], "--trace") == 0) {
 			tracing = true;
+			i--;
+			continue;
+		}
+		if (strcmp(argv[i], "--polite") == 0) {
+			polite = true;
 			i--;
 			continue;
 		}

@@ -28,6 +28,7 @@ static struct {
 	uint64_t acked;		/* the last acknowledged version */
 	uint64_t promised;	/* by the next flush; less than acked after a loss */
 	uint64_t zeroed, trimmed;	/* the last versions issued that do so */
+	uint64_t durable;	/* promised, by FUA or a flush */
 	bool any;		/* trimmed: may hold anything */
 	bool may_be_old;	/* the server forgot; nobody has been told yet */
 } block[BLOCKS_MAX];
@@ -148,9 +149,17 @@ may_hold(unsigned b, uint64_t v)
 void
 oracle_restarted(unsigned b)
 {
-	if (plan.cfg.unflushed != NBE_UNFLUSHED_REPLAY &&
+	if ((plan.cfg.unflushed != NBE_UNFLUSHED_REPLAY || dev->un.lost) &&
 	    version_of(server_current(b), b) != block[b].acked)
 		block[b].may_be_old = true;
+}
+
+void
+oracle_given_up(void)
+{
+	for (unsigned b = 0; b < BLOCKS_MAX; b++)
+		if (version_of(server_current(b), b) != block[b].acked)
+			block[b].may_be_old = true;
 }
 
 /* ---- issue --------------------------------------------------------------- */
@@ -360,13 +369,15 @@ check_flush(const struct io *o)
 	if (plan.cfg.unflushed == NBE_UNFLUSHED_IGNORE && server_restarts != 0)
 		return;			/* as the user chose */
 	for (unsigned b = 0; b < BLOCKS; b++) {
-		if (plan.cfg.unflushed == NBE_UNFLUSHED_FAIL &&
+		if (plan.cfg.unflushed != NBE_UNFLUSHED_IGNORE &&
 		    block[b].may_be_old && !block[b].any &&
 		    block[b].trimmed < o->snap[b])
 			HOLDS("P4", version_of(server_durable(b), b) >= o->snap[b],
 			    "flush is fine, but block %u was forgotten", b);
 		if (block[b].writers == 0)
 			check_durable("P1", b, o->snap[b]);
+		if (o->snap[b] > block[b].durable)
+			block[b].durable = o->snap[b];
 	}
 }
 
@@ -400,6 +411,22 @@ told(void)
 }
 
 static void
+keep_durable(unsigned b, uint64_t version)
+{
+	check_durable("P5", b, version);
+	block[b].durable = version;
+}
+
+/* As if the client died now, and the server with it. */
+void
+oracle_durable(void)
+{
+	for (unsigned b = 0; b < BLOCKS; b++)
+		if (block[b].writers == 0)
+			check_durable("P5", b, block[b].durable);
+}
+
+static void
 acknowledge(struct io *o)
 {
 	unsigned b, from, to;
@@ -415,7 +442,7 @@ acknowledge(struct io *o)
 		    version_of(server_current(b), b) != o->version;
 		if ((o->r.flags & NBE_FUA) != 0 &&
 		    (plan.exp.flags & (NBE_FLAG_SEND_FUA | NBE_FLAG_SEND_FLUSH)) != 0)
-			check_durable("P5", b, o->version);
+			keep_durable(b, o->version);
 	}
 }
 

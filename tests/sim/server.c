@@ -16,6 +16,8 @@ unsigned long server_restarts;
 static uint8_t current[BLOCKS_MAX * BLOCK], durable[BLOCKS_MAX * BLOCK];
 static struct command late[512];
 static unsigned late_count;
+static uint64_t parsed;		/* commands so far */
+static nbe_time asleep_until;
 
 const uint8_t *
 server_current(unsigned block)
@@ -40,6 +42,8 @@ server_init(void)
 {
 	server_size = plan.exp.size;
 	server_restarts = 0;
+	parsed = 0;
+	asleep_until = 0;
 	for (unsigned i = 0; i < sizeof(current); i++)
 		current[i] = durable[i] = (uint8_t)(0x80 | (i / BLOCK));
 }
@@ -56,6 +60,7 @@ forget(struct server_conn *s)
 {
 	while (s->count != 0)
 		drop(&s->q[--s->count]);
+	pipe_clear(&s->wire);
 	pipe_clear(&s->up);
 	pipe_clear(&s->down);
 	s->alive = s->stalled = false;
@@ -300,11 +305,11 @@ lie(struct server_conn *s, const struct command *c)
 /* ---- the queue ----------------------------------------------------------- */
 
 static void
-check(const struct command *c)
+check(const struct server_conn *s, const struct command *c)
 {
 	uint64_t max = plan.exp.payload_max;
 
-	HOLDS("protocol", c->cmd == CMD_DISC || c->off + c->len <= server_size,
+	HOLDS("protocol", c->cmd == CMD_DISC || c->off + c->len <= s->size,
 	    "command %u beyond the end", c->cmd);
 	HOLDS("protocol", (c->cmd != CMD_READ && c->cmd != CMD_WRITE) || c->len <= max,
 	    "payload %llu of at most %llu", (unsigned long long)c->len,
@@ -335,7 +340,7 @@ parse(struct server_conn *s)
 	HOLDS("protocol", get32(p) == (ext ? MAGIC_EXT_REQUEST : MAGIC_REQUEST),
 	    "request magic %#x", get32(p));
 	*c = (struct command){ .flags = get16(p + 4), .cmd = get16(p + 6),
-	    .cookie = get64(p + 8), .off = get64(p + 16),
+	    .cookie = get64(p + 8), .off = get64(p + 16), .number = ++parsed,
 	    .len = ext ? get64(p + 24) : get32(p + 24) };
 	HOLDS("protocol", ((c->flags & CMD_FLAG_PAYLOAD_LEN) != 0) ==
 	    (ext && c->cmd == CMD_WRITE), "PAYLOAD_LEN");
@@ -348,7 +353,7 @@ parse(struct server_conn *s)
 	pipe_take(&s->up, NULL, head);
 	if (c->data != NULL)
 		pipe_take(&s->up, c->data, c->len);
-	check(c);
+	check(s, c);
 	s->count++;
 	return true;
 }
@@ -382,12 +387,51 @@ answer(struct server_conn *s, struct command *c)
 	}
 }
 
+/* What the client's system has in its buffer gets on, some or all of it. */
+bool
+server_moves(unsigned conn)
+{
+	struct server_conn *s = &server_conn[conn];
+	size_t n = one_in(3) ? below(s->wire.len + 1) : s->wire.len;
+
+	if (!s->alive || s->stalled || n == 0)
+		return false;
+	pipe_put(&s->up, pipe_peek(&s->wire), n);
+	pipe_take(&s->wire, NULL, n);
+	return true;
+}
+
+/*
+ * All of it, with what it has; its system still accepts connections and bytes.  A
+ * server that has answered since a loss and falls asleep again within the fence time
+ * carries out first what it holds until then: no client could know.
+ */
+void
+server_sleep(nbe_time time)
+{
+	trace("server sleeps for %llu us", (unsigned long long)time / US);
+	for (unsigned i = 0; i < late_count; i++)
+		if (late[i].run_at <= now + time)
+			late[i].run_at = now;
+	server_run_late(false);
+	asleep_until = now + time;
+}
+
+/* A server that is awake now holds what it had for the fence time at most. */
+static void
+wake_late(const struct command *c)
+{
+	for (unsigned i = 0; i < late_count; i++)
+		if (late[i].run_at == NBE_NEVER && late[i].number < c->number)
+			late[i].run_at = now + below(plan.cfg.fence + 1);
+}
+
 void
 server_step(unsigned conn)
 {
 	struct server_conn *s = &server_conn[conn];
 
-	if (!s->alive || s->stalled)
+	if (!s->alive || s->stalled || now < asleep_until)
 		return;
 	while (parse(s))
 		if (s->q[s->count - 1].cmd == CMD_DISC) {
@@ -403,8 +447,29 @@ server_step(unsigned conn)
 
 		s->q[k] = s->q[--s->count];
 		answer(s, &c);
+		wake_late(&c);
 		drop(&c);
 	}
+}
+
+/* What the server has in its queue and in its socket: it may carry it out later. */
+static void
+hold_late(struct server_conn *s)
+{
+	while (parse(s))
+		;
+	for (unsigned i = 0; i < s->count; i++) {
+		struct command *c = &s->q[i];
+
+		if (!plan.late || one_in(2) || late_count == 512)
+			continue;
+		c->number = parsed;	/* what is parsed from now on is newer */
+		c->run_at = NBE_NEVER;
+		late[late_count++] = *c;
+		c->data = NULL;
+	}
+	while (s->count != 0)
+		drop(&s->q[--s->count]);
 }
 
 void
@@ -413,39 +478,41 @@ server_cut(unsigned conn)
 	struct server_conn *s = &server_conn[conn];
 
 	trace("connection %u is cut", conn);
-	for (unsigned i = 0; i < s->count; i++) {
-		struct command *c = &s->q[i];
-
-		if (!plan.late || one_in(2) || late_count == 512)
-			continue;
-		c->run_at = now + below(plan.cfg.fence + 1);
-		late[late_count++] = *c;
-		c->data = NULL;
-	}
+	hold_late(s);
 	if (one_in(2)) {
 		forget(s);
 		return;
 	}
 	/* what it had said may still arrive, even after a newer connection is up */
-	while (s->count != 0)
-		drop(&s->q[--s->count]);
 	pipe_clear(&s->up);
 	s->alive = s->stalled = false;
 }
 
+/* The client closes it.  A reset ends what its own system still had to send; without
+ * one that arrives whenever it likes. */
 void
 server_forget(unsigned conn)
 {
+	struct server_conn *s = &server_conn[conn];
+
+	if (plan.polite && s->alive && s->wire.len != 0) {
+		pipe_put(&s->up, pipe_peek(&s->wire), s->wire.len);
+		hold_late(s);
+		for (unsigned i = 0; i < late_count; i++)
+			late[i].number = UINT64_MAX;
+	}
 	server_cut(conn);
-	forget(&server_conn[conn]);
+	forget(s);
 }
 
 /* What a cut connection had brought, and the server did not let go of. */
 void
-server_run_late(void)
+server_run_late(bool all)
 {
-	for (unsigned i = 0; i < late_count;) {
-		if (late[i].run_at > now) {
+	for (unsigned i = 0; i < late_count && (all || now >= asleep_until);) {
+		bool held = late[i].run_at == NBE_NEVER;
+
+		if (!all && (held ? !one_in(400) : late[i].run_at > now)) {
 			i++;
 			continue;
 		}
@@ -476,4 +543,6 @@ server_restart(void)
 			oracle_restarted(b);
 		}
 	}
+	if (plan.honest)
+		oracle_durable();
 }

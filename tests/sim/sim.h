@@ -52,6 +52,9 @@ struct plan {
 	bool shutdowns;			/* ESHUTDOWN */
 	unsigned restart_odds, cut_odds, abort_odds, scale_odds, error_odds;
 	bool late;			/* commands of cut connections run later */
+	unsigned sleep_odds, renew_odds;
+	bool polite;			/* the client's system goes on sending what a
+					 * closed connection left in its buffer */
 	struct nbe_dev_config cfg;
 	struct nbe_export exp;
 };
@@ -77,12 +80,14 @@ struct command {
 	uint16_t cmd, flags;
 	uint64_t cookie, off, len;
 	uint8_t	*data;			/* WRITE */
-	nbe_time run_at;		/* of late ones */
+	uint64_t number;		/* of all that the server has parsed */
+	nbe_time run_at;		/* of late ones; NBE_NEVER: while it sleeps */
 };
 struct server_conn {
 	bool	alive;			/* the server has it */
 	bool	stalled;
-	struct pipe up, down;
+	uint64_t size;			/* of the disk, when it was made */
+	struct pipe wire, up, down;	/* the client's send buffer; the server's */
 	struct command q[256];
 	unsigned count;
 };
@@ -90,7 +95,9 @@ extern struct server_conn server_conn[CONNS];
 void	server_init(void);
 void	server_free(void);
 void	server_step(unsigned conn);
-void	server_run_late(void);
+bool	server_moves(unsigned conn);	/* bytes from wire to up; false: none */
+void	server_sleep(nbe_time);
+void	server_run_late(bool all);
 void	server_cut(unsigned conn);	/* forgets it; what it had may run late */
 void	server_forget(unsigned conn);	/* and the client does, too */
 void	server_restart(void);
@@ -116,8 +123,10 @@ void	oracle_free(void);
 void	oracle_issue(void);		/* perhaps submit a request */
 void	oracle_done(struct nbe_req *);
 void	oracle_restarted(unsigned block);	/* the server dropped its cache */
+void	oracle_given_up(void);			/* a replay: the next flush tells */
 void	oracle_arrives(const struct nbe_req *);	/* a command of it is sent */
 void	oracle_check_write(const uint8_t *data, uint64_t off, uint64_t len);
+void	oracle_durable(void);		/* what was promised durable is so now */
 void	oracle_end(bool flushed);	/* all done: the disk is as it should be */
 unsigned oracle_live(void);
 void	oracle_abort_one(void);

@@ -3,9 +3,11 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * Two connections, two writes to one place and a read of it, and one loss at any byte
- * that is sent or answered.  What the server had received may be executed before the
- * fence has passed, or never.  All orders of these events are played, one by one:
- * a run is a list of choices, and the next run changes the last one that can be.
+ * that is sent or answered.  The server may sleep for longer than the fence is; what it
+ * had received may be executed at any time until it has been awake for the fence time,
+ * or never.  It is awake when it answers what was sent after the loss.  All orders of
+ * these events are played, one by one: a run is a list of choices, and the next run
+ * changes the last one that can be.
  */
 #include "harness.h"
 #include "test.h"
@@ -30,7 +32,9 @@ static struct io *io[3];		/* W1, W2, R */
 static unsigned submitted;
 static uint8_t disk, late[LATE_MAX];
 static unsigned lates;
-static bool lost, waited, down[2];
+static bool lost, slept, waited, down[2];
+static bool awake;			/* after the loss */
+static unsigned before_loss[2];		/* commands that it has, and had then */
 static bool w1_first;		/* W1 was done when W2 was submitted */
 static uint8_t read_least;	/* what R must see, or something newer */
 
@@ -78,6 +82,10 @@ answer(unsigned conn, unsigned cut)
 	struct command c = rig_take(g, conn);
 	struct bytes b = { 0 };
 
+	if (before_loss[conn] != 0)
+		before_loss[conn]--;
+	else if (lost)
+		awake = true;
 	execute(&c);
 	reply_simple(&b, &c, 0);
 	if (c.type == CMD_READ)
@@ -103,6 +111,7 @@ lose(const struct option *o)
 			late[lates++] = *c.payload;
 	}
 	lost = down[o->conn] = true;
+	before_loss[!o->conn] = rig_count(g, !o->conn);
 	rig_down(g, o->conn);
 }
 
@@ -177,7 +186,7 @@ all(struct option *list)
 		n = of_connection(list, n, i);
 	for (i = 0; i < lates; i++)
 		n = add(list, n, LATE, 0, i);
-	if (lost && !waited)
+	if (lost && (awake ? !waited : !slept))
 		n = add(list, n, WAIT, 0, 0);
 	if (is_done(0) && is_done(1) && is_done(2))
 		n = add(list, n, FINISH, 0, 0);
@@ -217,9 +226,11 @@ happen(const struct option *o)
 		down[o->conn] = false;
 		(void)rig_up(g, o->conn);
 		break;
-	case WAIT:	/* beyond the fence nothing lands any more */
-		waited = true;
-		lates = 0;
+	case WAIT:	/* awake beyond the fence: nothing lands any more */
+		if (awake)
+			lates = 0;
+		waited = awake;
+		slept = !awake;
 		rig_wait(g, 11 * NBE_SECOND);
 		break;
 	case LOSE:
@@ -246,7 +257,8 @@ begin(void)
 	(void)rig_up(g, 1);
 	submitted = lates = depth = 0;
 	disk = 0;
-	lost = waited = w1_first = false;
+	lost = slept = waited = awake = w1_first = false;
+	before_loss[0] = before_loss[1] = 0;
 	down[0] = down[1] = false;
 }
 

@@ -31,6 +31,7 @@ def layers(root):
     """[(file, names declared for it)], the lowest first."""
     text = read(root, 'device.h')
     text = text[text.index('The layers, from the lowest'):]
+    text = re.sub(r'\n\{\n.*?\n\}', '', text, flags=re.S)       # of inline functions
     found = []
     for comment, body in re.findall(r'/\*(.*?)\*/(.*?)(?=/\*|#endif)', text, re.S):
         files = re.findall(r'\b(\w+\.c)\b', comment)

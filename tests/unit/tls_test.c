@@ -2,9 +2,12 @@
  * tls_test.c - a TLS session against OpenSSL's own server, both in memory.
  * SPDX-License-Identifier: BSD-2-Clause
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
@@ -48,17 +51,12 @@ make_certificate(EVP_PKEY *key)
 }
 
 static void
-make_server(struct pair *p, int version)
+make_server_of(struct pair *p, int version, EVP_PKEY *key, X509 *cert)
 {
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *cert = make_certificate(key);
-
 	p->server_context = SSL_CTX_new(TLS_server_method());
 	must(SSL_CTX_set_max_proto_version(p->server_context, version) == 1);
 	must(SSL_CTX_use_certificate(p->server_context, cert) == 1);
 	must(SSL_CTX_use_PrivateKey(p->server_context, key) == 1);
-	X509_free(cert);
-	EVP_PKEY_free(key);
 	p->server = SSL_new(p->server_context);
 	p->in = BIO_new(BIO_s_mem());
 	p->out = BIO_new(BIO_s_mem());
@@ -67,15 +65,27 @@ make_server(struct pair *p, int version)
 }
 
 static void
+make_server(struct pair *p, int version)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *cert = make_certificate(key);
+
+	make_server_of(p, version, key, cert);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
+static void
 make_client(struct pair *p, bool no_verify)
 {
 	char host[] = "test";
 	struct nbc_target target = { .host = host, .tls = NBE_TLS_REQUIRED,
 		.tls_no_verify = no_verify };
+	struct nbc_options options = { .cancel_fd = -1 };
 	struct nbc_error err;
 
 	must(nbc_tls_context_load(&p->context, &target, &err));
-	p->client = nbc_tls_new(p->context, false);
+	p->client = nbc_tls_new(p->context, &options, &err);
 	must(p->client != NULL);
 }
 
@@ -136,7 +146,6 @@ pair_free(struct pair *p)
 	nbc_tls_context_free(p->context);
 	SSL_free(p->server);
 	SSL_CTX_free(p->server_context);
-	free(p);
 }
 
 /* ---- sending ---------------------------------------------------------------- */
@@ -192,6 +201,7 @@ seal_in_any_room(int version)
 
 		check_seal(p, rooms[i]);
 		pair_free(p);
+		free(p);
 	}
 }
 
@@ -241,6 +251,7 @@ test_open_in_any_pieces(void)
 
 			check_open(p, pieces[i], pieces[j]);
 			pair_free(p);
+		free(p);
 		}
 }
 
@@ -257,6 +268,7 @@ test_point_37_key_update(void)
 	check_seal(p, 17000);
 	CHECK(SSL_get_key_update_type(p->server) == SSL_KEY_UPDATE_NONE);
 	pair_free(p);
+	free(p);
 }
 
 static void
@@ -273,6 +285,7 @@ test_point_36_close_notify(void)
 	server_to_client(p, 1000);
 	CHECK(nbc_tls_open(p->client, &byte, 1) == -2);
 	pair_free(p);
+	free(p);
 }
 
 static void
@@ -292,6 +305,7 @@ test_damaged_record(void)
 	CHECK(nbc_tls_open(p->client, buf, sizeof buf) == -1);
 	CHECK(strlen(nbc_tls_error(p->client)) > 0);
 	pair_free(p);
+	free(p);
 }
 
 /* ---- who it is not -------------------------------------------------------------- */
@@ -308,6 +322,7 @@ test_point_32_certificate_of_nobody(void)
 	CHECK(strstr(nbc_tls_error(p->client), "self-signed") != NULL);
 	CHECK(strstr(nbc_tls_error(p->client), "CN=test") != NULL);
 	pair_free(p);
+	free(p);
 }
 
 static void
@@ -321,6 +336,350 @@ test_point_32_tls_11(void)
 	CHECK(handshake(p) == NBC_TLS_BROKEN);
 	CHECK(strstr(nbc_tls_error(p->client), "no TLS 1.2 or newer") != NULL);
 	pair_free(p);
+	free(p);
+}
+
+/* ---- files are read again -------------------------------------------------------- */
+
+/* What a file has now: this text, or an errno. */
+struct content {
+	const char *text;
+	int	error;
+};
+
+struct opener {
+	struct content now[NBC_FILES];
+	unsigned calls[NBC_FILES];
+};
+
+static FILE *
+temporary(const char *text)
+{
+	FILE *f = tmpfile();
+
+	must(f != NULL && fputs(text, f) >= 0 && fflush(f) == 0);
+	rewind(f);
+	return f;
+}
+
+static int
+open_now(void *arg, enum nbc_tls_file file)
+{
+	struct opener *o = arg;
+	FILE *f;
+	int fd;
+
+	o->calls[file]++;
+	errno = o->now[file].error;
+	if (errno != 0)
+		return -1;
+	f = temporary(o->now[file].text);
+	fd = dup(fileno(f));
+	fclose(f);
+	return fd;
+}
+
+/* A name of a new file, in *path. */
+static void
+write_file(char path[32], const char *text)
+{
+	int fd;
+	FILE *f;
+
+	strcpy(path, "/tmp/nbdisk-tls.XXXXXX");
+	fd = mkstemp(path);
+	f = fd < 0 ? NULL : fdopen(fd, "w");
+	must(f != NULL && fputs(text, f) >= 0);
+	fclose(f);
+}
+
+/* PEM of what print writes, to be freed. */
+static char *
+pem(int (*print)(BIO *, const void *), const void *what)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *text;
+	int len;
+
+	must(print(bio, what) == 1);
+	len = (int)BIO_pending(bio);
+	text = calloc(1, (size_t)len + 1);
+	must(text != NULL && BIO_read(bio, text, len) == len);
+	BIO_free(bio);
+	return text;
+}
+
+static int
+print_certificate(BIO *bio, const void *cert)
+{
+	return PEM_write_bio_X509(bio, cert);
+}
+
+static int
+print_list(BIO *bio, const void *crl)
+{
+	return PEM_write_bio_X509_CRL(bio, crl);
+}
+
+static int
+print_key(BIO *bio, const void *key)
+{
+	return PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
+}
+
+/* With the password "sesame". */
+static int
+print_locked_key(BIO *bio, const void *key)
+{
+	return PEM_write_bio_PrivateKey(bio, key, EVP_aes_128_cbc(), NULL, 0, NULL,
+	    (void *)(uintptr_t)"sesame");
+}
+
+/* Somebody with a certificate of their own, and a list of whom they took back. */
+struct party {
+	EVP_PKEY *key;
+	X509	*cert;
+	char	*cert_pem, *key_pem, *locked_pem, *empty_list, *own_list;
+};
+
+static char *
+make_list(const struct party *p, bool has_own)
+{
+	X509_CRL *crl = X509_CRL_new();
+	ASN1_TIME *now = X509_gmtime_adj(NULL, 0), *next = X509_gmtime_adj(NULL, 3600);
+	X509_REVOKED *revoked;
+	char *text;
+
+	X509_CRL_set_version(crl, 1);
+	X509_CRL_set_issuer_name(crl, X509_get_subject_name(p->cert));
+	X509_CRL_set1_lastUpdate(crl, now);
+	X509_CRL_set1_nextUpdate(crl, next);
+	if (has_own) {
+		revoked = X509_REVOKED_new();
+		X509_REVOKED_set_serialNumber(revoked, X509_get_serialNumber(p->cert));
+		X509_REVOKED_set_revocationDate(revoked, now);
+		must(X509_CRL_add0_revoked(crl, revoked) == 1);
+	}
+	must(X509_CRL_sign(crl, p->key, EVP_sha256()) > 0);
+	text = pem(print_list, crl);
+	X509_CRL_free(crl);
+	ASN1_TIME_free(now);
+	ASN1_TIME_free(next);
+	return text;
+}
+
+static struct party
+party_new(void)
+{
+	struct party p = { .key = EVP_EC_gen("P-256") };
+
+	p.cert = make_certificate(p.key);
+	p.cert_pem = pem(print_certificate, p.cert);
+	p.key_pem = pem(print_key, p.key);
+	p.locked_pem = pem(print_locked_key, p.key);
+	p.empty_list = make_list(&p, false);
+	p.own_list = make_list(&p, true);
+	return p;
+}
+
+static void
+party_free(struct party *p)
+{
+	EVP_PKEY_free(p->key);
+	X509_free(p->cert);
+	free(p->cert_pem);
+	free(p->key_pem);
+	free(p->locked_pem);
+	free(p->empty_list);
+	free(p->own_list);
+}
+
+/* The files of a target, written, loaded and removed again: from here on only the
+ * opener has them. */
+static struct nbc_tls_context *
+load_and_remove(struct nbc_target *t, const struct content first[NBC_FILES])
+{
+	char **const field[NBC_FILES] = { &t->ca_file, &t->crl_file, &t->cert_file,
+		&t->key_file, &t->key_password_file, &t->psk_file };
+	char path[NBC_FILES][32];
+	struct nbc_tls_context *context = NULL;
+	struct nbc_error err = { .kind = NBC_OK };
+
+	for (int i = 0; i < NBC_FILES; i++)
+		if (first[i].text != NULL) {
+			write_file(path[i], first[i].text);
+			*field[i] = path[i];
+		}
+	CHECK(nbc_tls_context_load(&context, t, &err));
+	if (err.kind != NBC_OK)
+		printf("# %s\n", err.text);
+	for (int i = 0; i < NBC_FILES; i++)
+		if (first[i].text != NULL) {
+			CHECK(strcmp(nbc_tls_context_path(context, i), path[i]) == 0);
+			unlink(path[i]);
+		}
+	return context;
+}
+
+/* A handshake with a server that has server's certificate, or that key; what is said
+ * when there is none goes to *said. */
+static bool
+connects(const struct nbc_tls_context *context, struct opener *o,
+    const struct party *server, struct nbc_error *err)
+{
+	struct nbc_options options = { .open_file = open_now, .open_arg = o };
+	struct pair p = { 0 };
+	bool up;
+
+	err->text[0] = '\0';
+	p.client = nbc_tls_new(context, &options, err);
+	if (p.client == NULL)
+		return false;
+	make_server_of(&p, TLS1_3_VERSION, server->key, server->cert);
+	up = handshake(&p) == NBC_TLS_UP;
+	if (!up)
+		snprintf(err->text, sizeof err->text, "%s", nbc_tls_error(p.client));
+	pair_free(&p);
+	return up;
+}
+
+/* One file after another has something else at a later connection. */
+static void
+test_files_are_read_for_each_session(void)
+{
+	struct party one = party_new(), two = party_new();
+	char host[] = "test", half[64];
+	struct nbc_target target = { .host = host, .tls = NBE_TLS_REQUIRED };
+	const struct content first[NBC_FILES] = {
+		[NBC_FILE_CA] = { .text = one.cert_pem },
+		[NBC_FILE_CRL] = { .text = one.empty_list },
+		[NBC_FILE_CERT] = { .text = one.cert_pem },
+		[NBC_FILE_KEY] = { .text = one.locked_pem },
+		[NBC_FILE_KEY_PASSWORD] = { .text = "sesame\n" },
+	};
+	const struct {
+		enum nbc_tls_file file;
+		struct content now;
+		const struct party *server;
+		const char *said;		/* NULL: it connects */
+	} rows[] = {
+		{ NBC_FILE_CA, { two.cert_pem, 0 }, &one, "self-signed" },
+		{ NBC_FILE_CA, { two.cert_pem, 0 }, &two, "CRL signature failure" },
+		{ NBC_FILE_CA, { "", 0 }, &one, "not usable as a CA's certificate" },
+		{ NBC_FILE_CRL, { one.own_list, 0 }, &one, "was revoked" },
+		{ NBC_FILE_CRL, { NULL, EACCES }, &one,
+		    "cannot read the revocation lists: Permission denied" },
+		{ NBC_FILE_CRL, { NULL, ENOENT }, &one, "No such file" },
+		{ NBC_FILE_CRL, { half, 0 }, &one, "not usable as revocation lists" },
+		{ NBC_FILE_CRL, { "", 0 }, &one, "not usable as revocation lists" },
+		{ NBC_FILE_CERT, { two.cert_pem, 0 }, &one, "not the key of" },
+		{ NBC_FILE_CERT, { half, 0 }, &one, "not usable as a certificate" },
+		{ NBC_FILE_KEY, { two.key_pem, 0 }, &one, "not the key of" },
+		{ NBC_FILE_KEY, { one.key_pem, 0 }, &one, NULL },
+		{ NBC_FILE_KEY, { NULL, EIO }, &one, "cannot read the key: " },
+		{ NBC_FILE_KEY_PASSWORD, { "wrong", 0 }, &one,
+		    "this is not the key's password" },
+		{ NBC_FILE_KEY_PASSWORD, { NULL, EACCES }, &one,
+		    "cannot read the key's password: " },
+	};
+	struct nbc_tls_context *context = load_and_remove(&target, first);
+	struct nbc_error err;
+	struct opener o = { { { NULL, 0 } }, { 0 } };
+
+	snprintf(half, sizeof half, "%s", one.empty_list);
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		memcpy(o.now, first, sizeof o.now);
+		CHECK(connects(context, &o, &one, &err));
+		o.now[rows[i].file] = rows[i].now;
+		CHECK(connects(context, &o, rows[i].server, &err) ==
+		    (rows[i].said == NULL));
+		CHECK(rows[i].said == NULL || strstr(err.text, rows[i].said) != NULL);
+		if (rows[i].said != NULL && strstr(err.text, rows[i].said) == NULL)
+			printf("# row %zu: %s\n", i, err.text);
+	}
+	CHECK(o.calls[NBC_FILE_CA] == 2 * sizeof rows / sizeof rows[0]);
+	CHECK(o.calls[NBC_FILE_PSK] == 0);
+	nbc_tls_context_free(context);
+	party_free(&one);
+	party_free(&two);
+}
+
+static const unsigned char server_psk[] = { 0x11, 0x22, 0x33 };
+
+static unsigned
+on_server_psk(SSL *ssl, const char *identity, unsigned char *psk, unsigned max)
+{
+	(void)ssl;
+	if (strcmp(identity, "me") != 0 || max < sizeof server_psk)
+		return 0;
+	memcpy(psk, server_psk, sizeof server_psk);
+	return sizeof server_psk;
+}
+
+static bool
+connects_by_psk(const struct nbc_tls_context *context, struct opener *o,
+    struct nbc_error *err)
+{
+	struct nbc_options options = { .open_file = open_now, .open_arg = o };
+	struct pair p = { 0 };
+	bool up;
+
+	p.client = nbc_tls_new(context, &options, err);
+	if (p.client == NULL)
+		return false;
+	make_server(&p, TLS1_2_VERSION);
+	SSL_set_psk_server_callback(p.server, on_server_psk);
+	up = handshake(&p) == NBC_TLS_UP;
+	pair_free(&p);
+	return up;
+}
+
+static void
+test_psk_is_read_for_each_session(void)
+{
+	char host[] = "test", user[] = "me";
+	struct nbc_target target = { .host = host, .tls = NBE_TLS_REQUIRED,
+		.tls_type = NBC_TLS_PSK, .psk_user = user };
+	const struct content first[NBC_FILES] = {
+		[NBC_FILE_PSK] = { .text = "you:00\nme:445566\n" },
+	};
+	struct nbc_tls_context *context = load_and_remove(&target, first);
+	struct opener o = { { { NULL, 0 } }, { 0 } };
+	struct nbc_error err;
+
+	memcpy(o.now, first, sizeof o.now);
+	CHECK(!connects_by_psk(context, &o, &err));
+	o.now[NBC_FILE_PSK].text = "you:00\nme:112233\n";
+	CHECK(connects_by_psk(context, &o, &err));
+	o.now[NBC_FILE_PSK].text = "you:00\n";
+	CHECK(!connects_by_psk(context, &o, &err));
+	CHECK(strstr(err.text, "no line \"me:key in hexadecimal\"") != NULL);
+	nbc_tls_context_free(context);
+}
+
+/* The shell's <(command): it cannot be had a second time. */
+static void
+test_pipe_is_kept(void)
+{
+	struct party one = party_new();
+	char host[] = "test", path[32];
+	struct nbc_target target = { .host = host, .tls = NBE_TLS_REQUIRED,
+		.ca_file = path };
+	struct nbc_tls_context *context;
+	struct opener o = { { { NULL, 0 } }, { 0 } };
+	struct nbc_error err;
+	int fd[2];
+
+	must(pipe(fd) == 0);
+	must(write(fd[1], one.cert_pem, strlen(one.cert_pem)) > 0);
+	close(fd[1]);
+	snprintf(path, sizeof path, "/dev/fd/%d", fd[0]);
+	CHECK(nbc_tls_context_load(&context, &target, &err));
+	close(fd[0]);
+	CHECK(connects(context, &o, &one, &err));
+	CHECK(connects(context, &o, &one, &err) && o.calls[NBC_FILE_CA] == 0);
+	nbc_tls_context_free(context);
+	party_free(&one);
 }
 
 static const struct test tests[] = {
@@ -332,6 +691,9 @@ static const struct test tests[] = {
 	{ "damaged_record", test_damaged_record },
 	{ "point_32_certificate_of_nobody", test_point_32_certificate_of_nobody },
 	{ "point_32_tls_11", test_point_32_tls_11 },
+	{ "files_are_read_for_each_session", test_files_are_read_for_each_session },
+	{ "psk_is_read_for_each_session", test_psk_is_read_for_each_session },
+	{ "pipe_is_kept", test_pipe_is_kept },
 };
 
 int

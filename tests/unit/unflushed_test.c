@@ -489,6 +489,190 @@ test_replay_not_of_what_was_flushed(void)
 	rig_end(g);
 }
 
+/* The server hangs up at a replay each time.  After the dead-timeout that is lost, and
+ * told, and the rest goes on. */
+static void
+test_replay_that_always_breaks_ends(void)
+{
+	struct rig *g = prepare(NBE_UNFLUSHED_REPLAY);
+	struct io *reader, *flush;
+	struct command c;
+
+	g->cfg.dead_timeout = 30 * NBE_SECOND;
+	g->cfg.backoff_max = NBE_SECOND;
+	rig_start(g);
+	write_acked(g, 0, 512);
+	write_acked(g, 4096, 512);
+	rig_down(g, 0);
+	reader = rig_submit(g, NBE_READ, 8192, 512, 0);
+	for (unsigned i = 0; i < 40 && !reader->done; i++) {
+		rig_wait(g, 2 * NBE_SECOND);
+		CHECK(rig_opens(g, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+		c = rig_command(g, 0);
+		if (c.type == CMD_WRITE && c.off == 0) {
+			c = rig_take(g, 0);
+			CHECK(c.off == 4096);
+			rig_answer(g, 0, &c, 0);	/* it is alive otherwise */
+			rig_down(g, 0);
+			continue;
+		}
+		rig_answer(g, 0, &c, 0);
+		rig_serve(g, 0);
+	}
+	CHECK(io_ended(reader, NBE_OK));
+	CHECK(g->now < 60 * NBE_SECOND + reader->r.submitted_at);
+	flush = rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	rig_serve(g, 0);
+	CHECK(io_ended(flush, NBE_EIO));
+	flush = rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	rig_serve(g, 0);
+	CHECK(io_ended(flush, NBE_OK));
+	rig_end(g);
+}
+
+/* Or it says for ever that it shuts down. */
+static void
+test_replay_that_is_always_refused_ends(void)
+{
+	struct rig *g = prepare(NBE_UNFLUSHED_REPLAY);
+	struct io *reader;
+	struct command c;
+
+	g->cfg.dead_timeout = 30 * NBE_SECOND;
+	g->cfg.backoff_max = NBE_SECOND;
+	rig_start(g);
+	write_acked(g, 0, 512);
+	rig_down(g, 0);
+	reader = rig_submit(g, NBE_READ, 8192, 512, 0);
+	for (unsigned i = 0; i < 40 && !reader->done; i++) {
+		rig_wait(g, 2 * NBE_SECOND);
+		CHECK(rig_opens(g, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+		c = rig_command(g, 0);
+		rig_answer(g, 0, &c, c.type == CMD_WRITE ? WIRE_ESHUTDOWN : 0);
+		if (reader->done)
+			break;
+		rig_send(g, 0);			/* DISC */
+		rig_close(g, 0);
+	}
+	CHECK(io_ended(reader, NBE_OK));
+	rig_end(g);
+}
+
+/* Replays until there are none, and says which blocks of [0, 8) were written. */
+static unsigned
+blocks_replayed(struct rig *g)
+{
+	unsigned blocks = 0;
+
+	for (rig_send(g, 0); rig_count(g, 0) != 0; rig_send(g, 0)) {
+		struct command c = rig_take(g, 0);
+
+		if (c.type == CMD_WRITE)
+			for (uint64_t b = c.off / 512; b < (c.off + c.len) / 512; b++)
+				blocks |= 1u << b;
+		rig_answer(g, 0, &c, 0);
+	}
+	return blocks;
+}
+
+/* What is durable is not written over by what is older: nobody knows whether there will
+ * be time to write it again. */
+static void
+test_replay_leaves_durable_writes_alone(void)
+{
+	static const struct {
+		uint64_t off, len;	/* of two durable writes, in blocks */
+		uint64_t off2, len2;
+		unsigned replayed;	/* of an older write of [0, 8) */
+	} over[] = {
+		{ 0, 8, 0, 0, 0x00 }, { 0, 1, 0, 0, 0xfe }, { 7, 1, 0, 0, 0x7f },
+		{ 3, 2, 0, 0, 0xe7 }, { 2, 2, 5, 1, 0xd3 }, { 5, 1, 2, 2, 0xd3 },
+		{ 0, 4, 4, 4, 0x00 }, { 4, 4, 0, 4, 0x00 }, { 1, 4, 3, 4, 0x81 },
+	};
+
+	for (unsigned i = 0; i < sizeof over / sizeof over[0]; i++) {
+		struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+		struct nbe_stats st;
+
+		write_acked(g, 0, 8 * 512);
+		rig_submit(g, NBE_WRITE, 512 * over[i].off, 512 * over[i].len, NBE_FUA);
+		rig_serve(g, 0);
+		rig_submit(g, NBE_WRITE, 512 * over[i].off2, 512 * over[i].len2,
+		    NBE_FUA);
+		rig_serve(g, 0);
+		nbe_stats(g->dev, &st);
+		CHECK(st.kept_bytes == 8 * 512);	/* none of theirs */
+		restart(g);
+		CHECK(blocks_replayed(g) == over[i].replayed);
+		rig_serve(g, 0);
+		rig_end(g);
+	}
+}
+
+/* What is newer than the durable one is replayed over it. */
+static void
+test_replay_of_writes_after_a_durable_one(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+
+	write_acked(g, 0, 512);
+	rig_submit(g, NBE_WRITE, 0, 1024, NBE_FUA);
+	rig_serve(g, 0);
+	write_acked(g, 512, 1024);
+	restart(g);
+	CHECK(blocks_replayed(g) == 0x06);
+	rig_end(g);
+}
+
+/* Where nothing older is kept, a durable write leaves no trace. */
+static void
+test_a_durable_write_alone_is_not_recorded(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_REPLAY);
+	struct nbe_stats st;
+
+	rig_submit(g, NBE_WRITE, 0, 512, NBE_FUA);
+	rig_serve(g, 0);
+	nbe_stats(g->dev, &st);
+	CHECK(!st.dirty && st.kept_bytes == 0);
+	restart(g);
+	CHECK(blocks_replayed(g) == 0);
+	rig_end(g);
+}
+
+/*
+ * The device has given up, and an answer that was on its way asks for room: a flush of
+ * its own would wait for a server for ever, and an orderly stop for the flush.
+ */
+static void
+test_no_own_flush_when_dead(void)
+{
+	struct rig *g = prepare(NBE_UNFLUSHED_REPLAY);
+	struct command c;
+	struct io *o;
+
+	g->cfg.keep_size = 1024;
+	g->cfg.dead_timeout = 5 * NBE_SECOND;
+	g->cfg.conns = g->cfg.conns_max = 2;
+	rig_start(g);
+	(void)rig_up(g, 1);
+	o = rig_submit(g, NBE_WRITE, 0, 512, 0);
+	rig_submit(g, NBE_READ, 4096, 512, 0);
+	rig_send(g, 0);
+	rig_down(g, 0);			/* a new epoch: silence, though one is up */
+	while ((c = rig_command(g, 1)).type != CMD_WRITE)
+		;
+	rig_wait(g, 6 * NBE_SECOND);
+	CHECK(rig_closing(g, 1));
+	rig_answer(g, 1, &c, 0);
+	rig_close(g, 1);
+	CHECK(o->done);
+	nbe_stop(g->dev, true, g->now);
+	rig_work(g);
+	CHECK(g->work.stopped);
+	rig_end(g);
+}
+
 static void
 test_replay_of_a_long_write_in_parts(void)
 {
@@ -790,6 +974,12 @@ static const struct test tests[] = {
 	TEST(replay_refused_fails_the_next_flush),
 	TEST(replay_not_of_what_was_flushed),
 	TEST(replay_of_a_long_write_in_parts),
+	TEST(replay_that_always_breaks_ends),
+	TEST(replay_that_is_always_refused_ends),
+	TEST(replay_leaves_durable_writes_alone),
+	TEST(replay_of_writes_after_a_durable_one),
+	TEST(a_durable_write_alone_is_not_recorded),
+	TEST(no_own_flush_when_dead),
 	TEST(redo_does_not_wait_for_itself),
 	TEST(redo_waits_for_lost_replays),
 	TEST(keep_buffer_half_full_flushes),

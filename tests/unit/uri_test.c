@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "connect.h"
 #include "internal.h"
@@ -50,8 +51,11 @@ static const struct good goods[] = {
 	    "nbd+unix:///x?socket=/run/s" },
 	{ "nbd+unix:///?socket=%00name", NBC_UNIX, NBE_TLS_OFF, "@name", NULL, "",
 	    "nbd+unix:///?socket=@name" },
-	{ "nbd+unix://?socket=relative%20path", NBC_UNIX, NBE_TLS_OFF, "relative path",
-	    NULL, NULL, "nbd+unix:///?socket=relative%20path" },
+	{ "[::1]:65535", NBC_TCP, NBE_TLS_OFF, "::1", "65535", NULL,
+	    "nbd://[::1]:65535/" },
+	{ "server:1", NBC_TCP, NBE_TLS_OFF, "server", "1", NULL, "nbd://server:1/" },
+	{ "nbd+vsock://3:65536", NBC_VSOCK, NBE_TLS_OFF, "3", "65536", NULL,
+	    "nbd+vsock://3:65536/" },
 	{ "nbds+unix:///?socket=/s", NBC_UNIX, NBE_TLS_REQUIRED, "/s", NULL, "",
 	    "nbds+unix:///?socket=/s" },
 	{ "nbd+vsock://3:9999/x", NBC_VSOCK, NBE_TLS_OFF, "3", "9999", "x",
@@ -122,6 +126,10 @@ static const struct bad bads[] = {
 	{ "nbd://alice:secret@server/", "password" },
 	{ "server:1/2", "\"1/2\" is not a port" },
 	{ "nbd://server:1%30/", "not a port" },
+	{ "server:0", "from 1 to 65535" },
+	{ "[::1]:65536", "from 1 to 65535" },
+	{ "nbd://server:76345/", "\"76345\" is not a port" },
+	{ "nbds://server:18446744073709562425/", "not a port" },
 	{ "nbd+unix://relative/x", "three slashes" },
 	{ "nbd+unix://:1/x?socket=/s", "three slashes" },
 	{ "nbd+unix:///x", "socket" },
@@ -178,6 +186,28 @@ test_point_105_tls_parameters(void)
 	CHECK(same(t.ca_file, "/no-such-dir/ca-cert.pem") && t.cert_file == NULL);
 	CHECK(t.crl_file == NULL);
 	nbc_target_free(&t);
+}
+
+static void
+test_relative_socket_is_made_absolute(void)
+{
+	static const struct { const char *stand, *host, *printed; } rows[] = {
+		{ "/", "/a b", "nbd+unix:///?socket=/a%20b" },
+		{ "/proc", "/proc/a b", "nbd+unix:///?socket=/proc/a%20b" },
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct nbc_target t = { 0 };
+		struct nbc_error err;
+		char printed[256];
+
+		CHECK(chdir(rows[i].stand) == 0);
+		CHECK(nbc_target_parse(&t, "nbd+unix://?socket=a%20b", &err));
+		CHECK(same(t.host, rows[i].host));
+		nbc_target_print(&t, printed, sizeof printed);
+		CHECK(strcmp(printed, rows[i].printed) == 0);
+		nbc_target_free(&t);
+	}
 }
 
 static void
@@ -244,6 +274,7 @@ static const struct test tests[] = {
 	{ "point_103_104_good_operands", test_point_103_104_good_operands },
 	{ "point_104_105_bad_operands", test_point_104_105_bad_operands },
 	{ "point_105_tls_parameters", test_point_105_tls_parameters },
+	{ "relative_socket_is_made_absolute", test_relative_socket_is_made_absolute },
 	{ "point_1_name_too_long", test_point_1_name_too_long },
 	{ "print_into_little_room", test_print_into_little_room },
 	{ "point_97_printable", test_point_97_printable },
