@@ -187,9 +187,6 @@ drive "map foo port=$port connections=4"
 		>/dev/null 2>&1 && touch "$dir/failed"
 ) &
 loader=$!
-busy() {
-	drive "stats $1" && grep -Eq "outstanding [1-9]" "$dir/out"
-}
 wait_until busy foo && drive "unmap foo" "list" && status_is 0 && out_has "disks 0"
 ok "hard removal under load"
 wait "$loader"

@@ -560,6 +560,18 @@ x_routine(PUNICODE_STRING name)
 	return NULL;
 }
 
+/* ---- time ------------------------------------------------------------------ */
+
+/* Wine has none, and does not sleep. */
+static ULONGLONG NTAPI
+x_unbiased_time(void)
+{
+	LARGE_INTEGER hz, t = KeQueryPerformanceCounter(&hz);
+
+	return (ULONGLONG)t.QuadPart / hz.QuadPart * 10000000 +
+	    (ULONGLONG)t.QuadPart % hz.QuadPart * 10000000 / hz.QuadPart;
+}
+
 /* ---- the import table ------------------------------------------------------ */
 
 static const struct replacement replacements[] = {
@@ -589,6 +601,7 @@ static const struct replacement replacements[] = {
 	{ "MmUnlockPages", x_unlock_pages },
 	{ "MmMapLockedPagesSpecifyCache", x_map_pages },
 	{ "MmGetSystemRoutineAddress", x_routine },
+	{ "KeQueryUnbiasedInterruptTime", x_unbiased_time },
 	{ NULL, NULL }
 };
 

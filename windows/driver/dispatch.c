@@ -12,6 +12,7 @@
  * nothing.
  */
 #include "driver.h"
+#include "guard.h"
 #include "log.h"
 #include "options.h"
 

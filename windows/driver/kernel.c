@@ -7,8 +7,14 @@
  */
 #include "kernel.h"
 
+#include "log.h"
+
 #define TAG	0x64626e57	/* "Wnbd" */
 #define HOUR_S	3600
+
+#ifndef STATUS_ASSERTION_FAILURE	/* ntstatus.h */
+#define STATUS_ASSERTION_FAILURE ((NTSTATUS)0xc0000420)
+#endif
 
 /* ntifs.h has it, which ends ntddk.h's use. */
 NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE, BOOLEAN, LARGE_INTEGER *);
@@ -106,14 +112,11 @@ thread_join(void *thread)
 	ObDereferenceObject(thread);
 }
 
+/* Unbiased: while the machine sleeps it stands still, and no time-out goes on. */
 nbe_time
 time_now(void)
 {
-	LARGE_INTEGER hz, t = KeQueryPerformanceCounter(&hz);
-	uint64_t seconds = (uint64_t)t.QuadPart / (uint64_t)hz.QuadPart;
-	uint64_t rest = (uint64_t)t.QuadPart % (uint64_t)hz.QuadPart;
-
-	return seconds * NBE_SECOND + rest * NBE_SECOND / (uint64_t)hz.QuadPart;
+	return KeQueryUnbiasedInterruptTime() * 100;
 }
 
 LARGE_INTEGER
@@ -129,12 +132,19 @@ time_left(nbe_time now, nbe_time until)
 	return t;
 }
 
-#ifndef NDEBUG
 void
-wnbd_assert_failed(const char *what, const char *file, int line)
+wnbd_stop(const char *what, const char *file, int line)
 {
 	DbgPrint("wnbd: assertion failed: %s, %s:%d\n", what, file, line);
 	KeBugCheckEx(0xdead0bdu, (ULONG_PTR)what, (ULONG_PTR)file, (ULONG_PTR)line,
 	    0);
+}
+
+#ifndef NDEBUG
+void
+wnbd_assert_failed(const char *what, const char *file, int line)
+{
+	log_error("assertion failed: %s, %s:%d", what, file, line);
+	ExRaiseStatus(STATUS_ASSERTION_FAILURE);
 }
 #endif

@@ -12,10 +12,16 @@
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
+#if defined(__GNUC__) && !defined(__clang__)
+#define LIB_PRINTF(f, a) __attribute__((format(gnu_printf, f, a)))
+#else
+#define LIB_PRINTF(f, a)
+#endif
+
 /* ---- log.c --------------------------------------------------------------- */
 
 void	lib_log(WnbdLogLevel, const char *file, UINT32 line, const char *function,
-	    const char *fmt, ...) __attribute__((format(gnu_printf, 5, 6)));
+	    const char *fmt, ...) LIB_PRINTF(5, 6);
 #define LOG(level, ...) \
 	lib_log(WnbdLogLevel##level, __FILE__, __LINE__, __func__, __VA_ARGS__)
 
@@ -43,7 +49,7 @@ bool	lib_to_wide(WCHAR *to, size_t count, const char *text);
 
 /* ---- removal.c ----------------------------------------------------------- */
 
-/* When a time-out that begins now ends; 0 ms are without end. */
+/* When a time-out that begins now ends; 0 ms are without end.  Sleep does not count. */
 ULONGLONG lib_deadline(DWORD timeout_ms);
 /* Waits for another try; false: there is no time left for it. */
 bool	lib_pause(ULONGLONG deadline_ms, DWORD retry_ms);

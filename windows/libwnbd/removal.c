@@ -15,18 +15,26 @@ static const WNBD_REMOVE_OPTIONS default_options = {
 	.SoftRemoveRetryIntervalMs = WNBD_DEFAULT_RM_RETRY_INTERVAL_MS,
 };
 
+/* It stands still while the machine sleeps. */
+static ULONGLONG
+now_ms(void)
+{
+	ULONGLONG t;
+
+	QueryUnbiasedInterruptTime(&t);
+	return t / 10000;
+}
+
 ULONGLONG
 lib_deadline(DWORD timeout_ms)
 {
-	return timeout_ms != 0 ? GetTickCount64() + timeout_ms : NEVER;
+	return timeout_ms != 0 ? now_ms() + timeout_ms : NEVER;
 }
 
 bool
 lib_pause(ULONGLONG deadline_ms, DWORD retry_ms)
 {
-	ULONGLONG now = GetTickCount64();
-
-	if (deadline_ms != NEVER && now + retry_ms > deadline_ms)
+	if (deadline_ms != NEVER && now_ms() + retry_ms > deadline_ms)
 		return false;
 	Sleep(retry_ms);
 	return true;
