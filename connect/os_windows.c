@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 
 #include "internal.h"
 
@@ -155,10 +156,14 @@ nbc_os_resolver_error(int gai)
 	}
 }
 
+/* It stands still while the machine sleeps. */
 int64_t
 nbc_now_ms(void)
 {
-	return (int64_t)GetTickCount64();
+	ULONGLONG t;
+
+	QueryUnbiasedInterruptTime(&t);
+	return (int64_t)(t / 10000);
 }
 
 bool
@@ -170,19 +175,24 @@ nbc_os_file_exists(const char *path)
 	    GetFileAttributesW(wide) != INVALID_FILE_ATTRIBUTES;
 }
 
-/* Only of a socket's path, and here no socket has one. */
+/* Of a socket's path, so that a change of the directory does not move it. */
 char *
 nbc_os_absolute(const char *path)
 {
-	return _strdup(path);
-}
+	WCHAR wide[MAX_PATH], full[MAX_PATH];
+	DWORD len;
+	char *text;
+	int size;
 
-int
-nbc_dial_local(const struct nbc_target *target, const struct nbc_limit *limit,
-    struct nbc_error *err)
-{
-	(void)limit;
-	nbc_fail(err, NBC_USAGE, "%s sockets are not supported on Windows; use TCP",
-	    target->family == NBC_UNIX ? "UNIX" : "vsock");
-	return -1;
+	if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide,
+	    MAX_PATH) == 0)
+		return NULL;
+	len = GetFullPathNameW(wide, MAX_PATH, full, NULL);
+	if (len == 0 || len >= MAX_PATH)
+		return NULL;
+	size = WideCharToMultiByte(CP_UTF8, 0, full, -1, NULL, 0, NULL, NULL);
+	text = size > 0 ? malloc((size_t)size) : NULL;
+	if (text != NULL)
+		WideCharToMultiByte(CP_UTF8, 0, full, -1, text, size, NULL, NULL);
+	return text;
 }

@@ -2,8 +2,9 @@
  * tls_schannel.c - TLS by Windows (Schannel, through SSPI), bytes in and bytes out.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * TLS 1.2, and nothing older.  Renegotiation is refused, and a session is never
- * resumed.  Keys stay with Windows: there is no hand-over to a kernel.
+ * TLS 1.3 where Schannel has it (Windows 11, Server 2022), else 1.2, and nothing older.
+ * Renegotiation is refused, and a session is never resumed.  Keys stay with Windows:
+ * there is no hand-over to a kernel.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -22,21 +23,55 @@
 
 /* ---- the context --------------------------------------------------------- */
 
-static bool
-acquire(struct nbc_tls_context *c, struct nbc_error *err)
+#define CRED_FLAGS (SCH_CRED_MANUAL_CRED_VALIDATION | SCH_CRED_NO_DEFAULT_CREDS | \
+    SCH_USE_STRONG_CRYPTO)
+
+static SECURITY_STATUS
+acquire_by(struct nbc_tls_context *c, void *cred)
+{
+	WCHAR package[] = UNISP_NAME_W;
+
+	return AcquireCredentialsHandleW(NULL, package, SECPKG_CRED_OUTBOUND, NULL,
+	    cred, NULL, NULL, &c->credentials, NULL);
+}
+
+/* The structure that TLS 1.3 is to be had with, since Windows 10, version 1809. */
+static SECURITY_STATUS
+acquire_new(struct nbc_tls_context *c)
+{
+	TLS_PARAMETERS tls = {
+		.grbitDisabledProtocols =
+		    ~(DWORD)(SP_PROT_TLS1_2_CLIENT | SP_PROT_TLS1_3_CLIENT),
+	};
+	SCH_CREDENTIALS cred = {
+		.dwVersion = SCH_CREDENTIALS_VERSION,
+		.cCreds = c->cert != NULL, .paCred = &c->cert, .dwFlags = CRED_FLAGS,
+		.cTlsParameters = 1, .pTlsParameters = &tls,
+	};
+
+	return acquire_by(c, &cred);
+}
+
+static SECURITY_STATUS
+acquire_old(struct nbc_tls_context *c)
 {
 	SCHANNEL_CRED cred = {
 		.dwVersion = SCHANNEL_CRED_VERSION,
-		.cCreds = c->cert != NULL, .paCred = &c->cert,
+		.cCreds = c->cert != NULL, .paCred = &c->cert, .dwFlags = CRED_FLAGS,
 		.grbitEnabledProtocols = SP_PROT_TLS1_2_CLIENT,
-		.dwFlags = SCH_CRED_MANUAL_CRED_VALIDATION | SCH_CRED_NO_DEFAULT_CREDS |
-		    SCH_USE_STRONG_CRYPTO,
 	};
-	WCHAR package[] = UNISP_NAME_W;
-	SECURITY_STATUS status = AcquireCredentialsHandleW(NULL, package,
-	    SECPKG_CRED_OUTBOUND, NULL, &cred, NULL, NULL, &c->credentials, NULL);
+
+	return acquire_by(c, &cred);
+}
+
+static bool
+acquire(struct nbc_tls_context *c, struct nbc_error *err)
+{
+	SECURITY_STATUS status = acquire_new(c);
 	char text[256];
 
+	if (status != SEC_E_OK)
+		status = acquire_old(c);
 	c->has_credentials = status == SEC_E_OK;
 	if (c->has_credentials)
 		return true;
@@ -224,8 +259,8 @@ explain_status(struct nbc_tls *tls, SECURITY_STATUS status)
 	switch (status) {
 	case SEC_E_ALGORITHM_MISMATCH:
 	case SEC_E_UNSUPPORTED_FUNCTION:
-		nbc_schannel_explain(tls, "the server offers no TLS 1.2 with a cipher "
-		    "suite of this machine (%s)", text);
+		nbc_schannel_explain(tls, "the server offers no TLS 1.2 or newer with "
+		    "a cipher suite of this machine (%s)", text);
 		break;
 	case SEC_E_CERT_UNKNOWN:
 	case SEC_E_NO_CREDENTIALS:
@@ -279,6 +314,7 @@ step(struct nbc_tls *tls, size_t *used)
 static enum nbc_tls_step
 finish_handshake(struct nbc_tls *tls)
 {
+	SecPkgContext_ConnectionInfo info = { 0 };
 	SECURITY_STATUS status;
 
 	if (!nbc_schannel_verify(tls))
@@ -290,6 +326,9 @@ finish_handshake(struct nbc_tls *tls)
 		explain_status(tls, status);
 		return NBC_TLS_BROKEN;
 	}
+	tls->is_1_3 = QueryContextAttributesW(&tls->session,
+	    SECPKG_ATTR_CONNECTION_INFO, &info) == SEC_E_OK &&
+	    (info.dwProtocol & SP_PROT_TLS1_3_CLIENT) != 0;
 	tls->is_up = true;
 	return NBC_TLS_UP;
 }
@@ -461,6 +500,29 @@ take_parts(struct nbc_tls *tls, const SecBuffer part[4])
 	}
 }
 
+/*
+ * A message of TLS itself that TLS 1.3 sends behind the handshake (a ticket, new keys):
+ * Schannel wants what DecryptMessage has left of it in the next step of the handshake.
+ * The answer, if there is one, goes out with the next bytes.  Returns as open_record.
+ */
+static long
+take_message(struct nbc_tls *tls, const SecBuffer part[4])
+{
+	SECURITY_STATUS status;
+	size_t used;
+
+	take_parts(tls, part);
+	tls->plain_len = 0;
+	drop_record(tls);
+	status = step(tls, &used);
+	if (status != SEC_E_OK && status != SEC_I_CONTINUE_NEEDED) {
+		explain_status(tls, status);
+		return -1;
+	}
+	consume(tls, used);
+	return 1;
+}
+
 /* 1: tls->plain has bytes, or a record without any was opened; else as open. */
 static long
 open_record(struct nbc_tls *tls)
@@ -485,6 +547,8 @@ open_record(struct nbc_tls *tls)
 	case SEC_I_CONTEXT_EXPIRED:
 		return -2;
 	case SEC_I_RENEGOTIATE:
+		if (tls->is_1_3)
+			return take_message(tls, part);
 		nbc_schannel_explain(tls, "the server wants to renegotiate TLS, "
 		    "which is refused");
 		return -1;

@@ -8,9 +8,11 @@
 #include "internal.h"
 
 #include <windows.h>
+#include <subauth.h>
 #include <wincrypt.h>
 
 #define SECURITY_WIN32
+#define SCHANNEL_USE_BLACKLISTS		/* SCH_CREDENTIALS */
 #include <schannel.h>
 #include <security.h>
 
@@ -28,7 +30,7 @@ struct nbc_tls_context {
 struct nbc_tls {
 	const struct nbc_tls_context *context;
 	CtxtHandle	session;
-	bool		has_session, is_up, is_closed;
+	bool		has_session, is_up, is_closed, is_1_3;
 	SecPkgContext_StreamSizes sizes;
 	uint8_t		*in;		/* what was fed and is not opened yet */
 	size_t		in_len, in_room;

@@ -206,6 +206,33 @@ test_capacity(void)
 	CHECK(scsi_get32(data) == 999 && scsi_get32(data + 4) == 4096);
 }
 
+/* What a server prefers goes to VPD page B0h alone when Windows could not use it. */
+static void
+test_physical_sectors_are_of_4096_bytes_at_most(void)
+{
+	static const struct {
+		uint32_t block_size, pref_size;
+		uint8_t exponent;
+	} cases[] = {
+		{ 512, 512, 0 }, { 512, 2048, 2 }, { 512, 4096, 3 },
+		{ 512, 65536, 3 }, { 512, 512 * 1024, 3 }, { 512, 16 << 20, 3 },
+		{ 4096, 4096, 0 }, { 4096, 16 << 20, 0 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		reset_unit();
+		unit.block_size = cases[i].block_size;
+		unit.pref_size = cases[i].pref_size;
+		RUN("\x9e\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x20\x00\x00",
+		    32);
+		CHECK(data[13] == cases[i].exponent);
+		RUN("\x12\x01\xb0\x00\xff\x00", 255);
+		CHECK(scsi_get32(data + 12) ==
+		    cases[i].pref_size / cases[i].block_size);
+	}
+}
+
 static void
 test_inquiry_and_vpd_pages(void)
 {
@@ -251,6 +278,25 @@ test_vpd_identification(void)
 	CHECK(cmd.transferred == 4 + 20 + 4 + 255);
 	RUN("\x12\x01\x80\x01\xff\x00", 511);
 	CHECK(cmd.transferred == 4 + 255);
+}
+
+static void
+test_naa_length_follows_its_type(void)
+{
+	static const uint8_t length[16] = {
+		16, 16, 8, 8, 16, 8, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16,
+	};
+	unsigned type;
+
+	for (type = 0; type < 16; type++) {
+		reset_unit();
+		unit.has_naa = true;
+		memset(unit.naa, (int)(type << 4 | 9), sizeof(unit.naa));
+		RUN("\x12\x01\x83\x00\xff\x00", 255);
+		CHECK(data[7] == length[type] && data[8] == (type << 4 | 9));
+		/* The next designator follows at once. */
+		CHECK(data[8 + length[type]] == 2 && data[9 + length[type]] == 1);
+	}
 }
 
 static void
@@ -350,6 +396,19 @@ test_reservations(void)
 	CHECK(REFUSED(SCSI_ASC_LIST_LENGTH));
 	RUN("\x5e\x01\x00\x00\x00\x00\x00\xff\xff\x00", 24);
 	CHECK(cmd.work == SCSI_WORK_RESERVE_IN && cmd.action == 1 && cmd.count == 24);
+	RUN("\x5e\x02\x00\x00\x00\x00\x00\x00\x10\x00", 24);
+	CHECK(cmd.work == SCSI_WORK_RESERVE_IN && cmd.action == 2 && cmd.count == 16);
+	RUN("\x5e\x01\x00\x00\x00\x00\x00\x00\x00\x00", 24);
+	CHECK(cmd.work == SCSI_WORK_RESERVE_IN && cmd.count == 24);
+	RUN("\x5e\x01\x00\x00\x00\x00", 24);
+	CHECK(cmd.work == SCSI_WORK_RESERVE_IN && cmd.action == 1 && cmd.count == 24);
+	run("\x5e\x01\x00\x00\x00\x00", 6, 0);
+	CHECK(cmd.work == SCSI_WORK_RESERVE_IN && cmd.count == 0);
+	cmd.data_len = 1u << 20;
+	cmd.cdb_len = 6;
+	cmd.data = data;
+	scsi_decode(&unit, &cmd);
+	CHECK(cmd.count == UINT16_MAX);
 }
 
 static void
@@ -394,8 +453,10 @@ main(void)
 		TEST(unmap),
 		TEST(write_same),
 		TEST(capacity),
+		TEST(physical_sectors_are_of_4096_bytes_at_most),
 		TEST(inquiry_and_vpd_pages),
 		TEST(vpd_identification),
+		TEST(naa_length_follows_its_type),
 		TEST(vpd_limits),
 		TEST(mode_sense),
 		TEST(unit_attention_is_told_once),

@@ -81,6 +81,41 @@ test_operands(void)
 }
 
 static void
+test_operands_by_name(void)
+{
+	CHECK(parse("map", "--instance-name", "a", "--hostname", "b", NULL));
+	CHECK(strcmp(args.operand[0], "a") == 0 && strcmp(args.operand[1], "b") == 0);
+	CHECK(parse("map", "--hostname=b", "a", NULL));
+	CHECK(strcmp(args.operand[0], "a") == 0 && strcmp(args.operand[1], "b") == 0);
+	CHECK(parse("set-opt", "--name", "LogLevel", "--value", "", NULL));
+	CHECK(strcmp(args.operand[1], "") == 0);
+	CHECK(parse("install-driver", "--filename", "wnbd.inf", NULL));
+	CHECK(!parse("map", "--hostname", "b", NULL) &&
+	    says("map needs <instance-name>"));
+	CHECK(!parse("show", "a", "--instance-name", "b", NULL) &&
+	    says("<instance-name> is given twice"));
+	CHECK(!parse("show", "--instance-name", "b", "a", NULL) &&
+	    says("too many arguments"));
+	CHECK(!parse("show", "--instance-name", NULL) &&
+	    says("--instance-name needs a value"));
+}
+
+static void
+test_names_cut_short(void)
+{
+	CHECK(parse("unmap", "a", "--hard", "--debu", NULL));
+	CHECK(args.hard && args.debug);
+	CHECK(parse("unmap", "--inst", "a", "--soft-disconnect-t=5", NULL));
+	CHECK(args.soft_timeout_s == 5);
+	CHECK(!parse("unmap", "a", "--soft", "5", NULL) && says("--soft may be "
+	    "--soft-disconnect-timeout or --soft-disconnect-retry-interval"));
+	CHECK(!parse("unmap", "a", "--hardx", NULL) &&
+	    says("unmap has no option --hardx"));
+	/* "tls" is an option, though "tls-hostname" begins so. */
+	CHECK(parse("map", "a", "b", "--tls", "required", NULL));
+}
+
+static void
 test_map_options(void)
 {
 	CHECK(parse("map", "foo", "host", "--port", "10810", "--export-name=bar",
@@ -320,8 +355,8 @@ test_options_text(void)
 	o[1].Default.Data.AsBool = o[1].Value.Data.AsBool = 1;
 	begin();
 	format_options(out, o, 2, false);
-	CHECK(wrote("LogLevel           : 4 (Default: 1)\n"
-	    "NewMappingsAllowed : true (Default: true)\n"));
+	CHECK(wrote("LogLevel               : 4 (Default: 1)\n"
+	    "NewMappingsAllowed     : true (Default: true)\n"));
 	begin();
 	format_option(out, "loglevel", &o[0].Value, false);
 	CHECK(wrote("Name: loglevel\nValue: 4\n"));
@@ -386,10 +421,10 @@ test_help_of_a_command(void)
 {
 	begin();
 	help_command(out, CMD_SET_OPT);
-	CHECK(wrote("Usage: wnbd-client set-opt <option-name> <option-value> "
+	CHECK(wrote("Usage: wnbd-client set-opt <name> <value> "
 	    "[--persistent]\n\nSet a driver option.\n\nPositional arguments:\n"
-	    "  option-name             Name of the option, in any case.\n"
-	    "  option-value            true or false, a number, or a text.\n\n"
+	    "  name                    Name of the option, in any case.\n"
+	    "  value                   true or false, a number, or a text.\n\n"
 	    "Optional arguments:\n"
 	    "  --persistent            The value that is kept for the next start of "
 	    "Windows.\n\nCommon arguments:\n"
@@ -454,6 +489,8 @@ test_rsa_key_damaged(void)
 static const struct test tests[] = {
 	TEST(commands_and_aliases),
 	TEST(operands),
+	TEST(operands_by_name),
+	TEST(names_cut_short),
 	TEST(map_options),
 	TEST(skip_handshake),
 	TEST(tls_options),

@@ -57,9 +57,13 @@ client map uri "nbd://127.0.0.1:$port/name" && client show uri &&
 	client unmap uri --hard-disconnect
 status_is 0
 ok "map by an nbd URI: the driver is the client"
+client map uri "nbd://127.0.0.1:65536/name"
+failed_with 87 && err_has "65536" && client map uri 127.0.0.1 --port 0
+failed_with 87 && err_has "is not a number from 1 to 65535"
+ok "a port that is none: refused"
 client map uri "nbd+unix:///name?socket=/s"
-failed_with 87 && err_has "UNIX sockets are not supported on Windows"
-ok "a UNIX socket: refused in words"
+failed_with 87 && err_has "this Windows has no UNIX sockets"
+ok "a UNIX socket, which Wine does not have: said in words"
 client map other 127.0.0.1 --port 1 --user-space
 failed_with 1232 && err_has "cannot connect"
 ok "a server that is not there: 1232"
@@ -177,7 +181,8 @@ stop "$pid"
 # longer.
 for how in "" --user-space; do
 	free_port
-	start python3 "$root/tests/wine/bare_server.py" "$port" 1
+	rm -f "$dir/ends"
+	start python3 "$root/tests/wine/bare_server.py" "$port" 1 "$dir/ends"
 	wait_until listens "$port"
 	timeout 60 "$wine" wnbd-client.exe map mute 127.0.0.1 --port "$port" $how --timeout 2 \
 		--skip-handshake --disk-size 1M --block-size 512 >"$dir/map.log" 2>&1 &
@@ -188,6 +193,9 @@ for how in "" --user-space; do
 		"check mute seed=7 piece=4096 length=1048576"
 	status_is 0 && ! said "mute: reset" && client unmap mute && wait "$map"
 	ok "a server that reads nothing loses its connection in time $how"
+	wait_until test -s "$dir/ends" && grep -q "^reset" "$dir/ends"
+	ok "and nothing of the old write arrives later $how"
+	sed 's/^/# /' "$dir/ends"
 	stop "$pid"
 done
 
@@ -226,13 +234,19 @@ client set-opt loglevel 4 --persistent
 status_is 0 && client get-opt LogLevel && out_is "Name: LogLevel" "Value: 4"
 ok "set-opt, get-opt"
 client list-opt --persistent
-status_is 0 && out_is "LogLevel : 4 (Default: 1)"
+status_is 0 && out_is "LogLevel               : 4 (Default: 1)"
 ok "list-opt --persistent"
 client reset-opt LogLevel --persistent
 status_is 0 && client get-opt LogLevel && out_has "Value: 1" && client get-opt LogLevel \
 	--persistent
 failed_with 2
 ok "reset-opt"
+client reset-opt LogLevel --persistent
+failed_with 2
+ok "reset-opt --persistent where nothing is stored: 2"
+client set-opt --value 3 --name loglevel && client get-opt --name LogLevel
+status_is 0 && out_has "Value: 3" && client reset-opt LogLevel
+ok "names and values as options"
 client set-opt Nonsense 1
 failed_with 2
 ok "an option that there is not: 2"
@@ -243,10 +257,27 @@ ok "a value that it cannot have"
 client reset-adapter
 status_is 0
 ok "reset-adapter"
+serve memory 1M
 echo 99 >veto
 client reset-adapter --reset-timeout 1 --reset-retry-interval 1
 failed_with 1460
 ok "reset-adapter: refused for the whole time: 1460"
+client map foo 127.0.0.1 --port "$port"
+client reset-adapter --hard --reset-timeout 1 --reset-retry-interval 1
+failed_with 1460 && client list && [ "$(wc -l <"$dir/out")" -eq 1 ] &&
+	client get-opt NewMappingsAllowed && out_has "Value: true"
+ok "reset-adapter --hard-disconnect-mappings: new mappings are allowed again"
+echo 3 >veto
+client reset-adapter --reset-timeout 0 --reset-retry-interval 1
+status_is 0 && grep -q "^0" veto
+ok "reset-adapter: a time-out of 0 is none"
+client map foo 127.0.0.1 --port "$port" && wait_until has_number
+echo 3 >veto
+client unmap foo --soft-disconnect-timeout 0 --soft-disconnect-retry-interval 1 \
+	--no-hard-disconnect-fallback
+status_is 0 && grep -q "^0" veto
+ok "unmap: a time-out of 0 is none"
+stop "$pid"
 rm veto
 
 # ---- the end -----------------------------------------------------------------------

@@ -213,4 +213,5 @@ ok "TLS that is required is never done without"
 stop "$pid"
 
 . "$root/tests/wine/client_driver.sh"
+. "$root/tests/wine/client_selftest.sh"
 finish

@@ -91,6 +91,8 @@ respond(struct daemon *d, const WNBD_IO_REQUEST *r, UINT8 *buf)
 		fail(&c.Response.Status, 3, 0x11);
 	else
 		c.DataBufferSize = serve(d, r, buf, &c.Response.Status);
+	if (is(d, "short") && r->RequestType == WnbdReqTypeRead)
+		c.DataBufferSize = 8;
 	if (is(d, "slow"))
 		Sleep(20);
 	c.Response.RequestHandle = r->RequestHandle;
@@ -150,7 +152,6 @@ be_hostile(struct daemon *d)
 	    (void *)0x1000, 65536);
 	try_respond(d, "short-data", c.Request.RequestHandle, c.Request.RequestType,
 	    buffer, 1);
-	respond(d, &c.Request, (UINT8 *)buffer);
 	try_respond(d, "second-answer", c.Request.RequestHandle, c.Request.RequestType,
 	    buffer, sizeof(buffer));
 	fflush(stdout);

@@ -9,8 +9,9 @@
 #include <windows.h>
 
 /* Until the disk is removed.  mode: "", or "slow", "errors", "die" (after some
- * requests), "deaf" (fetches, and does not answer), "small" (buffers), "hostile" (first
- * says what nobody should, and prints the errors). */
+ * requests), "deaf" (fetches, and does not answer), "small" (buffers), "short"
+ * (answers to reads), "hostile" (first says what nobody should, and prints the
+ * errors). */
 DWORD	daemon_run(HANDLE adapter, const char *instance, uint64_t blocks,
 	    UINT32 block_size, const char *mode);
 

@@ -459,7 +459,7 @@ from_hex(UCHAR *to, size_t max, const char *s)
 	return n;
 }
 
-/* scsi NAME CDB [in=LENGTH] [out=HEX] [zero=LENGTH]: prints what came. */
+/* scsi NAME CDB [in=LENGTH] [out=HEX] [zero=LENGTH] [sense=LENGTH]: what came. */
 static DWORD
 do_scsi(char **w, int n)
 {
@@ -481,13 +481,16 @@ do_scsi(char **w, int n)
 	s.p.DataTransferLength = in + out;
 	s.p.TimeOutValue = 10;
 	s.p.DataBufferOffset = offsetof(struct pass, data);
-	s.p.SenseInfoLength = sizeof(s.sense);
-	s.p.SenseInfoOffset = offsetof(struct pass, sense);
+	s.p.SenseInfoLength = (UCHAR)value(w, n, "sense", sizeof(s.sense));
+	if (s.p.SenseInfoLength > 0)
+		s.p.SenseInfoOffset = offsetof(struct pass, sense);
 	error = device_ioctl(h, IOCTL_SCSI_PASS_THROUGH, &s, sizeof(s), &s, sizeof(s),
 	    &got);
 	CloseHandle(h);
 	if (error != 0)
 		return error;
+	if (got < sizeof(s.p))
+		return ERROR_INVALID_DATA;
 	printf("scsi %02x sense %x/%02x/%02x data ", s.p.ScsiStatus, s.sense[2] & 15,
 	    s.sense[12], s.sense[13]);
 	for (i = 0; in > 0 && i < s.p.DataTransferLength && i < 256; i++)
@@ -506,6 +509,22 @@ do_port(char **w, int n)
 
 	return device_ioctl(adapter, strcmp(w[1], "timeout") == 0 ? TEST_SRB_TIMEOUT :
 	    TEST_FAIL_ALLOCS, &number, sizeof(number), NULL, 0, &got);
+}
+
+static DWORD
+do_adapter(char **w, int n)
+{
+	static const char *const events[] = {
+		[TEST_RESTART] = "restart", [TEST_RESET_BUS] = "reset",
+		[TEST_CANCEL_REMOVAL] = "cancel-removal",
+	};
+	ULONG event = 0;
+	DWORD got;
+
+	(void)n;
+	while (event < 3 && strcmp(w[1], events[event]) != 0)
+		event++;
+	return device_ioctl(adapter, TEST_EVENT, &event, sizeof(event), NULL, 0, &got);
 }
 
 static DWORD
@@ -623,6 +642,7 @@ static const struct {
 	{ "flush", 2, do_flush },
 	{ "scsi", 3, do_scsi },
 	{ "port", 3, do_port },
+	{ "adapter", 2, do_adapter },
 	{ "srb", 2, do_srb },
 	{ "report", 1, do_report },
 	{ "sleep", 2, do_sleep },

@@ -88,6 +88,53 @@ leak_irp(void)
 		twice = FALSE;
 }
 
+static VOID NTAPI
+do_nothing(PVOID arg)
+{
+	(void)arg;
+	PsTerminateSystemThread(STATUS_SUCCESS);
+}
+
+/* In the context of the program that asks: its handle, and of no type. */
+static void
+user_handle(void)
+{
+	PVOID thread;
+	HANDLE h;
+
+	PsCreateSystemThread(&h, THREAD_ALL_ACCESS, NULL, NULL, NULL, do_nothing, NULL);
+	if (NT_SUCCESS(ObReferenceObjectByHandle(h, THREAD_ALL_ACCESS, NULL, KernelMode,
+	    &thread, NULL))) {
+		KeWaitForSingleObject(thread, Executive, KernelMode, FALSE, NULL);
+		ObDereferenceObject(thread);
+	}
+	ZwClose(h);
+}
+
+static void
+executable_mapping(void)
+{
+	MDL *mdl = IoAllocateMdl((PVOID)(ULONG_PTR)&twice, 1, FALSE, FALSE, NULL);
+
+	MmProbeAndLockPages(mdl, KernelMode, IoReadAccess);
+	if (MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority) == NULL)
+		twice = FALSE;
+	MmUnlockPages(mdl);
+	IoFreeMdl(mdl);
+}
+
+static PDEVICE_OBJECT lower_device;
+
+static void
+interface_of_no_pdo(void)
+{
+	static const GUID guid = { 1, 2, 3, { 4, 5, 6, 7, 8, 9, 10, 11 } };
+	UNICODE_STRING name;
+
+	if (NT_SUCCESS(IoRegisterDeviceInterface(lower_device, &guid, NULL, &name)))
+		RtlFreeUnicodeString(&name);
+}
+
 static void
 complete_twice(void)
 {
@@ -96,7 +143,8 @@ complete_twice(void)
 
 static void (*const bugs[])(void) = {
 	NULL, overrun, leak, wait_under_lock, free_twice, wrong_tag, use_after_free,
-	unlock_unlocked, leak_irp, complete_twice,
+	unlock_unlocked, leak_irp, user_handle, executable_mapping,
+	interface_of_no_pdo, complete_twice,
 };
 
 /* ---- a miniport ------------------------------------------------------------ */
@@ -133,7 +181,8 @@ static ULONG NTAPI
 find(PVOID ext, PVOID hw, PVOID bus, PVOID lower, PCHAR arguments,
     PPORT_CONFIGURATION_INFORMATION config, PBOOLEAN again)
 {
-	(void)ext, (void)hw, (void)bus, (void)lower, (void)arguments;
+	(void)ext, (void)hw, (void)bus, (void)arguments;
+	lower_device = lower;
 	config->NumberOfBuses = 1;
 	config->MaximumNumberOfTargets = 2;
 	config->MaximumNumberOfLogicalUnits = 1;

@@ -16,6 +16,7 @@
 #include "verifier.h"
 
 #define TAG	'rotS'
+#define IOCTL_REMOVE	3		/* of wnbd_ioctl.h */
 
 static struct driver drivers[DRIVERS_MAX];
 static LONG driver_count, port_count;
@@ -53,6 +54,7 @@ complete_service(struct adapter *a, PIRP irp)
 	if (irp->Tail.Overlay.DriverContext[3] != a)
 		verifier_violation("service IRP %p is completed twice", irp);
 	irp->Tail.Overlay.DriverContext[3] = NULL;
+	InterlockedCompareExchangePointer((PVOID *)&a->removal, NULL, irp);
 	InterlockedDecrement(&a->service_irps);
 	old = verifier_set_irql(PASSIVE_LEVEL);
 	IoCompleteRequest(irp, IO_NO_INCREMENT);
@@ -109,26 +111,40 @@ new_thread(PKSTART_ROUTINE run, PVOID arg)
 	return thread;
 }
 
+static BOOLEAN
+adapter_find(struct adapter *a)
+{
+	PORT_CONFIGURATION_INFORMATION *config = (PVOID)a->config;
+	BOOLEAN again = FALSE;
+	ULONG found;
+
+	RtlZeroMemory(a->config, sizeof(a->config));
+	config->Length = CONFIG_LENGTH;
+	verifier_set_pdo(a->pdo);
+	found = a->driver->hw.HwFindAdapter(a->ext, a->pdo, a->device, a->lower, NULL,
+	    config, &again);
+	if (found == SP_RETURN_FOUND && a->driver->hw.HwInitialize(a->ext))
+		return TRUE;
+	DbgPrint("storport: HwFindAdapter %u\n", found);
+	return FALSE;
+}
+
 static NTSTATUS
 adapter_start(struct adapter *a)
 {
 	PORT_CONFIGURATION_INFORMATION *config = (PVOID)a->config;
 	ULONG size = a->driver->hw.DeviceExtensionSize;
 	UCHAR *memory = ExAllocatePoolWithTag(NonPagedPool, 16 + size, TAG);
-	BOOLEAN again = FALSE;
-	ULONG found;
 
 	RtlZeroMemory(memory, 16 + size);
 	*(struct adapter **)memory = a;
 	a->ext = memory + 16;
-	config->Length = CONFIG_LENGTH;
-	found = a->driver->hw.HwFindAdapter(a->ext, NULL, NULL, a->lower, NULL,
-	    config, &again);
-	if (found != SP_RETURN_FOUND || !a->driver->hw.HwInitialize(a->ext)) {
-		DbgPrint("storport: HwFindAdapter %u\n", found);
+	if (!adapter_find(a)) {
 		ExFreePoolWithTag(memory, TAG);
 		return STATUS_ADAPTER_HARDWARE_ERROR;
 	}
+	if (*(ULONG *)(a->config + CONFIG_SYNCHRONIZATION) != 1)
+		verifier_violation("a virtual adapter in half duplex");
 	if (config->NumberOfBuses != 1 || config->MaximumNumberOfTargets != 128 ||
 	    config->MaximumNumberOfLogicalUnits != 1 ||
 	    config->MaximumTransferLength != 2 * 1024 * 1024 ||
@@ -182,6 +198,24 @@ driver_of(PDRIVER_OBJECT object)
 	return NULL;
 }
 
+/* HwFindAdapter gets three device objects; so that it matters which it uses, there is
+ * one between the other two. */
+static PDEVICE_OBJECT
+add_filter(PDRIVER_OBJECT object, PDEVICE_OBJECT pdo)
+{
+	struct filter *f;
+	PDEVICE_OBJECT device;
+
+	if (!NT_SUCCESS(IoCreateDevice(object, sizeof(*f), NULL,
+	    FILE_DEVICE_CONTROLLER, 0, FALSE, &device)))
+		return NULL;
+	f = device->DeviceExtension;
+	f->type = TYPE_FILTER;
+	f->lower = pdo != NULL ? IoAttachDeviceToDeviceStack(device, pdo) : NULL;
+	device->Flags &= ~DO_DEVICE_INITIALIZING;
+	return device;
+}
+
 static NTSTATUS NTAPI
 add_device(PDRIVER_OBJECT object, PDEVICE_OBJECT pdo)
 {
@@ -214,8 +248,9 @@ add_device(PDRIVER_OBJECT object, PDEVICE_OBJECT pdo)
 	KeInitializeSpinLock(&a->lock);
 	InitializeListHead(&a->requests);
 	InitializeListHead(&a->retries);
+	a->lower = add_filter(object, pdo);
 	if (pdo != NULL)
-		a->lower = IoAttachDeviceToDeviceStack(device, pdo);
+		a->lower = IoAttachDeviceToDeviceStack(device, a->lower);
 	device->Flags &= ~DO_DEVICE_INITIALIZING;
 	return STATUS_SUCCESS;
 }
@@ -256,6 +291,32 @@ fill_report(struct adapter *a, struct test_report *t)
 	t->retries = (ULONG)a->retried;
 }
 
+/* Stopped and started again by Plug and Play; reset as the last resort; a program that
+ * asked for a removal is gone (which Wine does not tell). */
+static NTSTATUS
+test_event(struct adapter *a, ULONG event)
+{
+	PIRP irp = a->removal;
+	BOOLEAN ok = TRUE;
+	ULONG old;
+
+	switch (event) {
+	case TEST_RESTART:
+		a->driver->hw.HwAdapterControl(a->ext, ScsiStopAdapter, NULL);
+		ok = adapter_find(a);
+		break;
+	case TEST_RESET_BUS:
+		old = verifier_set_irql(DISPATCH_LEVEL);
+		ok = a->driver->hw.HwResetBus(a->ext, 0);
+		verifier_set_irql(old);
+		break;
+	case TEST_CANCEL_REMOVAL:
+		ok = irp != NULL && IoCancelIrp(irp);
+		break;
+	}
+	return ok ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL;
+}
+
 static NTSTATUS
 test_ioctl(struct adapter *a, PIRP irp, ULONG code)
 {
@@ -278,6 +339,8 @@ test_ioctl(struct adapter *a, PIRP irp, ULONG code)
 	case TEST_SRB:
 		test_srb(a, irp->AssociatedIrp.SystemBuffer);
 		return port_done(irp, STATUS_SUCCESS, sizeof(struct test_srb));
+	case TEST_EVENT:
+		return port_done(irp, test_event(a, *value), 0);
 	case TEST_REPORT:
 		fill_report(a, irp->AssociatedIrp.SystemBuffer);
 		return port_done(irp, STATUS_SUCCESS, sizeof(struct test_report));
@@ -288,6 +351,24 @@ test_ioctl(struct adapter *a, PIRP irp, ULONG code)
 
 /* ---- dispatch routines ----------------------------------------------------- */
 
+static NTSTATUS
+filter_pnp(PDEVICE_OBJECT device, PIRP irp)
+{
+	struct filter *f = device->DeviceExtension;
+	PDEVICE_OBJECT lower = f->lower;
+	BOOLEAN remove = IoGetCurrentIrpStackLocation(irp)->MinorFunction ==
+	    IRP_MN_REMOVE_DEVICE;
+	NTSTATUS status;
+
+	IoSkipCurrentIrpStackLocation(irp);
+	status = IoCallDriver(lower, irp);
+	if (remove) {
+		IoDetachDevice(lower);
+		IoDeleteDevice(device);
+	}
+	return status;
+}
+
 static NTSTATUS NTAPI
 on_pnp(PDEVICE_OBJECT device, PIRP irp)
 {
@@ -295,6 +376,8 @@ on_pnp(PDEVICE_OBJECT device, PIRP irp)
 	UCHAR minor = IoGetCurrentIrpStackLocation(irp)->MinorFunction;
 	NTSTATUS status;
 
+	if (a->type == TYPE_FILTER)
+		return filter_pnp(device, irp);
 	if (a->type == TYPE_DISK)
 		return port_done(irp, STATUS_SUCCESS, 0);
 	if (minor == IRP_MN_START_DEVICE)
@@ -318,11 +401,13 @@ static NTSTATUS NTAPI
 on_ioctl(PDEVICE_OBJECT device, PIRP irp)
 {
 	struct adapter *a = device->DeviceExtension;
-	ULONG code = IoGetCurrentIrpStackLocation(irp)->
-	    Parameters.DeviceIoControl.IoControlCode;
+	PIO_STACK_LOCATION at = IoGetCurrentIrpStackLocation(irp);
+	ULONG code = at->Parameters.DeviceIoControl.IoControlCode;
 
 	if (a->type == TYPE_DISK)
 		return disk_ioctl((struct disk *)a, irp);
+	if (a->type != TYPE_ADAPTER)
+		return port_done(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
 	if (!a->started)
 		return port_done(irp, STATUS_DEVICE_NOT_READY, 0);
 	if (code != IOCTL_MINIPORT_PROCESS_SERVICE_IRP)
@@ -330,6 +415,9 @@ on_ioctl(PDEVICE_OBJECT device, PIRP irp)
 	IoMarkIrpPending(irp);
 	InterlockedIncrement(&a->service_irps);
 	irp->Tail.Overlay.DriverContext[3] = a;
+	if (at->Parameters.DeviceIoControl.InputBufferLength >= sizeof(ULONG) &&
+	    *(ULONG *)irp->AssociatedIrp.SystemBuffer == IOCTL_REMOVE)
+		a->removal = irp;
 	a->driver->hw.HwProcessServiceRequest(a->ext, irp);
 	return STATUS_PENDING;
 }
@@ -373,6 +461,7 @@ on_unload(PDRIVER_OBJECT object)
 		if (a->type != TYPE_ADAPTER || a->pdo != NULL)
 			continue;
 		adapter_stop(a);
+		IoDeleteDevice(a->lower);
 		IoDeleteDevice(device);
 		next = object->DeviceObject;
 	}

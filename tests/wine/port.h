@@ -20,13 +20,19 @@ struct driver {
 	VIRTUAL_HW_INITIALIZATION_DATA hw;
 };
 
-enum type { TYPE_ADAPTER = 1, TYPE_DISK };
+enum type { TYPE_ADAPTER = 1, TYPE_DISK, TYPE_FILTER };
+
+/* Between the adapter and its PDO, so that the two are not next to each other. */
+struct filter {
+	enum type	 type;
+	PDEVICE_OBJECT	 lower;		/* NULL: there is no PDO */
+};
 
 struct disk;
 struct adapter {
 	enum type	 type;
 	struct driver	*driver;
-	PDEVICE_OBJECT	 device, pdo, lower;
+	PDEVICE_OBJECT	 device, pdo, lower;	/* FDO, PDO, filter */
 	PVOID		 ext;		/* the miniport's */
 	UCHAR		 config[CONFIG_LENGTH];
 	UNICODE_STRING	 interface_name;
@@ -38,6 +44,7 @@ struct adapter {
 	LIST_ENTRY	 requests, retries;
 	LONG		 outstanding, max_outstanding, resets, retried;
 	LONG		 service_irps;
+	PIRP		 removal;	/* the last service IRP that is a REMOVE */
 	ULONG		 srb_timeout_s;
 };
 

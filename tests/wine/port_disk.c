@@ -9,6 +9,7 @@
 #include "verifier.h"
 
 #define TAG	'rotS'
+#define DISK_ID	L"SCSI\\DISK&VEN_WNBD&PROD_WNBD_DISK\\1&TEST&0&%04X"
 #define IOCTL_PASS_THROUGH		0x0004d004
 #define IOCTL_PASS_THROUGH_DIRECT	0x0004d014
 #define IOCTL_LENGTH_INFO		0x0007405c
@@ -106,11 +107,21 @@ disk_new(struct adapter *a, UCHAR target)
 	RtlInitUnicodeString(&link, d->link);
 	IoCreateSymbolicLink(&link, &name);
 	read_capacity(d);
-	device->Flags |= DO_DIRECT_IO;
+	device->Flags |= DO_DIRECT_IO | DO_BUS_ENUMERATED_DEVICE;
 	device->Flags &= ~DO_DEVICE_INITIALIZING;
 	d->next = a->disks;
 	a->disks = d;
 	DbgPrint("storport: disk %u at target %u\n", number, target);
+}
+
+NTSTATUS
+disk_instance_id(PDEVICE_OBJECT device, PWSTR id, ULONG size, PULONG length)
+{
+	struct disk *d = device->DeviceExtension;
+	int n = _snwprintf(id, size / sizeof(WCHAR), DISK_ID, d->number);
+
+	*length = (ULONG)(n + 1) * sizeof(WCHAR);
+	return n > 0 && *length <= size ? STATUS_SUCCESS : STATUS_BUFFER_TOO_SMALL;
 }
 
 static void
@@ -300,6 +311,8 @@ disk_ioctl(struct disk *d, PIRP irp)
 		*(ULONGLONG *)out = d->blocks * d->block_size;
 		return port_done(irp, STATUS_SUCCESS, 8);
 	case IOCTL_GET_ADDRESS:
+		if (d->gone)
+			return port_done(irp, STATUS_NO_SUCH_DEVICE, 0);
 		if (at->Parameters.DeviceIoControl.OutputBufferLength < 8)
 			return port_done(irp, STATUS_BUFFER_TOO_SMALL, 0);
 		RtlZeroMemory(out, 8);

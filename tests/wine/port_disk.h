@@ -14,6 +14,8 @@ NTSTATUS disk_read_write(struct disk *, PIRP, BOOLEAN write);
 NTSTATUS disk_flush(struct disk *, PIRP);
 NTSTATUS disk_ioctl(struct disk *, PIRP);
 struct disk *disk_at(struct adapter *, ULONG target);
+/* As Plug and Play calls it, of the client tests' cfgmgr32.dll. */
+NTSTATUS disk_instance_id(PDEVICE_OBJECT, PWSTR, ULONG size, PULONG length);
 
 NTSTATUS port_done(PIRP, NTSTATUS, ULONG_PTR information);
 

@@ -132,7 +132,7 @@ give_back_pass(struct request *r)
 	p->DataTransferLength = n;
 	sense = r->kind == KIND_PASS ? p->SenseInfoOffset :
 	    ((SCSI_PASS_THROUGH_DIRECT *)p)->SenseInfoOffset;
-	if (p->SenseInfoLength <= sizeof(r->sense) &&
+	if (p->SenseInfoLength > 0 && p->SenseInfoLength <= sizeof(r->sense) &&
 	    sense + p->SenseInfoLength <= room) {
 		RtlCopyMemory((UCHAR *)p + sense, r->sense, p->SenseInfoLength);
 		length = sense + p->SenseInfoLength;

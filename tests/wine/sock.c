@@ -71,6 +71,15 @@ sock_shutdown(intptr_t s, int both)
 }
 
 void
+sock_reset(intptr_t s)
+{
+	struct linger now = { 1, 0 };
+
+	setsockopt((SOCKET)s, SOL_SOCKET, SO_LINGER, (char *)&now, sizeof(now));
+	CancelIoEx((HANDLE)s, NULL);
+}
+
+void
 sock_close(intptr_t s)
 {
 	closesocket((SOCKET)s);

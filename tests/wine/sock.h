@@ -21,6 +21,8 @@ int	sock_connect(intptr_t, const void *address);
 long	sock_send(intptr_t, struct sock_buf *, unsigned n);
 long	sock_receive(intptr_t, struct sock_buf *, unsigned n);
 void	sock_shutdown(intptr_t, int both);
+/* What is sent and has not arrived is forgotten; calls under way end. */
+void	sock_reset(intptr_t);
 void	sock_close(intptr_t);
 /* ADDRINFOEXW, as WSK has it; NULL: the name is unknown. */
 void	*sock_resolve(const uint16_t *host, const uint16_t *port);

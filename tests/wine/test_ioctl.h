@@ -20,6 +20,9 @@
 #define TEST_SRB		TEST_CODE(3)
 /* → struct test_report */
 #define TEST_REPORT		TEST_CODE(4)
+/* ULONG of enum test_event: it happens to the adapter. */
+#define TEST_EVENT		TEST_CODE(5)
+enum test_event { TEST_RESTART, TEST_RESET_BUS, TEST_CANCEL_REMOVAL };
 
 struct test_srb {
 	ULONG	function, target, action, flags;	/* flags: SrbPnPFlags */

@@ -4,12 +4,16 @@
  *
  * Checked: pool (overrun, bad free, wrong tag, leak), IRPs and MDLs (leak, unlock
  * of what is not locked), IRQL (a wait, a pageable call or a second spin lock's
- * release at the wrong level), process references.
+ * release at the wrong level), process references, handles that a process could
+ * close, memory that could be executed, device objects taken for a PDO.
  */
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "port_disk.h"
 #include "verifier.h"
+
+#include <devpropdef.h>
 
 #define KERNEL32 __declspec(dllimport)
 KERNEL32 HANDLE NTAPI OpenProcess(ULONG, int, ULONG);
@@ -24,6 +28,7 @@ KERNEL32 int NTAPI TlsSetValue(ULONG, PVOID);
 KERNEL32 void NTAPI RaiseException(ULONG, ULONG, ULONG, const ULONG_PTR *);
 KERNEL32 void NTAPI ExitProcess(ULONG);
 
+#define MAPPING_NO_EXECUTE 0x40000000	/* MdlMappingNoExecute */
 #define PROCESS_VM	0x438		/* query, operation, read, write */
 #define MAGIC_USED	0xa110c8ed
 #define MAGIC_FREED	0xdeadf4ee
@@ -161,11 +166,41 @@ v_delay(KPROCESSOR_MODE mode, BOOLEAN alertable, PLARGE_INTEGER timeout)
 	return KeDelayExecutionThread(mode, alertable, timeout);
 }
 
+/* In the context of a process a handle is that process's, if nothing else is said. */
+static void
+must_be_kernel_handle(const char *what, const OBJECT_ATTRIBUTES *attributes)
+{
+	if ((ULONG)(ULONG_PTR)PsGetCurrentProcessId() != GetCurrentProcessId() &&
+	    (attributes == NULL || (attributes->Attributes & OBJ_KERNEL_HANDLE) == 0))
+		verifier_violation("%s: the handle is the process's", what);
+}
+
+static NTSTATUS NTAPI
+v_open_key(PHANDLE key, ACCESS_MASK access, POBJECT_ATTRIBUTES attributes)
+{
+	must_be_passive("ZwOpenKey");
+	must_be_kernel_handle("ZwOpenKey", attributes);
+	return ZwOpenKey(key, access, attributes);
+}
+
+static NTSTATUS NTAPI
+v_reference(HANDLE h, ACCESS_MASK access, POBJECT_TYPE type, KPROCESSOR_MODE mode,
+    PVOID *object, POBJECT_HANDLE_INFORMATION information)
+{
+	must_be_passive("ObReferenceObjectByHandle");
+	if (type == NULL)
+		verifier_violation("ObReferenceObjectByHandle of any type");
+	if (shall_fail())
+		return STATUS_INSUFFICIENT_RESOURCES;
+	return ObReferenceObjectByHandle(h, access, type, mode, object, information);
+}
+
 static NTSTATUS NTAPI
 v_thread(PHANDLE handle, ULONG access, POBJECT_ATTRIBUTES attributes, HANDLE process,
     PCLIENT_ID id, PKSTART_ROUTINE run, PVOID arg)
 {
 	must_be_passive("PsCreateSystemThread");
+	must_be_kernel_handle("PsCreateSystemThread", attributes);
 	if (shall_fail())
 		return STATUS_INSUFFICIENT_RESOURCES;
 	return PsCreateSystemThread(handle, access, attributes, process, id, run, arg);
@@ -216,6 +251,8 @@ v_alloc(POOL_TYPE type, SIZE_T size, ULONG tag)
 
 	if (irql() > DISPATCH_LEVEL || (((ULONG)type & 1) != 0 && irql() > APC_LEVEL))
 		verifier_violation("pool %u allocated at IRQL %u", type, irql());
+	if (type == NonPagedPool || type == NonPagedPoolMustSucceed)
+		verifier_violation("pool that can be executed");
 	if (shall_fail())
 		return NULL;
 	b = ExAllocatePoolWithTag(NonPagedPool, size + sizeof(*b) + GUARD, tag);
@@ -353,7 +390,9 @@ static PVOID NTAPI
 x_map_pages(PMDL mdl, KPROCESSOR_MODE mode, MEMORY_CACHING_TYPE cache, PVOID at,
     ULONG bug_check, ULONG priority)
 {
-	(void)mode, (void)cache, (void)at, (void)bug_check, (void)priority;
+	(void)mode, (void)cache, (void)at, (void)bug_check;
+	if ((priority & MAPPING_NO_EXECUTE) == 0)
+		verifier_violation("a mapping that can be executed");
 	if (mdl->MappedSystemVa == NULL)
 		mdl->MappedSystemVa = MmGetMdlVirtualAddress(mdl);
 	mdl->MdlFlags |= MDL_MAPPED_TO_SYSTEM_VA;
@@ -395,6 +434,88 @@ v_dereference(PVOID object)
 	if (exchange(object, NULL))
 		InterlockedDecrement(&processes);
 	return ObfDereferenceObject(object);
+}
+
+/* ---- device objects -------------------------------------------------------- */
+
+static PDEVICE_OBJECT adapter_pdo;
+
+void
+verifier_set_pdo(PDEVICE_OBJECT pdo)
+{
+	adapter_pdo = pdo;
+}
+
+static NTSTATUS NTAPI
+v_register_interface(PDEVICE_OBJECT device, const GUID *guid, PUNICODE_STRING reference,
+    PUNICODE_STRING link)
+{
+	must_be_passive("IoRegisterDeviceInterface");
+	if (device == adapter_pdo)
+		return IoRegisterDeviceInterface(device, guid, reference, link);
+	verifier_violation("IoRegisterDeviceInterface of what is no PDO");
+	return STATUS_INVALID_DEVICE_REQUEST;
+}
+
+/* Wine's is a stub.  References are not counted in either. */
+static NTSTATUS NTAPI
+x_enumerate_devices(PDRIVER_OBJECT driver, PDEVICE_OBJECT *list, ULONG size,
+    PULONG count)
+{
+	ULONG room = size / sizeof(*list), n = 0;
+	PDEVICE_OBJECT d;
+
+	must_be_passive("IoEnumerateDeviceObjectList");
+	for (d = driver->DeviceObject; d != NULL; d = d->NextDevice, n++)
+		if (n < room) {
+			ObReferenceObject(d);
+			list[n] = d;
+		}
+	*count = n;
+	return n <= room ? STATUS_SUCCESS : STATUS_BUFFER_TOO_SMALL;
+}
+
+static NTSTATUS NTAPI
+built_ended(PDEVICE_OBJECT device, PIRP irp, PVOID context)
+{
+	(void)device, (void)context;
+	*irp->UserIosb = irp->IoStatus;
+	return STATUS_SUCCESS;
+}
+
+/* Wine's crashes without input.  The buffer is its own copy. */
+static PIRP NTAPI
+x_build_ioctl(ULONG code, PDEVICE_OBJECT device, PVOID in, ULONG in_size, PVOID out,
+    ULONG out_size, BOOLEAN internal, PKEVENT event, PIO_STATUS_BLOCK io)
+{
+	PIRP irp = shall_fail() ? NULL : IoAllocateIrp(device->StackSize, FALSE);
+	PIO_STACK_LOCATION next;
+
+	(void)in, (void)internal;
+	must_be_passive("IoBuildDeviceIoControlRequest");
+	if (irp == NULL)
+		return NULL;
+	irp->UserIosb = io;
+	irp->UserEvent = event;
+	irp->AssociatedIrp.SystemBuffer = out;
+	next = IoGetNextIrpStackLocation(irp);
+	next->MajorFunction = IRP_MJ_DEVICE_CONTROL;
+	next->Parameters.DeviceIoControl.IoControlCode = code;
+	next->Parameters.DeviceIoControl.InputBufferLength = in_size;
+	next->Parameters.DeviceIoControl.OutputBufferLength = out_size;
+	IoSetCompletionRoutine(irp, built_ended, NULL, TRUE, TRUE, TRUE);
+	return irp;
+}
+
+static NTSTATUS NTAPI
+x_device_property(PDEVICE_OBJECT pdo, const DEVPROPKEY *key, LCID locale, ULONG flags,
+    ULONG size, PVOID data, PULONG length, DEVPROPTYPE *type)
+{
+	(void)key, (void)locale, (void)flags;
+	if ((pdo->Flags & DO_BUS_ENUMERATED_DEVICE) == 0)
+		verifier_violation("IoGetDevicePropertyData of what is no PDO");
+	*type = DEVPROP_TYPE_STRING;
+	return disk_instance_id(pdo, data, size, length);
 }
 
 /* ---- events of ETW are printed --------------------------------------------- */
@@ -439,6 +560,18 @@ x_routine(PUNICODE_STRING name)
 	return NULL;
 }
 
+/* ---- time ------------------------------------------------------------------ */
+
+/* Wine has none, and does not sleep. */
+static ULONGLONG NTAPI
+x_unbiased_time(void)
+{
+	LARGE_INTEGER hz, t = KeQueryPerformanceCounter(&hz);
+
+	return (ULONGLONG)t.QuadPart / hz.QuadPart * 10000000 +
+	    (ULONGLONG)t.QuadPart % hz.QuadPart * 10000000 / hz.QuadPart;
+}
+
 /* ---- the import table ------------------------------------------------------ */
 
 static const struct replacement replacements[] = {
@@ -457,11 +590,18 @@ static const struct replacement replacements[] = {
 	{ "PsCreateSystemThread", v_thread },
 	{ "PsLookupProcessByProcessId", v_process },
 	{ "ObfDereferenceObject", v_dereference },
+	{ "ObReferenceObjectByHandle", v_reference },
+	{ "ZwOpenKey", v_open_key },
+	{ "IoRegisterDeviceInterface", v_register_interface },
+	{ "IoEnumerateDeviceObjectList", x_enumerate_devices },
+	{ "IoGetDevicePropertyData", x_device_property },
+	{ "IoBuildDeviceIoControlRequest", x_build_ioctl },
 	{ "MmBuildMdlForNonPagedPool", x_build_mdl },
 	{ "MmProbeAndLockPages", x_lock_pages },
 	{ "MmUnlockPages", x_unlock_pages },
 	{ "MmMapLockedPagesSpecifyCache", x_map_pages },
 	{ "MmGetSystemRoutineAddress", x_routine },
+	{ "KeQueryUnbiasedInterruptTime", x_unbiased_time },
 	{ NULL, NULL }
 };
 

@@ -21,6 +21,9 @@ ULONG	verifier_violations(void), verifier_blocks(void), verifier_failed(void);
 /* Every nth allocation fails; 0: none. */
 void	verifier_fail_allocs(ULONG n);
 
+/* The one device object that may be offered to programs. */
+void	verifier_set_pdo(PDEVICE_OBJECT);
+
 /* The present thread's IRQL, as the driver is to see it; the former one. */
 ULONG	verifier_set_irql(ULONG);
 

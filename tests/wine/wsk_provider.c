@@ -5,8 +5,8 @@
  * Wine's own provider has no chained MDLs, no IPv6, no name resolution and no
  * disconnect.  This one has, and behaves as Microsoft documents WSK: the IRP of each
  * call is completed, at DISPATCH_LEVEL and on another thread; a send ends when all
- * bytes are sent; a close ends all other operations first.  A receive may bring less
- * than there is room for, and here it often does.
+ * bytes are sent; an abortive disconnect or a close ends all other operations first.
+ * A receive may bring less than there is room for, and here it often does.
  */
 #include <ntddk.h>
 
@@ -14,6 +14,7 @@
 #include "verifier.h"
 
 #define BUFS_MAX	64
+#define WSK_FLAG_ABORTIVE 1
 #define SHORT_EVERY	5		/* every so many receives are cut short */
 
 struct dispatch;
@@ -22,9 +23,10 @@ struct socket {
 	intptr_t	 s;
 	LONG		 operations;
 	LONG		 closing;
+	BOOLEAN		 connected, reset;
 };
 
-enum kind { SOCKET, RESOLVE, BIND, CONNECT, SEND, RECEIVE, DISCONNECT, CLOSE };
+enum kind { SOCKET, RESOLVE, BIND, CONNECT, SEND, RECEIVE, DISCONNECT, RESET, CLOSE };
 
 struct job {
 	enum kind	 kind;
@@ -150,7 +152,8 @@ do_close(struct job *j)
 	LARGE_INTEGER moment = { .QuadPart = -10000 };
 	struct socket *s = j->socket;
 
-	sock_shutdown(s->s, 1);
+	if (!s->reset)
+		sock_shutdown(s->s, 1);
 	while (InterlockedCompareExchange(&s->operations, 0, 0) != 0)
 		KeDelayExecutionThread(KernelMode, FALSE, &moment);
 	sock_close(s->s);
@@ -176,8 +179,9 @@ run(void *arg)
 		    STATUS_SUCCESS : STATUS_INVALID_ADDRESS, 0);
 		break;
 	case CONNECT:
-		complete(j, sock_connect(j->socket->s, j->address) == 0 ?
-		    STATUS_SUCCESS : STATUS_CONNECTION_REFUSED, 0);
+		j->socket->connected = sock_connect(j->socket->s, j->address) == 0;
+		complete(j, j->socket->connected ? STATUS_SUCCESS :
+		    STATUS_CONNECTION_REFUSED, 0);
 		break;
 	case SEND:
 		do_send(j);
@@ -187,6 +191,13 @@ run(void *arg)
 		break;
 	case DISCONNECT:
 		sock_shutdown(j->socket->s, 0);
+		j->socket->connected = FALSE;
+		complete(j, STATUS_SUCCESS, 0);
+		break;
+	case RESET:
+		j->socket->reset = TRUE;
+		j->socket->connected = FALSE;
+		sock_reset(j->socket->s);
 		complete(j, STATUS_SUCCESS, 0);
 		break;
 	case CLOSE:
@@ -326,8 +337,9 @@ p_receive(struct socket *s, const struct wsk_buf *buf, ULONG flags, PIRP irp)
 static NTSTATUS NTAPI
 p_disconnect(struct socket *s, const struct wsk_buf *buf, ULONG flags, PIRP irp)
 {
-	(void)buf, (void)flags;
-	return start(new_job(DISCONNECT, s, irp));
+	(void)buf;
+	return start(new_job((flags & WSK_FLAG_ABORTIVE) != 0 ? RESET : DISCONNECT, s,
+	    irp));
 }
 
 static NTSTATUS NTAPI
@@ -335,6 +347,9 @@ p_close(struct socket *s, PIRP irp)
 {
 	if (InterlockedExchange(&s->closing, 1) != 0)
 		verifier_violation("a socket is closed twice");
+	/* TCP would go on sending. */
+	if (s->connected)
+		verifier_violation("a connection is closed, neither ended nor reset");
 	return start(new_job(CLOSE, s, irp));
 }
 

@@ -43,7 +43,7 @@ is_over(struct adapter *a)
 	return over;
 }
 
-static void NTAPI
+static void
 worker_main(void *arg)
 {
 	struct adapter *a = arg;
@@ -52,11 +52,11 @@ worker_main(void *arg)
 		KeWaitForSingleObject(&a->work, Executive, KernelMode, FALSE, NULL);
 		reap(a);
 	}
-	PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
 /* Where programs find the adapter.  Without one they cannot; the disks could still
- * be used, so this is no failure. */
+ * be used, so this is no failure.  It must be the PDO: for any other device object
+ * IoRegisterDeviceInterface stops the machine (0xCA). */
 static void
 offer_interface(struct adapter *a, DEVICE_OBJECT *pdo)
 {
@@ -77,7 +77,10 @@ adapter_start(struct adapter *a, DEVICE_OBJECT *pdo)
 {
 	NTSTATUS status;
 
-	memset(a, 0, sizeof(*a));	/* it may have been stopped before */
+	/* Stopped by Plug and Play and started again, it is found as it was. */
+	if (a->started)
+		return STATUS_SUCCESS;
+	memset(a, 0, sizeof(*a));
 	KeInitializeSpinLock(&a->lock);
 	KeInitializeEvent(&a->work, SynchronizationEvent, FALSE);
 	InitializeListHead(&a->gone);

@@ -7,6 +7,8 @@
  */
 #include "dial.h"
 
+#include "guard.h"
+
 #define GOODBYE_TIME	(2 * NBE_SECOND)
 
 static void
@@ -35,6 +37,7 @@ finish(struct dial *dl, ULONG_PTR *information)
 	return wait == STATUS_TIMEOUT ? STATUS_IO_TIMEOUT : STATUS_CANCELLED;
 }
 
+/* A socket that is not connected is closed as it is. */
 static void
 hang_up(struct dial *dl)
 {
@@ -43,6 +46,12 @@ hang_up(struct dial *dl)
 
 	if (dl->socket == NULL)
 		return;
+	if (dl->connected) {
+		wsk_disconnect(&dl->op, dl->socket, true);
+		end(&dl->op, &dl->ended, &status, &information);
+		KeClearEvent(&dl->ended);
+		dl->connected = false;
+	}
 	wsk_close(&dl->op, dl->socket);
 	end(&dl->op, &dl->ended, &status, &information);
 	KeClearEvent(&dl->ended);
@@ -96,7 +105,7 @@ move_some(struct dial *dl)
 }
 
 static NTSTATUS
-negotiate(struct dial *dl)
+haggle(struct dial *dl)
 {
 	const NBD_CONNECTION_PROPERTIES *nbd = &dl->props->NbdProperties;
 	struct nbe_hs_config cfg = {
@@ -124,6 +133,20 @@ negotiate(struct dial *dl)
 	while (NT_SUCCESS(status) && nbe_hs_send_buf(&dl->hs, &(size_t){ 0 }) != NULL)
 		status = move_some(dl);
 	return STATUS_CONNECTION_REFUSED;
+}
+
+static void
+haggle_guarded(void *arg)
+{
+	struct dial *dl = arg;
+
+	dl->status = haggle(dl);
+}
+
+static NTSTATUS
+negotiate(struct dial *dl)
+{
+	return guarded(haggle_guarded, dl) ? dl->status : STATUS_INTERNAL_ERROR;
 }
 
 /* What the handshake would have told, as the user told it. */
@@ -170,7 +193,9 @@ connect_to(struct dial *dl, const struct wsk_addrinfo *a)
 	if (!NT_SUCCESS(status))
 		return status;
 	wsk_connect(&dl->op, dl->socket, a->addr);
-	return finish(dl, &information);
+	status = finish(dl, &information);
+	dl->connected = NT_SUCCESS(status);
+	return status;
 }
 
 static NTSTATUS
@@ -244,13 +269,13 @@ leave(struct dial *dl)
 
 	dl->deadline = time_now() + GOODBYE_TIME;
 	if (NT_SUCCESS(move(dl, disc, nbe_disc(disc, dl->exp.framing), true, &n))) {
-		wsk_disconnect(&dl->op, dl->socket);
-		(void)finish(dl, &information);
+		wsk_disconnect(&dl->op, dl->socket, false);
+		dl->connected = !NT_SUCCESS(finish(dl, &information));
 	}
 	hang_up(dl);
 }
 
-static void NTAPI
+static void
 dial_main(void *arg)
 {
 	struct dial *dl = arg;
@@ -263,7 +288,6 @@ dial_main(void *arg)
 		leave(dl);
 	InterlockedExchange(&dl->over, 1);
 	KeSetEvent(dl->event, IO_NO_INCREMENT, FALSE);
-	PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
 /* ---- for the disk's thread ------------------------------------------------- */

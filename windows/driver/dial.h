@@ -27,7 +27,7 @@ struct dial {
 	void		*thread;
 	struct wsk_op	 op;
 	KEVENT		 ended, cancel, verdict;
-	bool		 refused;
+	bool		 refused, connected;
 	nbe_time	 deadline;	/* of the present step */
 	struct nbe_hs	 hs;
 	WCHAR		 host[WNBD_MAX_NAME_LENGTH], port[6];

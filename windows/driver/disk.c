@@ -83,7 +83,7 @@ disk_stats(struct disk *d, WNBD_DRV_STATS *out)
 
 	KeAcquireSpinLock(&d->lock, &irql);
 	out->TotalReceivedIORequests = d->received;
-	out->LastReceivedReqTimestamp = (INT64)d->received_100ns;
+	out->LastReceivedReqTimestamp = d->received_100ns;
 	for (e = d->ios.Flink; e != &d->ios; e = e->Flink)
 		out->OutstandingIOCount +=
 		    !CONTAINING_RECORD(e, struct io, link)->aborting;
@@ -91,22 +91,54 @@ disk_stats(struct disk *d, WNBD_DRV_STATS *out)
 	KeReleaseSpinLock(&d->lock, irql);
 }
 
+/*
+ * The program that asked for the removal is gone; the disk will be, too.  The IRP is
+ * ours from here on: the thread finds that its cancel routine was taken.
+ */
+static void NTAPI
+remove_cancel(DEVICE_OBJECT *device, IRP *irp)
+{
+	struct adapter *a = irp->Tail.Overlay.DriverContext[0];
+	unsigned i;
+	KIRQL irql;
+
+	(void)device;
+	IoReleaseCancelSpinLock(irp->CancelIrql);
+	KeAcquireSpinLock(&a->lock, &irql);
+	for (i = 0; i < WNBD_TARGETS; i++)
+		if (a->slot[i] != NULL && a->slot[i]->remove == irp)
+			a->slot[i]->remove = NULL;
+	KeReleaseSpinLock(&a->lock, irql);
+	ioctl_complete(a, irp, STATUS_CANCELLED, 0);
+}
+
+/* (a) held. */
+static NTSTATUS
+await_removal(struct disk *d, IRP *irp)
+{
+	/* Somebody else is about it. */
+	if (d->remove != NULL || d->adapter->slot[d->target] != d)
+		return STATUS_OBJECT_NAME_NOT_FOUND;
+	irp->Tail.Overlay.DriverContext[0] = d->adapter;
+	IoSetCancelRoutine(irp, remove_cancel);
+	if (irp->Cancel && IoSetCancelRoutine(irp, NULL) != NULL)
+		return STATUS_CANCELLED;
+	d->remove = irp;
+	return STATUS_PENDING;
+}
+
 NTSTATUS
 disk_remove(struct disk *d, IRP *irp)
 {
-	struct adapter *a = d->adapter;
-	bool second;
+	NTSTATUS status;
 	KIRQL irql;
 
-	KeAcquireSpinLock(&a->lock, &irql);
-	second = d->remove != NULL || a->slot[d->target] != d;
-	if (!second)
-		d->remove = irp;
-	KeReleaseSpinLock(&a->lock, irql);
-	if (second)			/* somebody else is about it */
-		return STATUS_OBJECT_NAME_NOT_FOUND;
-	disk_stop(d);
-	return STATUS_PENDING;
+	KeAcquireSpinLock(&d->adapter->lock, &irql);
+	status = await_removal(d, irp);
+	KeReleaseSpinLock(&d->adapter->lock, irql);
+	if (status == STATUS_PENDING)
+		disk_stop(d);
+	return status;
 }
 
 void
@@ -240,7 +272,7 @@ leave_slot(struct disk *d)
 	return remove;
 }
 
-static void NTAPI
+static void
 disk_main(void *arg)
 {
 	struct disk *d = arg;
@@ -258,14 +290,13 @@ disk_main(void *arg)
 	log_info("%s: gone", d->props.InstanceName);
 	if (d->create != NULL)
 		tell_created(d, status);
-	if (remove != NULL)
+	if (remove != NULL && IoSetCancelRoutine(remove, NULL) != NULL)
 		ioctl_complete(a, remove, STATUS_SUCCESS, 0);
 	KeAcquireSpinLock(&a->lock, &irql);
 	InsertTailList(&a->gone, &d->gone);
 	/* With the lock held: after it the adapter may be gone with the disk. */
 	KeSetEvent(&a->work, IO_NO_INCREMENT, FALSE);
 	KeReleaseSpinLock(&a->lock, irql);
-	PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
 /* ---- made and freed -------------------------------------------------------- */

@@ -12,11 +12,15 @@
  * nothing.
  */
 #include "driver.h"
+#include "guard.h"
 #include "log.h"
 #include "options.h"
 
 #define SLOTS		WNBD_ABS_MAX_IO_REQ_PER_LUN
 #define NO_SLOT		UINT32_MAX
+
+/* MdlMappingNoExecute, of wdm.h: the process's bytes are no code (HVCI wants it). */
+#define MDL_MAPPING_NO_EXECUTE	0x40000000
 
 /* ntifs.h has it, which ends ntddk.h's use. */
 NTSTATUS NTAPI PsLookupProcessByProcessId(HANDLE, PEPROCESS *);
@@ -142,8 +146,8 @@ dispatch_stats(struct disk *d, WNBD_DRV_STATS *out)
 	out->AbortedSubmittedIORequests = p->aborted_submitted;
 	out->AbortedUnsubmittedIORequests = p->aborted_queued;
 	out->CompletedAbortedIORequests = p->aborted_done;
-	out->LastSubmittedReqTimestamp = (INT64)p->submitted_100ns;
-	out->LastReplyTimestamp = (INT64)p->replied_100ns;
+	out->LastSubmittedReqTimestamp = p->submitted_100ns;
+	out->LastReplyTimestamp = p->replied_100ns;
 }
 
 static void
@@ -303,7 +307,8 @@ lock_buffer(void *p, uint32_t size, LOCK_OPERATION operation, MDL **mdl,
 		IoFreeMdl(*mdl);
 		return status;
 	}
-	*data = MmGetSystemAddressForMdlSafe(*mdl, NormalPagePriority);
+	*data = MmGetSystemAddressForMdlSafe(*mdl, NormalPagePriority |
+	    MDL_MAPPING_NO_EXECUTE);
 	if (*data != NULL)
 		return STATUS_SUCCESS;
 	MmUnlockPages(*mdl);
@@ -446,7 +451,7 @@ give(struct disk *d, struct fetch *f, struct io *io)
 
 /* (d) The request, which is the caller's from now on. */
 static NTSTATUS
-claim(struct disk *d, const WNBD_IO_RESPONSE *r, uint32_t size, struct io **out)
+claim(struct disk *d, const WNBD_IO_RESPONSE *r, struct io **out)
 {
 	struct dispatcher *p = d->dispatcher;
 	struct io *io = slot_find(p, r->RequestHandle);
@@ -455,9 +460,6 @@ claim(struct disk *d, const WNBD_IO_RESPONSE *r, uint32_t size, struct io **out)
 		return STATUS_NOT_FOUND;
 	if (r->RequestType != type_of[io->cmd.work])
 		return STATUS_INVALID_PARAMETER;
-	if (io->cmd.work == SCSI_WORK_READ && r->Status.ScsiStatus == SCSI_GOOD &&
-	    size < io->cmd.count * d->unit.block_size)
-		return STATUS_BUFFER_TOO_SMALL;
 	slot_give(p, io);
 	io->state = IO_ANSWERING;
 	p->pending_now--;
@@ -480,30 +482,34 @@ take_status(struct io *io, const WNBD_STATUS *s)
 	io->cmd.info = s->Information;
 }
 
-/* Bytes that come with the answer. */
+/* The answer's size bytes; what a read asked for beyond them is zeroes. */
 static size_t
-in_length(const struct disk *d, const struct io *io, size_t size)
+take_data(const struct disk *d, struct io *io, const uint8_t *data, size_t size)
 {
+	size_t wanted = io->cmd.count;
+
 	if (io->cmd.work == SCSI_WORK_READ)
-		return io->cmd.count * d->unit.block_size;
+		wanted *= d->unit.block_size;
+	else if (io->cmd.work != SCSI_WORK_RESERVE_IN)
+		return out_length(d, io);
+	if (size > wanted)
+		size = wanted;
+	if (size > 0)
+		memcpy(io->data, data, size);
 	if (io->cmd.work == SCSI_WORK_RESERVE_IN)
-		return io->cmd.count < size ? io->cmd.count : size;
-	return 0;
+		return size;
+	memset(io->data + size, 0, wanted - size);
+	return wanted;
 }
 
 static void
 finish(struct disk *d, struct io *io, const WNBD_STATUS *s, const uint8_t *data,
     size_t size)
 {
-	size_t in = data != NULL ? in_length(d, io, size) : 0;
-
-	if (s->ScsiStatus != SCSI_GOOD) {
+	if (s->ScsiStatus != SCSI_GOOD)
 		take_status(io, s);
-	} else {
-		if (in > 0)
-			memcpy(io->data, data, in);
-		io->cmd.transferred = (uint32_t)(in > 0 ? in : out_length(d, io));
-	}
+	else
+		io->cmd.transferred = (uint32_t)take_data(d, io, data, size);
 	io_complete(io);
 }
 
@@ -523,7 +529,7 @@ dispatch_respond(struct disk *d, const WNBD_IOCTL_SEND_RSP_COMMAND *c)
 	if (!NT_SUCCESS(status))
 		return status;
 	KeAcquireSpinLock(&d->lock, &irql);
-	status = claim(d, &c->Response, c->DataBufferSize, &io);
+	status = claim(d, &c->Response, &io);
 	KeReleaseSpinLock(&d->lock, irql);
 	if (NT_SUCCESS(status))
 		finish(d, io, &c->Response.Status, data, c->DataBufferSize);

@@ -7,6 +7,7 @@
  */
 #include "driver.h"
 #include "log.h"
+#include "names.h"
 #include "options.h"
 #include "registry.h"
 #include "wsk.h"
@@ -19,8 +20,10 @@ find_adapter(void *ext, void *hw_context, void *bus_information, void *lower_dev
 {
 	struct port_config *c = (struct port_config *)config;
 
-	(void)hw_context;
+	/* HwContext is the PDO, BusInformation the FDO, LowerDevice what is below it,
+	 * such as a filter (VIRTUAL_HW_FIND_ADAPTER). */
 	(void)bus_information;
+	(void)lower_device;
 	(void)arguments;
 	*reserved = FALSE;
 	config->MaximumTransferLength = SCSI_TRANSFER_MAX;
@@ -34,12 +37,16 @@ find_adapter(void *ext, void *hw_context, void *bus_information, void *lower_dev
 	config->Master = TRUE;
 	config->CachesData = FALSE;
 	if (config->Length >= sizeof(*c)) {
+		/* Half duplex, the 0 that is there, is for adapters with interrupts:
+		 * HwResetBus would come with a lock of Storport's held that a virtual
+		 * adapter does not have. */
+		c->synchronization_model = STOR_SYNCHRONIZE_FULL_DUPLEX;
 		c->virtual_device = TRUE;
 		c->max_io = (ULONG)option(OPTION_MAX_IO_PER_ADAPTER);
 		c->max_io_per_lun = (ULONG)option(OPTION_MAX_IO_PER_LUN);
 		c->initial_lun_depth = (ULONG)option(OPTION_MAX_IO_PER_LUN);
 	}
-	return NT_SUCCESS(adapter_start(ext, lower_device)) ? SP_RETURN_FOUND :
+	return NT_SUCCESS(adapter_start(ext, hw_context)) ? SP_RETURN_FOUND :
 	    SP_RETURN_ERROR;
 }
 
@@ -50,6 +57,11 @@ initialize(void *ext)
 	return TRUE;
 }
 
+/*
+ * Storport's last resort, after a logical unit's reset that took too long.  It cannot
+ * wait here, at DISPATCH_LEVEL, and StorPortCompleteRequest would give buffers back
+ * that the network still writes to; so each request ends by itself, as aborted.
+ */
 static BOOLEAN NTAPI
 reset_bus(void *ext, ULONG path)
 {
@@ -151,6 +163,7 @@ DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *path)
 		return status;
 	load_options();
 	log_load();
+	names_load(driver);
 	status = wsk_load();
 	if (NT_SUCCESS(status)) {
 		status = (NTSTATUS)initialize_storport(driver, path);

@@ -39,16 +39,25 @@ designator(uint8_t *p, uint8_t code_set, uint8_t type, size_t len)
 	return p + 4;
 }
 
+/* SPC-4, 7.8.6.6: types 2, 3 and 5 have 8 bytes.  Others than these four there are
+ * not; their length is left as it is given. */
+static size_t
+naa_length(uint8_t type)
+{
+	return type == 2 || type == 3 || type == 5 ? SCSI_NAA_LENGTH / 2 :
+	    SCSI_NAA_LENGTH;
+}
+
 static size_t
 fill_identification(const struct scsi_unit *u, uint8_t *p)
 {
-	size_t serial = strlen(u->serial);
+	size_t serial = strlen(u->serial), naa = naa_length(u->naa[0] >> 4);
 	uint8_t *at = p;
 
 	if (u->has_naa) {
-		at = designator(at, 1, 3, SCSI_NAA_LENGTH);	/* binary, NAA */
-		memcpy(at, u->naa, SCSI_NAA_LENGTH);
-		at += SCSI_NAA_LENGTH;
+		at = designator(at, 1, 3, naa);		/* binary, NAA */
+		memcpy(at, u->naa, naa);
+		at += naa;
 	}
 	if (serial > 255 - sizeof(vendor))
 		serial = 255 - sizeof(vendor);

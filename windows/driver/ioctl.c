@@ -10,6 +10,7 @@
 #include "check.h"
 #include "driver.h"
 #include "log.h"
+#include "names.h"
 #include "options.h"
 #include "registry.h"
 
@@ -80,6 +81,7 @@ do_list(struct request *r)
 		disk_release(d);
 		n++;
 	}
+	names_find(list->Connections, n < fits ? n : fits);
 	list->ElementSize = sizeof(list->Connections[0]);
 	list->Count = n;
 	r->length = head + (n <= fits ? n * sizeof(list->Connections[0]) : 0);
@@ -91,14 +93,17 @@ do_show(struct request *r)
 {
 	const WNBD_IOCTL_SHOW_COMMAND *c = r->buf;
 	struct disk *d = adapter_named(r->adapter, c->InstanceName);
+	WNBD_CONNECTION_INFO *info;
 
 	if (d == NULL || !d->up) {
 		if (d != NULL)
 			disk_release(d);
 		return STATUS_OBJECT_NAME_NOT_FOUND;
 	}
-	disk_info(d, answer(r, sizeof(WNBD_CONNECTION_INFO)));
+	info = answer(r, sizeof(*info));
+	disk_info(d, info);
 	disk_release(d);
+	names_find(info, 1);
 	return STATUS_SUCCESS;
 }
 

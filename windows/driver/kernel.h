@@ -14,20 +14,23 @@
 void	*mem_alloc(size_t);
 void	 mem_free(void *);		/* NULL is fine */
 
-/* A system thread.  PASSIVE_LEVEL. */
-NTSTATUS thread_start(KSTART_ROUTINE *, void *arg, void **thread);
+/* A system thread, which ends when run returns.  PASSIVE_LEVEL. */
+NTSTATUS thread_start(void (*run)(void *), void *arg, void **thread);
 /* Waits until it has left the driver's text. */
 void	 thread_join(void *thread);
 
-/* Monotonic; any IRQL. */
+/* Monotonic, in steps of a clock tick; any IRQL. */
 nbe_time time_now(void);
 /* For KeWait: how long from now; at most an hour, so it always fits. */
 LARGE_INTEGER time_left(nbe_time now, nbe_time until);
 
 /*
- * MmProbeAndLockPages raises an exception for memory that the process does not
- * have; this returns its code instead.  PASSIVE_LEVEL, in that process.
+ * A bug of ours about memory that others use, which stops the machine before it is
+ * written to.  What the engine asserts (NBE_ASSERT) is about its own memory alone: that
+ * raises an exception, and costs the disk; see guard.h.
  */
-NTSTATUS user_lock(MDL *, LOCK_OPERATION);
+#define DRIVER_ASSERT(x)						\
+	((x) ? (void)0 : wnbd_stop(#x, __FILE__, __LINE__))
+void	 wnbd_stop(const char *what, const char *file, int line);
 
 #endif

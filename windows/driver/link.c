@@ -14,6 +14,12 @@
 
 #define POLITE_TIME	(2 * NBE_SECOND)
 #define MEMORY_TIME	(NBE_SECOND / 100)
+/* How much is given to WSK at a time, which tells of an end, and so that bytes move,
+ * when the server's TCP has all of it. */
+#define SEND_MIN	(64u * 1024)
+#define SEND_MAX	(4u * 1024 * 1024)
+#define SEND_QUICK	(NBE_SECOND / 4)
+#define SEND_SLOW	(2 * NBE_SECOND)
 
 NTSTATUS
 link_init(struct link *l, struct nbe_dev *dev, unsigned conn, uint8_t *waste,
@@ -34,7 +40,7 @@ link_init(struct link *l, struct nbe_dev *dev, unsigned conn, uint8_t *waste,
 void
 link_free(struct link *l)
 {
-	NBE_ASSERT(l->socket == NULL && l->dial == NULL);
+	DRIVER_ASSERT(l->socket == NULL && l->dial == NULL);
 	wsk_op_free(&l->tx);
 	wsk_op_free(&l->rx);
 	wsk_op_free(&l->end);
@@ -45,7 +51,14 @@ link_up(struct link *l, struct wsk_socket *socket)
 {
 	l->socket = socket;
 	l->up = true;
+	l->send_max = SEND_MIN;
 	l->closing = l->politely = l->disconnected = false;
+}
+
+void
+link_orphan(struct link *l)
+{
+	l->dev = NULL;
 }
 
 /* ---- ends ------------------------------------------------------------------ */
@@ -54,6 +67,36 @@ static enum nbe_why
 why_of(NTSTATUS status, ULONG_PTR bytes)
 {
 	return NT_SUCCESS(status) && bytes > 0 ? NBE_WHY_NONE : NBE_WHY_CLOSED;
+}
+
+static void
+tell_tx(struct link *l, ULONG_PTR bytes, enum nbe_why why, nbe_time now)
+{
+	if (l->dev != NULL)
+		nbe_tx_end(l->dev, l->conn, bytes, why, now);
+}
+
+/* A slow link gets less at a time, a quick one more. */
+static void
+judge_send(struct link *l, ULONG_PTR bytes, nbe_time now)
+{
+	nbe_time took = now - l->sent_at;
+
+	if (bytes == 0)
+		return;
+	if (took < SEND_QUICK && l->send_max < SEND_MAX)
+		l->send_max *= 2;
+	else if (took > SEND_SLOW && l->send_max > SEND_MIN)
+		l->send_max /= 2;
+	if (l->dev != NULL)
+		nbe_moved(l->dev, l->conn, now);
+}
+
+static void
+tell_rx(struct link *l, ULONG_PTR bytes, enum nbe_why why, nbe_time now)
+{
+	if (l->dev != NULL)
+		nbe_rx_end(l->dev, l->conn, bytes, why, now);
 }
 
 static bool
@@ -68,8 +111,8 @@ harvest_tx(struct link *l, nbe_time now)
 	wsk_mdl_free(l->tx_chain);
 	l->tx_chain = NULL;
 	l->tx_open = false;
-	nbe_tx_end(l->dev, l->conn, NT_SUCCESS(status) ? n : 0, why_of(status, n),
-	    now);
+	judge_send(l, NT_SUCCESS(status) ? n : 0, now);
+	tell_tx(l, NT_SUCCESS(status) ? n : 0, why_of(status, n), now);
 	return true;
 }
 
@@ -81,7 +124,7 @@ harvest_rx(struct link *l, nbe_time now)
 
 	if (l->rx_zeroed) {
 		l->rx_zeroed = l->rx_open = l->rx_new = false;
-		nbe_rx_end(l->dev, l->conn, 0, NBE_WHY_NONE, now);
+		tell_rx(l, 0, NBE_WHY_NONE, now);
 		return true;
 	}
 	if (!wsk_op_ended(&l->rx))
@@ -90,8 +133,7 @@ harvest_rx(struct link *l, nbe_time now)
 	wsk_mdl_free(l->rx_chain);
 	l->rx_chain = NULL;
 	l->rx_open = false;
-	nbe_rx_end(l->dev, l->conn, NT_SUCCESS(status) ? n : 0, why_of(status, n),
-	    now);
+	tell_rx(l, NT_SUCCESS(status) ? n : 0, why_of(status, n), now);
 	return true;
 }
 
@@ -102,11 +144,11 @@ end_unstarted(struct link *l, enum nbe_why why, nbe_time now)
 {
 	if (l->tx_open && !wsk_op_busy(&l->tx)) {
 		l->tx_open = l->tx_new = false;
-		nbe_tx_end(l->dev, l->conn, 0, why, now);
+		tell_tx(l, 0, why, now);
 	}
 	if (l->rx_open && !wsk_op_busy(&l->rx)) {
 		l->rx_open = l->rx_new = false;
-		nbe_rx_end(l->dev, l->conn, 0, why, now);
+		tell_rx(l, 0, why, now);
 	}
 }
 
@@ -114,15 +156,18 @@ static bool
 harvest_end(struct link *l)
 {
 	ULONG_PTR n;
+	NTSTATUS status;
 
 	if (!wsk_op_ended(&l->end))
 		return false;
-	(void)wsk_op_take(&l->end, &n);
-	if (!l->disconnected) {
+	status = wsk_op_take(&l->end, &n);
+	if (l->disconnected) {
+		l->socket = NULL;
+	} else if (l->politely && !NT_SUCCESS(status)) {
+		l->politely = false;	/* not all has arrived: reset it */
+	} else {
 		l->disconnected = true;
-		return true;
 	}
-	l->socket = NULL;
 	return true;
 }
 
@@ -138,7 +183,8 @@ link_harvest(struct link *l, nbe_time now)
 		return any;
 	end_unstarted(l, NBE_WHY_CLOSED, now);
 	l->up = false;
-	nbe_conn_down(l->dev, l->conn, NBE_WHY_CLOSED, now);
+	if (l->dev != NULL)
+		nbe_conn_down(l->dev, l->conn, NBE_WHY_CLOSED, now);
 	return true;
 }
 
@@ -175,44 +221,46 @@ seg_base(struct link *l, struct nbe_seg *seg)
 }
 
 /*
- * MDLs for the first of the segments, as many as there is memory for.  A part of a
- * SKIP ends the chain, for the next segment begins behind all of it.
+ * MDLs for the first max bytes of the segments, as many as there is memory for.  A part
+ * of a SKIP ends the chain, for the next segment begins behind all of it.
  */
 static MDL *
-chain(struct link *l, struct nbe_seg *seg, unsigned n, size_t *total)
+chain(struct link *l, struct nbe_seg *seg, unsigned n, size_t max, size_t *total)
 {
 	MDL *first = NULL, **at = &first;
-	size_t len;
-	bool cut = false;
+	size_t len, room;
 
 	*total = 0;
-	for (; n > 0 && !cut; seg++, n--) {
+	for (; n > 0; seg++, n--) {
 		if (seg->kind == NBE_SEG_ZERO)
 			continue;
-		len = seg->len;
-		cut = seg->kind == NBE_SEG_SKIP && len > LINK_WASTE;
-		if (cut)
-			len = LINK_WASTE;
+		room = max - *total;
+		if (seg->kind == NBE_SEG_SKIP && room > LINK_WASTE)
+			room = LINK_WASTE;
+		len = seg->len < room ? seg->len : room;
 		*at = wsk_mdl(seg_base(l, seg), len);
 		if (*at == NULL)
 			break;
 		at = &(*at)->Next;
 		*total += len;
+		if (len < seg->len || *total == max)
+			break;
 	}
 	return first;
 }
 
 static void
-act_tx(struct link *l)
+act_tx(struct link *l, nbe_time now)
 {
 	size_t len;
 
-	l->tx_chain = chain(l, l->tx_seg, l->tx_segs, &len);
+	l->tx_chain = chain(l, l->tx_seg, l->tx_segs, l->send_max, &len);
 	if (l->tx_chain == NULL) {
 		l->no_memory = true;
 		return;
 	}
 	l->tx_new = false;
+	l->sent_at = now;
 	wsk_send(&l->tx, l->socket, l->tx_chain, len);
 }
 
@@ -230,7 +278,7 @@ act_rx(struct link *l)
 		l->rx_zeroed = true;
 		return;
 	}
-	l->rx_chain = chain(l, seg, l->rx_segs, &len);
+	l->rx_chain = chain(l, seg, l->rx_segs, SIZE_MAX, &len);
 	if (l->rx_chain == NULL) {
 		l->no_memory = true;
 		return;
@@ -239,16 +287,19 @@ act_rx(struct link *l)
 	wsk_receive(&l->rx, l->socket, l->rx_chain, len);
 }
 
+/*
+ * What was sent to a server that is lost must not arrive when other writes have been
+ * made since, so such a connection is reset: TCP forgets what it still has to send.
+ */
 static void
 act_end(struct link *l, nbe_time now)
 {
 	if (wsk_op_busy(&l->end)) {
-		if (!l->disconnected && now >= l->close_by)
+		if (!l->disconnected && l->politely && now >= l->close_by)
 			wsk_op_cancel(&l->end);
-	} else if (!l->disconnected && l->politely) {
-		wsk_disconnect(&l->end, l->socket);
+	} else if (!l->disconnected) {
+		wsk_disconnect(&l->end, l->socket, !l->politely);
 	} else {
-		l->disconnected = true;
 		wsk_close(&l->end, l->socket);
 	}
 }
@@ -263,7 +314,7 @@ link_act(struct link *l, nbe_time now)
 		return false;
 	}
 	if (l->tx_new)
-		act_tx(l);
+		act_tx(l, now);
 	if (l->rx_new)
 		act_rx(l);
 	return l->rx_zeroed;

@@ -13,14 +13,14 @@
 #define LINK_SEGS	48		/* of one send or receive */
 
 struct link {
-	struct nbe_dev	*dev;
+	struct nbe_dev	*dev;		/* NULL: it is not to be called any more */
 	unsigned	 conn;
 	uint8_t		*waste;		/* LINK_WASTE bytes nobody wants */
 	bool		 up;		/* the engine has it */
 	bool		 closing;
-	bool		 politely;	/* ... after all has arrived */
-	bool		 disconnected;	/* the polite end is over, or hopeless */
-	nbe_time	 close_by;	/* then it ends impolitely */
+	bool		 politely;	/* ... after all has arrived; else by reset */
+	bool		 disconnected;	/* ... which is over */
+	nbe_time	 close_by;	/* then it is reset */
 	struct wsk_socket *socket;
 	struct wsk_op	 tx, rx, end;
 	MDL		*tx_chain, *rx_chain;
@@ -28,6 +28,8 @@ struct link {
 	bool		 tx_new, rx_new;	/* ... and nothing started yet */
 	bool		 rx_zeroed;	/* ... and there was nothing to read */
 	bool		 no_memory;	/* for MDLs: try again a little later */
+	size_t		 send_max;	/* bytes of one send */
+	nbe_time	 sent_at;	/* when the present one began */
 	unsigned	 tx_segs, rx_segs;
 	uint64_t	 rx_need;
 	struct nbe_seg	 tx_seg[LINK_SEGS], rx_seg[LINK_SEGS];
@@ -48,6 +50,8 @@ bool	 link_harvest(struct link *, nbe_time now);
 void	 link_plan(struct link *, bool tx, nbe_time now);
 /* Starts what was planned.  True: something ended at once. */
 bool	 link_act(struct link *, nbe_time now);
+/* (d) The engine has failed: what follows is not told to it. */
+void	 link_orphan(struct link *);
 /* The socket shall be closed; link_harvest tells when it is. */
 void	 link_close(struct link *, bool politely, nbe_time now);
 /* When to call again, at the latest. */

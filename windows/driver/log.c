@@ -4,7 +4,8 @@
  *
  * ETW's functions are looked up and not imported, so that the driver loads where
  * one of them is missing.  The event's fields are FunctionName, LineNumber and
- * Message; its id is the level's (1 error, 2 warning, 3 information, 4 debug).  A
+ * Message; its id is the level's (1 error, 2 warning, 3 information, 4 debug): see
+ * wnbd.man.  All but debug go to the System log.  A
  * tracing session of the WPP provider gets the line that the debugger gets: what
  * Microsoft's preprocessor would encode, decodes with no tool but its own.
  */
@@ -17,7 +18,9 @@
 #include "options.h"
 
 #define LINE_MAX	512
+/* As in wnbd.man; the keyword is what the System log's session asks for. */
 #define CHANNEL_SYSTEM	8
+#define KEYWORD_SYSTEM	0x8000000000000000u
 
 /* {FFACC4E7-C115-4FE2-9D3C-80FAE73BAB91} and {E35EAF83-0F07-418A-907C-141CD200F252} */
 static const GUID etw_guid = { 0xffacc4e7, 0xc115, 0x4fe2,
@@ -90,8 +93,9 @@ write_etw(enum log_level level, const char *function, ULONG line, const char *te
 	static const UCHAR id[] = { [LOG_ERROR] = 1, [LOG_WARN] = 2, [LOG_INFO] = 3,
 	    [LOG_DEBUG] = 4 };
 	const struct event event = {
-		.id = id[level], .channel = CHANNEL_SYSTEM,
-		.level = (UCHAR)(id[level] + 1),
+		.id = id[level], .level = (UCHAR)(id[level] + 1),
+		.channel = level != LOG_DEBUG ? CHANNEL_SYSTEM : 0,
+		.keyword = level != LOG_DEBUG ? KEYWORD_SYSTEM : 0,
 	};
 	struct event_data data[] = {
 		data_of(function, strlen(function) + 1),

@@ -6,8 +6,13 @@
  * which does all the rest in rounds: what ended since the last one goes to the
  * engine, and nbe_work says what to complete, send, open and close.  Everything
  * outside of the engine happens without the lock.
+ *
+ * An assertion of the engine that does not hold costs the disk: the engine is left on
+ * the spot (enter) and never called again, its sockets are reset, and when no buffer is
+ * in the network's hands any more, every request fails (collapse).
  */
 #include "driver.h"
+#include "guard.h"
 #include "link.h"
 #include "log.h"
 
@@ -23,11 +28,43 @@ struct nbd {
 	void		*dev_mem;
 	uint8_t		*waste;
 	unsigned	 conns_max;
+	bool		 failed;	/* (d) an assertion of the engine did */
 	bool		 told;		/* (t) nbe_stop was called */
 	nbe_time	 hard_at;	/* (t) when it is called once more */
 	nbe_time	 wake;		/* (t) */
 	struct link	 link[NBE_MAX_CONNS];	/* (t) */
 };
+
+/* ---- into the engine ------------------------------------------------------- */
+
+/* One call of it. */
+struct call {
+	struct disk	*d;
+	struct io	*io;
+	struct link	*link;
+	struct nbe_work	*work;
+	struct nbe_stats *stats;
+	nbe_time	 now;
+	enum nbe_why	 why;
+	bool		 any;
+};
+
+/* (d) False: the engine has failed, now or before; c has no results. */
+static bool
+enter(void (*body)(void *), struct call *c)
+{
+	struct nbd *n = c->d->nbd;
+
+	if (n->failed)
+		return false;
+	n->failed = !guarded(body, c);
+	if (n->failed) {
+		log_error("%s: a fault of the driver's own, see above: the disk is "
+		    "taken away", c->d->props.InstanceName);
+		disk_stop(c->d);
+	}
+	return !n->failed;
+}
 
 /* ---- requests -------------------------------------------------------------- */
 
@@ -94,20 +131,36 @@ fill_request(struct disk *d, struct io *io)
 	r->extents_max = cmd->ranges;
 }
 
+static void
+submit(void *arg)
+{
+	struct call *c = arg;
+
+	nbe_submit(c->d->nbd->dev, &c->io->req, time_now());
+}
+
 /* (d) */
 static void
 nbd_submit(struct disk *d, struct io *io)
 {
 	fill_request(d, io);
-	nbe_submit(d->nbd->dev, &io->req, time_now());
+	(void)enter(submit, &(struct call){ .d = d, .io = io });
 	KeSetEvent(&d->wake, IO_DISK_INCREMENT, FALSE);
+}
+
+static void
+abort_request(void *arg)
+{
+	struct call *c = arg;
+
+	nbe_abort(c->d->nbd->dev, &c->io->req, time_now());
 }
 
 /* (d) */
 static void
 nbd_abort(struct disk *d, struct io *io)
 {
-	nbe_abort(d->nbd->dev, &io->req, time_now());
+	(void)enter(abort_request, &(struct call){ .d = d, .io = io });
 	KeSetEvent(&d->wake, IO_DISK_INCREMENT, FALSE);
 }
 
@@ -156,12 +209,20 @@ complete(struct disk *d, struct nbe_req *r)
 }
 
 /* The engine's time as interrupt time, in 100 ns; 0 is "never" in both. */
-static INT64
+static uint64_t
 interrupt_time(nbe_time t)
 {
 	if (t == 0)
 		return 0;
-	return (INT64)(KeQueryInterruptTime() - (time_now() - t) / 100);
+	return KeQueryInterruptTime() - (time_now() - t) / 100;
+}
+
+static void
+get_stats(void *arg)
+{
+	struct call *c = arg;
+
+	nbe_stats(c->d->nbd->dev, c->stats);
 }
 
 /* (d) */
@@ -172,7 +233,7 @@ nbd_stats(struct disk *d, WNBD_DRV_STATS *out)
 
 	if (s == NULL)
 		return;
-	nbe_stats(d->nbd->dev, s);
+	(void)enter(get_stats, &(struct call){ .d = d, .stats = s });
 	out->TotalSubmittedIORequests = (INT64)s->started;
 	out->TotalReceivedIOReplies = (INT64)s->replied;
 	out->UnsubmittedIORequests = s->queued;
@@ -195,20 +256,40 @@ say_failed(struct disk *d, struct link *l, const struct dial *dl)
 	    "the server cannot be reached", (unsigned long)dl->status);
 }
 
+/* The dial of the link is done, or could not be made. */
+static void
+tell_dial(void *arg)
+{
+	struct call *c = arg;
+	struct link *l = c->link;
+
+	if (l->dial != NULL && NT_SUCCESS(l->dial->status))
+		c->why = nbe_conn_up(l->dev, l->conn, &l->dial->exp, time_now());
+	else
+		nbe_conn_down(l->dev, l->conn, NBE_WHY_CLOSED, time_now());
+}
+
+/* Why the engine does not want the connection. */
+static enum nbe_why
+offer(struct disk *d, struct link *l)
+{
+	struct call c = { .d = d, .link = l };
+	KIRQL irql;
+
+	KeAcquireSpinLock(&d->lock, &irql);
+	if (!enter(tell_dial, &c))
+		c.why = NBE_WHY_STOPPED;
+	KeReleaseSpinLock(&d->lock, irql);
+	return c.why;
+}
+
 /* A dial is done: the connection is up, refused, or will be tried again. */
 static void
 take(struct disk *d, struct link *l)
 {
 	struct dial *dl = l->dial;
-	enum nbe_why why = NBE_WHY_CLOSED;
-	KIRQL irql;
+	enum nbe_why why = offer(d, l);
 
-	KeAcquireSpinLock(&d->lock, &irql);
-	if (NT_SUCCESS(dl->status))
-		why = nbe_conn_up(l->dev, l->conn, &dl->exp, time_now());
-	else
-		nbe_conn_down(l->dev, l->conn, why, time_now());
-	KeReleaseSpinLock(&d->lock, irql);
 	if (NT_SUCCESS(dl->status) && why != NBE_WHY_NONE) {
 		log_warn("%s: connection %u is refused: %s", d->props.InstanceName,
 		    l->conn, nbe_why_text(why));
@@ -251,19 +332,15 @@ take_dials(struct disk *d)
 static void
 open_link(struct disk *d, struct link *l)
 {
-	KIRQL irql;
-
 	if (l->dial != NULL || l->up)
 		return;
 	l->dial = dial_start(&d->props, &d->wake);
-	if (l->dial != NULL)
-		return;
-	KeAcquireSpinLock(&d->lock, &irql);
-	nbe_conn_down(l->dev, l->conn, NBE_WHY_CLOSED, time_now());
-	KeReleaseSpinLock(&d->lock, irql);
+	if (l->dial == NULL)
+		(void)offer(d, l);
 }
 
-/* (d) */
+/* (d) Orderly where the engine has said goodbye; else what is sent and not answered
+ * may be sent again, and must not arrive twice. */
 static void
 close_link(struct disk *d, struct link *l, nbe_time now)
 {
@@ -271,7 +348,7 @@ close_link(struct disk *d, struct link *l, nbe_time now)
 
 	if (l->closing || !l->up)
 		return;
-	link_close(l, why == NBE_WHY_SCALED || why == NBE_WHY_STOPPED, now);
+	link_close(l, nbe_conn_in_order(l->dev, l->conn), now);
 	log_info("%s: connection %u is closed: %s", d->props.InstanceName, l->conn,
 	    nbe_why_text(why));
 }
@@ -295,16 +372,19 @@ stop_device(struct disk *d, nbe_time now)
 	}
 }
 
-/* (d) What happened, to the engine; what it wants, to *w. */
-static bool
-inform(struct disk *d, struct nbe_work *w, nbe_time now)
+/* (d) What happened, to the engine; what it wants, to *c->work. */
+static void
+inform(void *arg)
 {
+	struct call *c = arg;
+	struct disk *d = c->d;
 	struct nbd *n = d->nbd;
-	bool any = false;
+	struct nbe_work *w = c->work;
+	nbe_time now = c->now;
 	unsigned i;
 
 	for (i = 0; i < n->conns_max; i++)
-		any |= link_harvest(&n->link[i], now);
+		c->any |= link_harvest(&n->link[i], now);
 	if (d->stopping)
 		stop_device(d, now);
 	if (now >= n->wake)
@@ -319,7 +399,6 @@ inform(struct disk *d, struct nbe_work *w, nbe_time now)
 		link_plan(&n->link[i], (w->tx & 1u << i) != 0, now);
 	}
 	n->wake = nbe_wake(n->dev, now);
-	return any;
 }
 
 /* One round.  True: there is reason for another one at once. */
@@ -330,14 +409,18 @@ turn(struct disk *d, bool *stopped)
 	nbe_time now = time_now();
 	struct nbe_req *r, *next;
 	struct nbe_work w;
-	bool again;
+	struct call c = { .d = d, .work = &w, .now = now };
+	bool again, entered;
 	unsigned i;
 	KIRQL irql;
 
 	again = take_dials(d);
 	KeAcquireSpinLock(&d->lock, &irql);
-	again |= inform(d, &w, now);
+	entered = enter(inform, &c);
 	KeReleaseSpinLock(&d->lock, irql);
+	if (!entered)
+		return false;
+	again |= c.any;
 	for (r = w.done; r != NULL; r = next) {
 		next = r->next;
 		complete(d, r);
@@ -381,6 +464,63 @@ quiet(struct nbd *n)
 	return quiet;
 }
 
+/* True: no socket is left. */
+static bool
+reset_links(struct disk *d, nbe_time now)
+{
+	struct nbd *n = d->nbd;
+	bool none = true;
+	unsigned i;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&d->lock, &irql);
+	for (i = 0; i < n->conns_max; i++) {
+		link_orphan(&n->link[i]);
+		link_close(&n->link[i], false, now);
+		while (link_harvest(&n->link[i], now))
+			continue;
+	}
+	KeReleaseSpinLock(&d->lock, irql);
+	for (i = 0; i < n->conns_max; i++) {
+		struct link *l = &n->link[i];
+
+		(void)link_act(l, now);
+		if (l->dial != NULL && l->dial->over) {
+			dial_free(l->dial);
+			l->dial = NULL;
+		}
+		none &= !l->up;
+	}
+	return none;
+}
+
+static void
+fail_all(struct disk *d)
+{
+	struct io *io;
+	KIRQL irql;
+
+	for (;;) {
+		KeAcquireSpinLock(&d->lock, &irql);
+		io = io_none(d) ? NULL : CONTAINING_RECORD(d->ios.Flink, struct io,
+		    link);
+		KeReleaseSpinLock(&d->lock, irql);
+		if (io == NULL)
+			return;
+		say_error(io, NBE_ENOMEM);
+		io_complete(io);
+	}
+}
+
+/* The engine has failed.  Requests end when no buffer is in use. */
+static void
+collapse(struct disk *d)
+{
+	while (!reset_links(d, time_now()) || !quiet(d->nbd))
+		KeWaitForSingleObject(&d->wake, Executive, KernelMode, FALSE, NULL);
+	fail_all(d);
+}
+
 static void
 nbd_run(struct disk *d)
 {
@@ -392,6 +532,10 @@ nbd_run(struct disk *d)
 	for (;;) {
 		while (turn(d, &stopped))
 			continue;
+		if (n->failed) {
+			collapse(d);
+			break;
+		}
 		if (stopped && quiet(n))
 			break;
 		until = n->told && n->hard_at < n->wake ? n->hard_at : n->wake;
@@ -440,6 +584,20 @@ milliseconds(uint32_t ms, uint32_t standard)
 	return (ms != 0 ? ms : standard) * (NBE_SECOND / 1000);
 }
 
+struct init {
+	struct nbd	*n;
+	const struct nbe_dev_config *cfg;
+	const struct nbe_export *exp;
+};
+
+static void
+init_device(void *arg)
+{
+	struct init *c = arg;
+
+	c->n->dev = nbe_dev_init(c->n->dev_mem, c->cfg, c->exp, time_now());
+}
+
 static NTSTATUS
 make_device(struct disk *d, const struct nbe_export *e)
 {
@@ -458,6 +616,7 @@ make_device(struct disk *d, const struct nbe_export *e)
 		.unflushed = NBE_UNFLUSHED_FAIL,
 		.seed = d->id ^ time_now(),
 	};
+	struct init c = { n, NULL, e };
 	NTSTATUS status = STATUS_SUCCESS;
 	unsigned i;
 
@@ -468,7 +627,9 @@ make_device(struct disk *d, const struct nbe_export *e)
 	n->waste = mem_alloc(LINK_WASTE);
 	if (n->dev_mem == NULL || n->waste == NULL)
 		return STATUS_INSUFFICIENT_RESOURCES;
-	n->dev = nbe_dev_init(n->dev_mem, &cfg, e, time_now());
+	c.cfg = &cfg;
+	if (!guarded(init_device, &c))
+		return STATUS_INTERNAL_ERROR;
 	n->conns_max = cfg.conns_max;
 	for (i = 0; i < n->conns_max && NT_SUCCESS(status); i++)
 		status = link_init(&n->link[i], n->dev, i, n->waste, &d->wake);

@@ -138,5 +138,5 @@ registry_delete(enum option o)
 		return status;
 	status = ZwDeleteValueKey(key, &name.string);
 	ZwClose(key);
-	return status == STATUS_OBJECT_NAME_NOT_FOUND ? STATUS_SUCCESS : status;
+	return status;
 }

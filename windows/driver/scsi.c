@@ -13,6 +13,8 @@
 #define NO_ACTION	0xff		/* the opcode alone names the command */
 #define ACTION_MASK	0x1f
 
+#define PHYSICAL_MAX	4096		/* bytes of a physical block */
+
 #define BIT_FUA		0x08		/* CDB byte 1 */
 #define BIT_BYTCHK	0x06
 #define BIT_WS_UNMAP	0x08
@@ -297,14 +299,19 @@ do_capacity10(struct scsi_unit *u, struct scsi_cmd *cmd)
 	scsi_answer(cmd, answer, sizeof(answer), sizeof(answer));
 }
 
-/* Logical blocks per preferred block, as a power of two. */
+/*
+ * Logical blocks per physical one, as a power of two.  What a server prefers may be
+ * megabytes, but Windows knows 512, 512e and 4K ("Advanced format (4K) disk
+ * compatibility update"): beyond 4096 bytes its file systems and databases refuse the
+ * disk.  The whole preference is in VPD page B0h.
+ */
 static uint8_t
 physical_exponent(const struct scsi_unit *u)
 {
-	uint32_t size = u->pref_size;
+	uint32_t size = u->pref_size < PHYSICAL_MAX ? u->pref_size : PHYSICAL_MAX;
 	uint8_t n = 0;
 
-	for (; size > u->block_size && n < 15; size /= 2)
+	for (; size > u->block_size; size /= 2)
 		n++;
 	return n;
 }
@@ -418,13 +425,16 @@ do_reserve(struct scsi_unit *u, struct scsi_cmd *cmd, enum scsi_work work,
 	cmd->count = length;
 }
 
+/* Programs send this one with a CDB that is cut off, or with an allocation length of 0;
+ * then the buffer tells how much is wanted. */
 static void
 do_reserve_in(struct scsi_unit *u, struct scsi_cmd *cmd)
 {
 	uint32_t room = scsi_get16(cmd->cdb + 7);
 
-	do_reserve(u, cmd, SCSI_WORK_RESERVE_IN,
-	    room < cmd->data_len ? room : cmd->data_len);
+	if (room == 0 || room > cmd->data_len)
+		room = cmd->data_len < UINT16_MAX ? cmd->data_len : UINT16_MAX;
+	do_reserve(u, cmd, SCSI_WORK_RESERVE_IN, room);
 }
 
 static void
@@ -456,7 +466,7 @@ static const struct command commands[] = {
 	{ 0x41, NO_ACTION, 10, NEEDS_WRITABLE | NEEDS_ZERO, do_write_same },
 	{ 0x42, NO_ACTION, 10, NEEDS_WRITABLE | NEEDS_UNMAP, do_unmap },
 	{ 0x5a, NO_ACTION, 10, 0, scsi_mode_sense10 },
-	{ 0x5e, NO_ACTION, 10, NEEDS_RESERVE, do_reserve_in },
+	{ 0x5e, NO_ACTION, 6, NEEDS_RESERVE, do_reserve_in },
 	{ 0x5f, NO_ACTION, 10, NEEDS_RESERVE, do_reserve_out },
 	{ 0x88, NO_ACTION, 16, 0, do_read },
 	{ 0x8a, NO_ACTION, 16, NEEDS_WRITABLE, do_write },

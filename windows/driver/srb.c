@@ -5,6 +5,7 @@
  * HwStartIo comes at up to DISPATCH_LEVEL, on several processors at once.
  */
 #include "driver.h"
+#include "log.h"
 
 static void
 complete_success(struct adapter *a, SCSI_REQUEST_BLOCK *srb)
@@ -44,18 +45,33 @@ io_control(struct adapter *a, SCSI_REQUEST_BLOCK *srb)
 	srb_complete(a, srb, SRB_STATUS_INVALID_REQUEST);
 }
 
+/*
+ * Not among the things that are "safely removed": a miniport hears of no eject.  What
+ * Plug and Play takes away (a soft removal, a disk that is disabled) is told by
+ * StorRemoveDevice, when all who use it have agreed; it ends the mapping, so that no
+ * process goes on serving a disk that nobody can see.
+ */
 static void
 pnp(struct adapter *a, SCSI_REQUEST_BLOCK *srb)
 {
 	SCSI_PNP_REQUEST_BLOCK *request = (SCSI_PNP_REQUEST_BLOCK *)srb;
 	STOR_DEVICE_CAPABILITIES *c = request->DataBuffer;
+	bool of_disk = (request->SrbPnPFlags & SRB_PNP_FLAGS_ADAPTER_REQUEST) == 0;
+	struct disk *d;
 
-	if (request->PnPAction == StorQueryCapabilities &&
-	    (request->SrbPnPFlags & SRB_PNP_FLAGS_ADAPTER_REQUEST) == 0 &&
-	    c != NULL && request->DataTransferLength >= sizeof(*c)) {
-		c->Removable = 1;
-		c->EjectSupported = 1;
+	if (request->PnPAction == StorQueryCapabilities && of_disk && c != NULL &&
+	    request->DataTransferLength >= sizeof(*c)) {
+		c->Removable = 0;
+		c->EjectSupported = 0;
 		c->SurpriseRemovalOK = 0;
+	} else if (request->PnPAction == StorRemoveDevice && of_disk) {
+		d = adapter_at(a, srb->PathId, srb->TargetId, srb->Lun);
+		if (d != NULL) {
+			log_info("%s: removed by Plug and Play",
+			    d->props.InstanceName);
+			disk_stop(d);
+			disk_release(d);
+		}
 	}
 	srb_complete(a, srb, SRB_STATUS_SUCCESS);
 }

@@ -17,6 +17,7 @@
 #define STOR_FEATURE_VIRTUAL_MINIPORT	0x00000001
 #define SRB_TYPE_FLAG_SCSI_REQUEST_BLOCK 0x00000001
 #define STOR_STATUS_SUCCESS		0
+#define STOR_SYNCHRONIZE_FULL_DUPLEX	1
 
 #ifndef IOCTL_MINIPORT_PROCESS_SERVICE_IRP
 #define IOCTL_MINIPORT_PROCESS_SERVICE_IRP \
@@ -86,6 +87,7 @@ struct port_config {
 	ULONG		bus_reset_hold_us, feature_support;
 };
 C_ASSERT(FIELD_OFFSET(PORT_CONFIGURATION_INFORMATION, WmiDataProvider) == 147);
+C_ASSERT(FIELD_OFFSET(struct port_config, synchronization_model) == 148);
 C_ASSERT(FIELD_OFFSET(struct port_config, dump_region) == 168);
 C_ASSERT(FIELD_OFFSET(struct port_config, virtual_device) == 196);
 C_ASSERT(FIELD_OFFSET(struct port_config, max_io) == 204);

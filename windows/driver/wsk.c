@@ -80,7 +80,7 @@ wsk_op_init(struct wsk_op *op, KEVENT *event)
 void
 wsk_op_free(struct wsk_op *op)
 {
-	NBE_ASSERT(!wsk_op_busy(op));
+	DRIVER_ASSERT(!wsk_op_busy(op));
 	if (op->irp != NULL)
 		IoFreeIrp(op->irp);
 	op->irp = NULL;
@@ -113,7 +113,7 @@ wsk_op_ended(struct wsk_op *op)
 NTSTATUS
 wsk_op_take(struct wsk_op *op, ULONG_PTR *information)
 {
-	NBE_ASSERT(wsk_op_ended(op));
+	DRIVER_ASSERT(wsk_op_ended(op));
 	op->state = OP_IDLE;
 	*information = op->irp->IoStatus.Information;
 	return op->irp->IoStatus.Status;
@@ -129,7 +129,7 @@ wsk_op_cancel(struct wsk_op *op)
 static IRP *
 begin(struct wsk_op *op)
 {
-	NBE_ASSERT(!wsk_op_busy(op));
+	DRIVER_ASSERT(!wsk_op_busy(op));
 	IoReuseIrp(op->irp, STATUS_UNSUCCESSFUL);
 	IoSetCompletionRoutine(op->irp, ended, op, TRUE, TRUE, TRUE);
 	op->state = OP_STARTED;
@@ -204,9 +204,9 @@ wsk_receive(struct wsk_op *op, struct wsk_socket *s, MDL *chain, size_t len)
 }
 
 void
-wsk_disconnect(struct wsk_op *op, struct wsk_socket *s)
+wsk_disconnect(struct wsk_op *op, struct wsk_socket *s, bool reset)
 {
-	s->dispatch->disconnect(s, NULL, 0, begin(op));
+	s->dispatch->disconnect(s, NULL, reset ? WSK_FLAG_ABORTIVE : 0, begin(op));
 }
 
 void

@@ -41,8 +41,8 @@ void	 wsk_connect(struct wsk_op *, struct wsk_socket *, struct wsk_sockaddr *);
 /* Result: how many bytes, which may be fewer than the chain has. */
 void	 wsk_send(struct wsk_op *, struct wsk_socket *, MDL *chain, size_t len);
 void	 wsk_receive(struct wsk_op *, struct wsk_socket *, MDL *chain, size_t len);
-/* An orderly end: what was sent arrives. */
-void	 wsk_disconnect(struct wsk_op *, struct wsk_socket *);
+/* What was sent arrives; or, with reset, is forgotten as far as it has not. */
+void	 wsk_disconnect(struct wsk_op *, struct wsk_socket *, bool reset);
 /* Ends all operations of the socket, which is gone when this one has ended. */
 void	 wsk_close(struct wsk_op *, struct wsk_socket *);
 

@@ -7,8 +7,8 @@
  *
  * Functions that return a DWORD give 0 or an error of Windows.  They may be called
  * from any thread.  Instance and option names are UTF-8.  Most calls need the
- * adapter, and so an elevated process; without the driver they return
- * ERROR_OPEN_FAILED.
+ * adapter, and so an elevated process; when it cannot be opened, for whatever reason,
+ * they return ERROR_OPEN_FAILED, and the log says why.
  *
  * A disk whose I/O the calling process serves:
  *
@@ -89,7 +89,7 @@ WNBD_ASSERT_SZ_EQ(WNBD_REMOVE_FLAGS, 4);
 
 typedef struct {
 	WNBD_REMOVE_FLAGS Flags;
-	DWORD	SoftRemoveTimeoutMs;
+	DWORD	SoftRemoveTimeoutMs;	/* 0: without end */
 	DWORD	SoftRemoveRetryIntervalMs;
 	BYTE	Reserved[64];
 } WNBD_REMOVE_OPTIONS, *PWNBD_REMOVE_OPTIONS;
@@ -156,10 +156,11 @@ DWORD	WnbdCreate(const PWNBD_PROPERTIES Properties, const PWNBD_INTERFACE Interf
 /* NULL options: soft, with the default time-out, then hard. */
 DWORD	WnbdRemove(PWNBD_DISK Disk, PWNBD_REMOVE_OPTIONS RemoveOptions);
 DWORD	WnbdRemoveEx(const char *InstanceName, PWNBD_REMOVE_OPTIONS RemoveOptions);
-/* All disks of the adapter, at once and hard. */
+/* All disks of the adapter, at once and hard; before, the option NewMappingsAllowed is
+ * set to false, until somebody sets it again or the driver is loaded again. */
 DWORD	WnbdRemoveAllDisks(HANDLE Adapter);
 
-/* While it is in use. */
+/* While it is in use; Windows is told to look at it. */
 DWORD	WnbdSetDiskSize(PWNBD_DISK Disk, UINT64 BlockCount);
 
 /* Frees Disk, which has no dispatcher any more. */
@@ -173,8 +174,9 @@ DWORD	WnbdShow(const char *InstanceName, PWNBD_CONNECTION_INFO ConnectionInfo);
 DWORD	WnbdGetConnectionInfo(PWNBD_DISK Disk, PWNBD_CONNECTION_INFO ConnectionInfo);
 
 /* Waits until Windows has given the disk a number and, with TryOpen, until it can be
- * opened.  ERROR_TIMEOUT; with ExpectMapped, ERROR_FILE_NOT_FOUND as soon as the
- * disk is not mapped. */
+ * opened.  TimeoutMs 0: without end.  WAIT_TIMEOUT; with ExpectMapped,
+ * ERROR_FILE_NOT_FOUND as soon as the disk is not mapped; an error of the opening that
+ * no waiting cures. */
 DWORD	WnbdPollDiskNumber(const char *InstanceName, BOOLEAN ExpectMapped,
 	    BOOLEAN TryOpen, DWORD TimeoutMs, DWORD RetryIntervalMs,
 	    PDWORD DiskNumber);
@@ -251,7 +253,7 @@ DWORD	WnbdRunNbdDaemonEx(PWNBD_PROPERTIES Properties,
 
 /* NULL: standard error, which is the default.  Logger is called by any thread. */
 VOID	WnbdSetLogger(LogMessageFunc Logger);
-/* Default: WnbdLogLevelWarning. */
+/* Default: WnbdLogLevelInfo. */
 VOID	WnbdSetLogLevel(WnbdLogLevel LogLevel);
 
 DWORD	WnbdGetLibVersion(PWNBD_VERSION Version);
@@ -302,7 +304,7 @@ DWORD	WnbdInstallDriver(const CHAR *FileName, PBOOL RebootRequired);
 /* Removes all disks (hard), the adapters, and every WNBD driver package. */
 DWORD	WnbdUninstallDriver(PBOOL RebootRequired);
 /* Restart the adapter by Plug and Play, which its disks must allow; retries for
- * TimeoutMs. */
+ * TimeoutMs, 0: without end. */
 DWORD	WnbdResetAdapter(VOID);
 DWORD	WnbdResetAdapterEx(DWORD TimeoutMs, DWORD RetryIntervalMs);
 

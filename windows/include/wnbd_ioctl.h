@@ -222,7 +222,7 @@ typedef struct {
 	USHORT	Lun;
 	WNBD_CONNECTION_ID ConnectionId;
 	/* As Windows calls the disk.  Both take a moment after CREATE: -1 and ""
-	 * until then.  The driver may leave them so; libwnbd asks Windows. */
+	 * until then. */
 	INT	DiskNumber;
 	WCHAR	PNPDeviceID[WNBD_MAX_NAME_LENGTH];
 	BYTE	Reserved[124];
@@ -258,9 +258,9 @@ typedef struct {
 	INT64	OutstandingIOCount;	/* now, without aborted ones: a soft removal
 					 * waits for these */
 	/* Interrupt time, in 100 ns; 0: never. */
-	INT64	LastReceivedReqTimestamp;
-	INT64	LastSubmittedReqTimestamp;
-	INT64	LastReplyTimestamp;
+	UINT64	LastReceivedReqTimestamp;
+	UINT64	LastSubmittedReqTimestamp;
+	UINT64	LastReplyTimestamp;
 	INT64	Reserved[12];
 } WNBD_DRV_STATS, *PWNBD_DRV_STATS;
 WNBD_ASSERT_SZ_EQ(WNBD_DRV_STATS, 192);

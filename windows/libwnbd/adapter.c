@@ -69,15 +69,17 @@ find_adapter(HANDLE *handle, DEVINST *device)
 		status = open_first(set, handle, device);
 		SetupDiDestroyDeviceInfoList(set);
 	}
+	if (status == 0)
+		return 0;
 	if (status == ERROR_OPEN_FAILED)
 		LOG(Error, "There is no WNBD adapter. Is the driver installed?");
 	else if (status == ERROR_ACCESS_DENIED)
 		LOG(Error, "The WNBD adapter cannot be opened: access denied. "
 		    "Use an elevated command prompt.");
-	else if (status != 0)
+	else
 		LOG(Error, "The WNBD adapter cannot be opened: %s",
 		    lib_error_text(status, text, sizeof(text)));
-	return status;
+	return ERROR_OPEN_FAILED;	/* whatever it was: programs look for this */
 }
 
 DWORD
@@ -117,7 +119,7 @@ lib_done(HANDLE adapter, DWORD status)
 DWORD
 WnbdResetAdapterEx(DWORD TimeoutMs, DWORD RetryIntervalMs)
 {
-	ULONGLONG deadline = GetTickCount64() + TimeoutMs;
+	ULONGLONG deadline = lib_deadline(TimeoutMs);
 	DEVINST device;
 	CONFIGRET result;
 	DWORD status = WnbdGetAdapterDevInst(&device);

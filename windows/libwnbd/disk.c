@@ -8,6 +8,22 @@
 
 #include "lib.h"
 
+#ifndef ERROR_NO_SUCH_DEVICE		/* winerror.h */
+#define ERROR_NO_SUCH_DEVICE 433
+#endif
+
+/* \\.\PhysicalDriveN */
+static DWORD
+open_drive(INT number, DWORD access, HANDLE *drive)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "\\\\.\\PhysicalDrive%d", number);
+	*drive = CreateFileA(path, access, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
+	    OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
+	return *drive != INVALID_HANDLE_VALUE ? 0 : GetLastError();
+}
+
 static bool
 is_ended(const char *text, size_t size)
 {
@@ -89,6 +105,29 @@ WnbdRemove(PWNBD_DISK Disk, PWNBD_REMOVE_OPTIONS RemoveOptions)
 	return status;
 }
 
+/* Windows asks a disk for its size when it is told to. */
+static void
+update_properties(WNBD_DISK *disk)
+{
+	WNBD_CONNECTION_INFO info;
+	DWORD status = WnbdGetConnectionInfo(disk, &info);
+	char text[256];
+	HANDLE h;
+
+	if (status != 0 || info.DiskNumber < 0)
+		return;
+	status = open_drive(info.DiskNumber, GENERIC_READ | GENERIC_WRITE, &h);
+	if (status == 0) {
+		status = lib_ioctl(h, IOCTL_DISK_UPDATE_PROPERTIES, NULL, 0, NULL, 0,
+		    NULL, NULL);
+		CloseHandle(h);
+	}
+	if (status != 0)
+		LOG(Warning, "%s: Windows does not look at the new size: %s",
+		    disk->Properties.InstanceName,
+		    lib_error_text(status, text, sizeof(text)));
+}
+
 DWORD
 WnbdSetDiskSize(PWNBD_DISK Disk, UINT64 BlockCount)
 {
@@ -98,9 +137,11 @@ WnbdSetDiskSize(PWNBD_DISK Disk, UINT64 BlockCount)
 		return ERROR_INVALID_PARAMETER;
 	status = WnbdIoctlSetDiskSize(Disk->Handle, Disk->ConnectionInfo.ConnectionId,
 	    BlockCount, NULL);
-	if (status == 0)
-		Disk->Properties.BlockCount = BlockCount;
-	return status;
+	if (status != 0)
+		return status;
+	Disk->Properties.BlockCount = BlockCount;
+	update_properties(Disk);
+	return 0;
 }
 
 VOID
@@ -121,20 +162,11 @@ WnbdClose(PWNBD_DISK Disk)
 DWORD
 WnbdList(PWNBD_CONNECTION_LIST ConnectionList, PDWORD BufferSize)
 {
-	DWORD status, room;
 	HANDLE adapter;
+	DWORD status = WnbdOpenAdapter(&adapter);
 
-	if (BufferSize == NULL)
-		return ERROR_INVALID_PARAMETER;
-	room = *BufferSize;
-	status = WnbdOpenAdapter(&adapter);
-	if (status != 0)
-		return status;
-	status = WnbdIoctlList(adapter, ConnectionList, BufferSize, NULL);
-	CloseHandle(adapter);
-	if (status == 0 && ConnectionList != NULL && *BufferSize <= room)
-		lib_find_disk(ConnectionList->Connections, ConnectionList->Count);
-	return status;
+	return status != 0 ? status : lib_done(adapter,
+	    WnbdIoctlList(adapter, ConnectionList, BufferSize, NULL));
 }
 
 DWORD
@@ -143,22 +175,22 @@ WnbdShow(const char *InstanceName, PWNBD_CONNECTION_INFO ConnectionInfo)
 	HANDLE adapter;
 	DWORD status = WnbdOpenAdapter(&adapter);
 
-	if (status != 0)
-		return status;
-	status = WnbdIoctlShow(adapter, InstanceName, ConnectionInfo, NULL);
-	CloseHandle(adapter);
-	if (status == 0)
-		lib_find_disk(ConnectionInfo, 1);
-	return status;
+	return status != 0 ? status : lib_done(adapter,
+	    WnbdIoctlShow(adapter, InstanceName, ConnectionInfo, NULL));
 }
 
 DWORD
 WnbdGetConnectionInfo(PWNBD_DISK Disk, PWNBD_CONNECTION_INFO ConnectionInfo)
 {
+	WNBD_CONNECTION_INFO now;
+
 	if (Disk == NULL || ConnectionInfo == NULL)
 		return ERROR_INVALID_PARAMETER;
 	*ConnectionInfo = Disk->ConnectionInfo;
-	lib_find_disk(ConnectionInfo, 1);
+	/* The disk's number came after CREATE. */
+	if (WnbdIoctlShow(Disk->Handle, Disk->Properties.InstanceName, &now, NULL) ==
+	    0 && now.ConnectionId == Disk->ConnectionInfo.ConnectionId)
+		*ConnectionInfo = now;
 	return 0;
 }
 
@@ -183,22 +215,28 @@ WnbdGetUserContext(PWNBD_DISK Disk, PVOID *Context)
 
 /* ---- waiting for Windows ------------------------------------------------- */
 
+/* It has a number before it can be opened. */
 static DWORD
 try_open(INT number)
 {
-	char path[64];
 	HANDLE disk;
+	DWORD status = open_drive(number, GENERIC_READ, &disk);
 
-	snprintf(path, sizeof(path), "\\\\.\\PhysicalDrive%d", number);
-	disk = CreateFileA(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE,
-	    NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
-	if (disk == INVALID_HANDLE_VALUE)
-		return GetLastError();
-	CloseHandle(disk);
-	return 0;
+	switch (status) {
+	case 0:
+		CloseHandle(disk);
+		return 0;
+	case ERROR_FILE_NOT_FOUND:
+	case ERROR_PATH_NOT_FOUND:
+	case ERROR_NOT_READY:
+	case ERROR_NO_SUCH_DEVICE:
+		return WAIT_TIMEOUT;
+	default:
+		return status;
+	}
 }
 
-/* ERROR_TIMEOUT: not yet. */
+/* WAIT_TIMEOUT: not yet. */
 static DWORD
 poll_once(const char *name, bool expect_mapped, bool open_it, DWORD *number)
 {
@@ -206,29 +244,28 @@ poll_once(const char *name, bool expect_mapped, bool open_it, DWORD *number)
 	DWORD status = WnbdShow(name, &info);
 
 	if (status == ERROR_FILE_NOT_FOUND)
-		return expect_mapped ? status : ERROR_TIMEOUT;
+		return expect_mapped ? status : WAIT_TIMEOUT;
 	if (status != 0)
 		return status;
-	if (info.DiskNumber < 0 || (open_it && try_open(info.DiskNumber) != 0))
-		return ERROR_TIMEOUT;
-	*number = (DWORD)info.DiskNumber;
-	return 0;
+	if (info.DiskNumber < 0)
+		return WAIT_TIMEOUT;
+	status = open_it ? try_open(info.DiskNumber) : 0;
+	if (status == 0)
+		*number = (DWORD)info.DiskNumber;
+	return status;
 }
 
 DWORD
 WnbdPollDiskNumber(const char *InstanceName, BOOLEAN ExpectMapped, BOOLEAN TryOpen,
     DWORD TimeoutMs, DWORD RetryIntervalMs, PDWORD DiskNumber)
 {
-	ULONGLONG deadline = GetTickCount64() + TimeoutMs;
+	ULONGLONG deadline = lib_deadline(TimeoutMs);
 	DWORD status;
 
 	if (InstanceName == NULL || DiskNumber == NULL)
 		return ERROR_INVALID_PARAMETER;
-	for (;;) {
+	do
 		status = poll_once(InstanceName, ExpectMapped, TryOpen, DiskNumber);
-		if (status != ERROR_TIMEOUT ||
-		    GetTickCount64() + RetryIntervalMs > deadline)
-			return status;
-		Sleep(RetryIntervalMs);
-	}
+	while (status == WAIT_TIMEOUT && lib_pause(deadline, RetryIntervalMs));
+	return status;
 }

@@ -12,10 +12,16 @@
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
+#if defined(__GNUC__) && !defined(__clang__)
+#define LIB_PRINTF(f, a) __attribute__((format(gnu_printf, f, a)))
+#else
+#define LIB_PRINTF(f, a)
+#endif
+
 /* ---- log.c --------------------------------------------------------------- */
 
 void	lib_log(WnbdLogLevel, const char *file, UINT32 line, const char *function,
-	    const char *fmt, ...) __attribute__((format(gnu_printf, 5, 6)));
+	    const char *fmt, ...) LIB_PRINTF(5, 6);
 #define LOG(level, ...) \
 	lib_log(WnbdLogLevel##level, __FILE__, __LINE__, __func__, __VA_ARGS__)
 
@@ -41,13 +47,12 @@ DWORD	lib_done(HANDLE adapter, DWORD status);
 bool	lib_copy_name(char *to, size_t size, const char *name);
 bool	lib_to_wide(WCHAR *to, size_t count, const char *text);
 
-/* ---- disk_number.c ------------------------------------------------------- */
-
-/* DiskNumber and PNPDeviceID, where the driver left them open and Windows has got
- * to know the disk. */
-void	lib_find_disk(WNBD_CONNECTION_INFO *, size_t count);
-
 /* ---- removal.c ----------------------------------------------------------- */
+
+/* When a time-out that begins now ends; 0 ms are without end.  Sleep does not count. */
+ULONGLONG lib_deadline(DWORD timeout_ms);
+/* Waits for another try; false: there is no time left for it. */
+bool	lib_pause(ULONGLONG deadline_ms, DWORD retry_ms);
 
 /* Ask Plug and Play to remove a device and what is below it, until it agrees. */
 DWORD	lib_soft_remove(DEVINST, const char *what, ULONGLONG deadline_ms,

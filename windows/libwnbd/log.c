@@ -12,7 +12,7 @@
 #include "lib.h"
 
 static LogMessageFunc volatile logger;
-static volatile LONG log_level = WnbdLogLevelWarning;
+static volatile LONG log_level = WnbdLogLevelInfo;
 
 VOID
 WnbdSetLogger(LogMessageFunc Logger)

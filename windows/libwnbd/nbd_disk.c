@@ -53,10 +53,14 @@ struct attempt {
 	struct attempt	*next;
 };
 
+/* It stands still while the machine sleeps: then no time-out goes on. */
 static nbe_time
 now(void)
 {
-	return GetTickCount64() * NS_PER_MS;
+	ULONGLONG t;
+
+	QueryUnbiasedInterruptTime(&t);
+	return t * 100;
 }
 
 /* ---- a socket to wake somebody with -------------------------------------- */
@@ -249,6 +253,9 @@ close_link(struct nbd_disk *d, unsigned conn)
 		    WnbdLogLevelWarning, __FILE__, __LINE__, __func__,
 		    "connection %u is closed: %s", conn,
 		    l->problem[0] != '\0' ? l->problem : nbe_why_text(why));
+		/* The engine has said goodbye; else TCP is to forget what is sent. */
+		if (nbe_conn_in_order(d->dev, conn))
+			nbc_end_in_order(l->nbc.fd);
 		nbd_link_close(l, false);
 	}
 	nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now());
@@ -283,6 +290,8 @@ work(struct nbd_disk *d)
 	bool again;
 
 	take_results(d);
+	for (unsigned i = 0; i < d->config.connections; i++)
+		nbd_link_progress(&d->link[i], now());
 	if (now() >= d->wake)
 		nbe_tick(d->dev, now());
 	do {
@@ -340,6 +349,8 @@ time_to_wait(struct nbd_disk *d)
 	if (d->wake == NBE_NEVER)
 		return IDLE_MS;
 	left = (d->wake - t + NS_PER_MS - 1) / NS_PER_MS;
+	if (left > d->config.request_timeout_ms / 3)	/* for nbd_link_progress */
+		left = d->config.request_timeout_ms / 3 + 1;
 	return left > IDLE_MS ? IDLE_MS : (int)left;
 }
 

@@ -12,6 +12,8 @@
 #include "os.h"
 #include "tls.h"
 
+#include <mstcpip.h>
+
 #define TX_SEGS		64
 #define RX_SEGS		64
 #define AHEAD		(128u * 1024)
@@ -41,9 +43,27 @@ nbd_link_up(struct nbd_link *l, struct nbc_conn *nbc)
 	}
 	l->nbc = *nbc;
 	l->blocked = false;
+	l->acknowledged = 0;
 	l->sealed_len = l->sealed_pos = 0;
 	l->problem[0] = '\0';
 	return true;
+}
+
+/* Windows 10 version 1703 tells; what tells nothing, as Wine, leaves it to the
+ * answers. */
+void
+nbd_link_progress(struct nbd_link *l, nbe_time now)
+{
+	TCP_INFO_v0 info;
+	DWORD version = 0, got;
+
+	if (l->nbc.fd < 0 || WSAIoctl((SOCKET)l->nbc.fd, SIO_TCP_INFO, &version,
+	    sizeof(version), &info, sizeof(info), &got, NULL, NULL) != 0)
+		return;
+	if (info.BytesOut - info.BytesInFlight == l->acknowledged)
+		return;
+	l->acknowledged = info.BytesOut - info.BytesInFlight;
+	nbe_moved(l->dev, l->conn, now);
 }
 
 void

@@ -27,11 +27,15 @@ struct nbd_link {
 	uint8_t		*sealed;	/* TLS: to be sent, and what came */
 	size_t		sealed_len, sealed_pos;
 	uint8_t		*raw;
+	uint64_t	acknowledged;	/* bytes, by the server's TCP */
 	char		problem[256];	/* of the last connection, for people */
 };
 
 /* False: out of memory; nbc stays the caller's. */
 bool	nbd_link_up(struct nbd_link *, struct nbc_conn *nbc);
+/* Did the server take bytes since the last call?  To be called a few times in each
+ * request time-out. */
+void	nbd_link_progress(struct nbd_link *, nbe_time now);
 /* The engine has bytes to send, or the socket takes some again. */
 void	nbd_link_send(struct nbd_link *, nbe_time now);
 /* The socket has something. */

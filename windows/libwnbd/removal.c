@@ -7,19 +7,34 @@
 
 #include "lib.h"
 
+#define NEVER	MAXULONGLONG
+
 static const WNBD_REMOVE_OPTIONS default_options = {
 	.Flags.HardRemoveFallback = 1,
 	.SoftRemoveTimeoutMs = WNBD_DEFAULT_RM_TIMEOUT_MS,
 	.SoftRemoveRetryIntervalMs = WNBD_DEFAULT_RM_RETRY_INTERVAL_MS,
 };
 
-/* False: there was no time left for it. */
-static bool
-pause_until(ULONGLONG deadline_ms, DWORD retry_ms)
+/* It stands still while the machine sleeps. */
+static ULONGLONG
+now_ms(void)
 {
-	ULONGLONG now = GetTickCount64();
+	ULONGLONG t;
 
-	if (now + retry_ms > deadline_ms)
+	QueryUnbiasedInterruptTime(&t);
+	return t / 10000;
+}
+
+ULONGLONG
+lib_deadline(DWORD timeout_ms)
+{
+	return timeout_ms != 0 ? now_ms() + timeout_ms : NEVER;
+}
+
+bool
+lib_pause(ULONGLONG deadline_ms, DWORD retry_ms)
+{
+	if (deadline_ms != NEVER && now_ms() + retry_ms > deadline_ms)
 		return false;
 	Sleep(retry_ms);
 	return true;
@@ -41,7 +56,7 @@ lib_soft_remove(DEVINST device, const char *what, ULONGLONG deadline_ms,
 		    "\"%ls\"", what, result, veto, name);
 		if (result == CR_ACCESS_DENIED)
 			return ERROR_ACCESS_DENIED;
-	} while (pause_until(deadline_ms, retry_ms));
+	} while (lib_pause(deadline_ms, retry_ms));
 	LOG(Warning, "The removal of %s timed out: something uses it. "
 	    "The log level Debug tells what.", what);
 	return ERROR_TIMEOUT;
@@ -71,7 +86,7 @@ wait_for_devinst(const char *name, WNBD_CONNECTION_INFO *info, DEVINST *device,
 		    info->PNPDeviceID, CM_LOCATE_DEVNODE_NORMAL) == CR_SUCCESS)
 			return 0;
 		LOG(Debug, "%s has no device yet", name);
-		if (!pause_until(deadline, retry_ms))
+		if (!lib_pause(deadline, retry_ms))
 			return ERROR_TIMEOUT;
 	}
 }
@@ -91,7 +106,7 @@ forget(const char *name, WNBD_CONNECTION_ID id)
 static DWORD
 soft_remove(const char *name, const WNBD_REMOVE_OPTIONS *options)
 {
-	ULONGLONG deadline = GetTickCount64() + options->SoftRemoveTimeoutMs;
+	ULONGLONG deadline = lib_deadline(options->SoftRemoveTimeoutMs);
 	DWORD retry_ms = options->SoftRemoveRetryIntervalMs;
 	WNBD_CONNECTION_INFO info;
 	DEVINST device;
@@ -125,9 +140,14 @@ WnbdRemoveEx(const char *InstanceName, PWNBD_REMOVE_OPTIONS RemoveOptions)
 DWORD
 WnbdRemoveAllDisks(HANDLE Adapter)
 {
+	WNBD_OPTION_VALUE no = { .Type = WnbdOptBool };
 	WNBD_CONNECTION_LIST *list = NULL;
 	DWORD size = 0, room, status, first = 0;
 
+	/* Else there might be new ones before the last one is gone. */
+	status = WnbdIoctlSetDrvOpt(Adapter, "NewMappingsAllowed", &no, FALSE, NULL);
+	if (status != 0)
+		return status;
 	do {
 		room = size;
 		free(list);

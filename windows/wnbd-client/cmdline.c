@@ -12,7 +12,7 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 #define INSTANCE "instance-name"
-#define OPTION "option-name"
+#define OPTION "name"
 
 const struct command command_table[COMMANDS] = {
 	[CMD_VERSION] = { "version", { "-v" }, { 0 }, 0,
@@ -34,7 +34,7 @@ const struct command command_table[COMMANDS] = {
 	    "Print the I/O counters that the driver keeps for a disk." },
 	[CMD_LIST_OPT] = { "list-opt", { 0 }, { 0 }, 0, "List the driver's options." },
 	[CMD_GET_OPT] = { "get-opt", { 0 }, { OPTION }, 1, "Print a driver option." },
-	[CMD_SET_OPT] = { "set-opt", { 0 }, { OPTION, "option-value" }, 2,
+	[CMD_SET_OPT] = { "set-opt", { 0 }, { OPTION, "value" }, 2,
 	    "Set a driver option." },
 	[CMD_RESET_OPT] = { "reset-opt", { 0 }, { OPTION }, 1,
 	    "Give a driver option its default value again." },
@@ -191,7 +191,7 @@ static const struct option {
 	{ "no-hard-disconnect-fallback", set_flag, AT(no_fallback), C(UNMAP), false,
 	    false, "Fail when the soft disconnect does.", NULL },
 	{ "soft-disconnect-timeout", set_number, AT(soft_timeout_s), C(UNMAP), true,
-	    false, "Ask for so many seconds. Default: 30.", "seconds" },
+	    false, "Ask for so many seconds; 0: without end. Default: 30.", "seconds" },
 	{ "soft-disconnect-retry-interval", set_number, AT(soft_retry_s), C(UNMAP),
 	    true, false, "Ask again after so many seconds. Default: 2.", "seconds" },
 	{ "persistent", set_flag, AT(persistent), OPTS, false, false,
@@ -199,7 +199,7 @@ static const struct option {
 	{ "hard-disconnect-mappings", set_flag, AT(hard_mappings), C(RESET_ADAPTER),
 	    false, false, "Remove all disks first, the hard way.", NULL },
 	{ "reset-timeout", set_number, AT(reset_timeout_s), C(RESET_ADAPTER), true,
-	    false, "Try for so many seconds. Default: 10.", "seconds" },
+	    false, "Try for so many seconds; 0: without end. Default: 10.", "seconds" },
 	{ "reset-retry-interval", set_number, AT(reset_retry_s), C(RESET_ADAPTER),
 	    true, false, "Try again after so many seconds. Default: 1.", "seconds" },
 };
@@ -228,7 +228,6 @@ struct parser {
 	int	argc;
 	char	**argv;
 	int	at;			/* of argv: the next one */
-	unsigned operands;
 	char	*error;
 	size_t	error_size;
 };
@@ -250,15 +249,59 @@ cmdline_find(const char *name)
 	return COMMANDS;
 }
 
-static const struct option *
-find_option(const struct parser *p, const char *name, size_t len)
+/* What "--name" may be: an option of the command, or an operand that is given by its
+ * name. */
+struct match {
+	const char *name;		/* NULL: nothing */
+	const struct option *option;	/* NULL: the operand of this number */
+	unsigned operand;
+	const char *other;		/* the beginning of a second one, too */
+};
+
+/* True: it is exactly this. */
+static bool
+consider(struct match *m, const struct match *found, const char *name, size_t len)
 {
+	if (strncmp(found->name, name, len) != 0)
+		return false;
+	if (found->name[len] == '\0') {
+		*m = *found;
+		return true;
+	}
+	if (m->name != NULL)
+		m->other = found->name;
+	else
+		*m = *found;
+	return false;
+}
+
+/* A name may be cut short as long as one option alone begins so. */
+static struct match
+look_up(const struct parser *p, const char *name, size_t len)
+{
+	const struct command *c = &command_table[p->a->command];
+	struct match m = { 0 };
+
+	for (unsigned i = 0; i < OPERANDS_MAX && c->operand[i] != NULL; i++)
+		if (consider(&m, &(struct match){ c->operand[i], NULL, i, NULL }, name,
+		    len))
+			return m;
 	for (size_t i = 0; i < COUNT_OF(options); i++)
 		if ((options[i].commands & 1u << p->a->command) != 0 &&
-		    strlen(options[i].name) == len &&
-		    memcmp(options[i].name, name, len) == 0)
-			return &options[i];
-	return NULL;
+		    consider(&m, &(struct match){ options[i].name, &options[i], 0,
+		    NULL }, name, len))
+			return m;
+	return m;
+}
+
+static bool
+set_operand(struct parser *p, unsigned number, const char *text)
+{
+	if (p->a->operand[number] != NULL)
+		return FAIL(p, "<%s> is given twice",
+		    command_table[p->a->command].operand[number]);
+	p->a->operand[number] = text;
+	return true;
 }
 
 /* "--name", "--name value", "--name=value". */
@@ -267,33 +310,41 @@ take_option(struct parser *p, const char *text)
 {
 	const char *name = text + 2, *value = strchr(name, '=');
 	size_t len = value != NULL ? (size_t)(value - name) : strlen(name);
-	const struct option *o = find_option(p, name, len);
+	struct match m = look_up(p, name, len);
+	bool takes_value = m.option == NULL || m.option->takes_value;
 
-	if (o == NULL)
+	if (m.name == NULL)
 		return FAIL(p, "%s has no option --%.*s",
 		    command_table[p->a->command].name, (int)len, name);
-	if (!o->takes_value && value != NULL)
-		return FAIL(p, "--%s takes no value", o->name);
+	if (m.other != NULL)
+		return FAIL(p, "--%.*s may be --%s or --%s", (int)len, name, m.name,
+		    m.other);
+	if (!takes_value && value != NULL)
+		return FAIL(p, "--%s takes no value", m.name);
 	if (value != NULL)
 		value++;
-	else if (o->takes_value && p->at < p->argc)
+	else if (takes_value && p->at < p->argc)
 		value = p->argv[p->at++];
-	if (o->takes_value && value == NULL)
-		return FAIL(p, "--%s needs a value", o->name);
-	if (!o->set((char *)p->a + o->at, value))
-		return FAIL(p, "--%s: \"%s\" is not %s", o->name, value, o->wanted);
+	if (takes_value && value == NULL)
+		return FAIL(p, "--%s needs a value", m.name);
+	if (m.option == NULL)
+		return set_operand(p, m.operand, value);
+	if (!m.option->set((char *)p->a + m.option->at, value))
+		return FAIL(p, "--%s: \"%s\" is not %s", m.name, value,
+		    m.option->wanted);
 	return true;
 }
 
+/* The first one that is not given yet, by its name or otherwise. */
 static bool
 take_operand(struct parser *p, const char *text)
 {
 	const struct command *c = &command_table[p->a->command];
 
-	if (p->operands == OPERANDS_MAX || c->operand[p->operands] == NULL)
-		return FAIL(p, "too many arguments");
-	p->a->operand[p->operands++] = text;
-	return true;
+	for (unsigned i = 0; i < OPERANDS_MAX && c->operand[i] != NULL; i++)
+		if (p->a->operand[i] == NULL)
+			return set_operand(p, i, text);
+	return FAIL(p, "too many arguments");
 }
 
 static bool
@@ -358,11 +409,14 @@ check_operands(struct parser *p)
 
 	if (p->a->help)
 		return true;
-	if (p->operands < c->operands_min)
-		return FAIL(p, "%s needs <%s>", c->name, c->operand[p->operands]);
-	for (unsigned i = 0; i < p->operands; i++)
-		if (p->a->operand[i][0] == '\0' && p->a->command != CMD_SET_OPT)
+	for (unsigned i = 0; i < OPERANDS_MAX; i++) {
+		const char *text = p->a->operand[i];
+
+		if (text == NULL && i < c->operands_min)
+			return FAIL(p, "%s needs <%s>", c->name, c->operand[i]);
+		if (text != NULL && text[0] == '\0' && p->a->command != CMD_SET_OPT)
 			return FAIL(p, "<%s> is empty", c->operand[i]);
+	}
 	return p->a->command != CMD_MAP || check_map(p);
 }
 
@@ -370,7 +424,7 @@ bool
 cmdline_parse(struct arguments *a, int argc, char **argv, char *error,
     size_t error_size, bool *unknown)
 {
-	struct parser p = { a, argc, argv, 2, 0, error, error_size };
+	struct parser p = { a, argc, argv, 2, error, error_size };
 
 	*a = (struct arguments){
 		.command = argc < 2 ? CMD_HELP : cmdline_find(argv[1]),

@@ -286,13 +286,33 @@ remove_all_disks(void)
 }
 
 static DWORD
+reset_adapter(const struct arguments *a)
+{
+	return WnbdResetAdapterEx(a->reset_timeout_s * 1000, a->reset_retry_s * 1000);
+}
+
+/* The removal of all disks allows no new ones; afterwards it is as it was. */
+static DWORD
+reset_without_disks(const struct arguments *a)
+{
+	static const char option[] = "NewMappingsAllowed";
+	WNBD_OPTION_VALUE allowed;
+	DWORD status = WnbdGetDrvOpt(option, &allowed, FALSE);
+
+	if (status != 0)
+		return status;
+	status = remove_all_disks();
+	if (status == 0)
+		status = reset_adapter(a);
+	(void)WnbdSetDrvOpt(option, &allowed, FALSE);
+	return status;
+}
+
+static DWORD
 run_reset_adapter(const struct arguments *a)
 {
-	DWORD status = a->hard_mappings ? remove_all_disks() : 0;
+	DWORD status = a->hard_mappings ? reset_without_disks(a) : reset_adapter(a);
 
-	if (status == 0)
-		status = WnbdResetAdapterEx(a->reset_timeout_s * 1000,
-		    a->reset_retry_s * 1000);
 	return status == 0 ? 0 : complain(status, "reset-adapter");
 }
 

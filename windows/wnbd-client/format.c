@@ -234,11 +234,11 @@ format_show(FILE *out, const WNBD_CONNECTION_INFO *info, struct io_limits limits
 #define STATS_WIDTH 30
 
 static INT64
-since_ms(INT64 then, UINT64 now)
+since_ms(UINT64 then, UINT64 now)
 {
-	if (then <= 0)
+	if (then == 0)
 		return -1;
-	return (UINT64)then > now ? 0 : (INT64)((now - (UINT64)then) / TICKS_PER_MS);
+	return then > now ? 0 : (INT64)((now - then) / TICKS_PER_MS);
 }
 
 struct activity
@@ -340,11 +340,14 @@ options_json(FILE *out, const WNBD_OPTION *o, size_t count)
 	json_finish(&j);
 }
 
+/* Of RemoveStaleConnections, so that a list of some has the columns of all. */
+#define OPTION_WIDTH 22
+
 static int
 longest_name(const WNBD_OPTION *o, size_t count)
 {
 	char name[TEXT_SIZE];
-	size_t width = 0;
+	size_t width = OPTION_WIDTH;
 
 	for (size_t i = 0; i < count; i++) {
 		format_wide(name, sizeof(name), o[i].Name, WNBD_MAX_OPT_NAME_LENGTH);

@@ -154,8 +154,8 @@ about_operand(const char *operand)
 		{ "command-name", "One of the commands." },
 		{ "instance-name", "Name of the disk; up to 255 bytes." },
 		{ "hostname", "Name or address of the NBD server, or an NBD URI." },
-		{ "option-name", "Name of the option, in any case." },
-		{ "option-value", "true or false, a number, or a text." },
+		{ "name", "Name of the option, in any case." },
+		{ "value", "true or false, a number, or a text." },
 		{ "filename", "Path of wnbd.inf." },
 	};
 

@@ -145,6 +145,18 @@ options()
 	SHOW(WnbdListDrvOpt(nullptr, &size, FALSE));
 }
 
+/* WnbdRemoveAllDisks forbids them. */
+static void
+allow_mappings()
+{
+	WNBD_OPTION_VALUE value = {};
+
+	if (WnbdGetDrvOpt("NewMappingsAllowed", &value, FALSE) != 0)
+		return;
+	std::printf("NewMappingsAllowed %d\n", value.Data.AsBool);
+	WnbdResetDrvOpt("NewMappingsAllowed", FALSE);
+}
+
 static void
 adapter_calls(HANDLE adapter, const char *name)
 {
@@ -230,6 +242,7 @@ adapter(const char *name)
 		handle = INVALID_HANDLE_VALUE;
 	adapter_calls(handle, name);
 	SHOW(WnbdRemoveAllDisks(handle));
+	allow_mappings();
 	if (status == 0)
 		CloseHandle(handle);
 	status = WnbdOpenAdapterEx(&handle, &device);

@@ -7,21 +7,12 @@
  * times.  Only what libwnbd calls.
  */
 #include <windows.h>
-#include <setupapi.h>
 #include <cfgmgr32.h>
-#include <devpropdef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <wchar.h>
 
-static const GUID wnbd_interface = {
-	0x949dd17c, 0xb06c, 0x4c14,
-	{ 0x8e, 0x13, 0xf1, 0xa3, 0xa4, 0xa6, 0xdb, 0xcb }
-};
-
 #define FIRST_DISK	0x1000		/* the DEVINST of disk 0 */
-#define DISKS_MAX	64
-#define ID		L"SCSI\\DISK&VEN_WNBD&PROD_WNBD_DISK\\1&TEST&0&%04X"
 #define PATH		L"\\\\.\\PhysicalDrive%u"
 
 #define EXPORT __declspec(dllexport)
@@ -42,49 +33,6 @@ is_there(unsigned number)
 }
 
 EXPORT CONFIGRET WINAPI
-CM_Get_Device_Interface_ListW(GUID *class_guid, WCHAR *id, WCHAR *list, ULONG size,
-    ULONG flags)
-{
-	ULONG used = 0;
-
-	(void)class_guid;
-	(void)id;
-	(void)flags;
-	for (unsigned i = 0; i < DISKS_MAX; i++) {
-		if (!is_there(i))
-			continue;
-		if (used + 32 > size)
-			return CR_BUFFER_SMALL;
-		used += (ULONG)_snwprintf(list + used, 32, PATH, i) + 1;
-	}
-	list[used] = L'\0';
-	return CR_SUCCESS;
-}
-
-EXPORT CONFIGRET WINAPI
-CM_Get_Device_Interface_List_SizeW(ULONG *size, GUID *class_guid, WCHAR *id,
-    ULONG flags)
-{
-	(void)class_guid;
-	(void)id;
-	(void)flags;
-	*size = DISKS_MAX * 32;
-	return CR_SUCCESS;
-}
-
-EXPORT CONFIGRET WINAPI
-CM_Get_Device_Interface_PropertyW(const WCHAR *path, const DEVPROPKEY *key,
-    DEVPROPTYPE *type, BYTE *buf, ULONG *size, ULONG flags)
-{
-	(void)key;
-	(void)flags;
-	*type = DEVPROP_TYPE_STRING;
-	_snwprintf((WCHAR *)buf, *size / sizeof(WCHAR), ID,
-	    (unsigned)wcstoul(path + 17, NULL, 10));
-	return CR_SUCCESS;
-}
-
-EXPORT CONFIGRET WINAPI
 CM_Locate_DevNodeW(DEVINST *device, WCHAR *id, ULONG flags)
 {
 	const WCHAR *number = wcsrchr(id, L'&');
@@ -92,28 +40,6 @@ CM_Locate_DevNodeW(DEVINST *device, WCHAR *id, ULONG flags)
 	(void)flags;
 	*device = FIRST_DISK + wcstoul(number + 1, NULL, 16);
 	return is_there(*device - FIRST_DISK) ? CR_SUCCESS : CR_NO_SUCH_DEVNODE;
-}
-
-/* The adapter's, as setupapi numbers it in this process. */
-static DEVINST
-adapter(void)
-{
-	HDEVINFO set = SetupDiGetClassDevsW(&wnbd_interface, NULL, NULL,
-	    DIGCF_DEVICEINTERFACE | DIGCF_PRESENT);
-	SP_DEVINFO_DATA info = { .cbSize = sizeof(info) };
-
-	SetupDiEnumDeviceInfo(set, 0, &info);
-	SetupDiDestroyDeviceInfoList(set);
-	return info.DevInst;
-}
-
-EXPORT CONFIGRET WINAPI
-CM_Get_Parent(DEVINST *parent, DEVINST device, ULONG flags)
-{
-	(void)device;
-	(void)flags;
-	*parent = adapter();
-	return CR_SUCCESS;
 }
 
 static long

@@ -11,7 +11,7 @@ if ! have osslsigncode || ! have msiinfo || [ ! -f "$out/wnbd.msi" ]; then
 	echo "1..0 # SKIP osslsigncode, msitools or build-windows/out is missing"
 	exit 0
 fi
-for file in wnbd.sys libwnbd.dll wnbd-client.exe wnbd.msi; do
+for file in wnbd.sys libwnbd.dll wnbd-client.exe wnbd-selftest.exe wnbd.msi; do
 	run osslsigncode verify -CAfile "$cert" -in "$out/$file"
 	status_is 0
 	ok "$file: the signature is right"
@@ -40,7 +40,7 @@ ok "wnbd-test.cer is the certificate"
 run msiinfo export "$out/wnbd.msi" File
 cut -f3 "$dir/out" | tail -n +4 | sort | tr '\n' ' ' >"$dir/files"
 [ "$(cat "$dir/files")" = \
-	"libwnbd.dll reinstall.ps1 wnbd-client.exe wnbd.cat wnbd.inf wnbd.sys " ]
+	"libwnbd.dll reinstall.ps1 wnbd-client.exe wnbd-selftest.exe wnbd.cat wnbd.inf wnbd.sys " ]
 ok "the installer has all files"
 run msiinfo export "$out/wnbd.msi" InstallExecuteSequence
 tr -d '\r' <"$dir/out" | awk -F'\t' '{ at[$1] = $3 }

@@ -113,6 +113,13 @@ def fixed_address(image, _):
         yield 'no relocations'
 
 
+def old_system(image, _):
+    for what, at in (('operating system', 40), ('subsystem', 48)):
+        version = image.u16(image.optional + at), image.u16(image.optional + at + 2)
+        if version != (10, 0):
+            yield f'{what} {version[0]}.{version[1]}'
+
+
 def no_version(image, _):
     if image.directory(RESOURCES)[1] == 0 or RT_VERSION not in image.resource_types():
         yield 'no version resource'
@@ -148,6 +155,10 @@ def plant_relocations(image):
     image.put32(image.directory_at(RELOCATIONS) + 4, 0)
 
 
+def plant_old_system(image):
+    image.put32(image.optional + 40, 4)
+
+
 def plant_version(image):
     image.put32(image.directory_at(RESOURCES) + 4, 0)
 
@@ -165,6 +176,7 @@ RULES = [
     ('no writable code', writable_code, plant_writable),
     ('the checksum is right', wrong_checksum, plant_checksum),
     ('may be loaded anywhere', fixed_address, plant_relocations),
+    ('is for Windows 10', old_system, plant_old_system),
     ('has a version', no_version, plant_version),
     ('no thread-local storage', thread_local, plant_tls),
     ('is signed', not_signed, plant_unsigned),
