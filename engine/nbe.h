@@ -250,6 +250,7 @@ const char *nbe_op_name(enum nbe_op);
 #define NBE_NO_HOLE	0x04	/* ZERO: keep the range allocated */
 #define NBE_FAST_ZERO	0x08	/* ZERO: try the server's fast way first; where it
 				 * has none, the zeroing is an ordinary one */
+#define NBE_FAST_ONLY	0x10	/* with FAST_ZERO: where it has none, ENOTSUP */
 
 /* One run of base:allocation (proto.md, "Metadata querying"). */
 #define NBE_EXTENT_HOLE	0x01	/* not allocated (a hint) */

@@ -17,7 +17,8 @@ contradiction(const struct nbe_dev *d, const struct nbe_export *e)
 		return NBE_WHY_NO_MULTI_CONN;
 	if (e->size < have->size)
 		return NBE_WHY_SHRANK;
-	if (((e->flags ^ have->flags) & NBE_FLAG_READ_ONLY) != 0)
+	/* The other way round nothing is lost: the device stays read-only. */
+	if ((e->flags & ~have->flags & NBE_FLAG_READ_ONLY) != 0)
 		return NBE_WHY_READ_ONLY;
 	if ((have->flags & ~e->flags & features) != 0 ||
 	    (have->has_alloc && !e->has_alloc))

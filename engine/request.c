@@ -117,6 +117,9 @@ check(const struct nbe_dev *d, const struct nbe_req *r)
 		return NBE_ENOTSUP;
 	if (r->op == NBE_EXTENTS && !e->has_alloc)
 		return NBE_ENOTSUP;
+	if (r->op == NBE_ZERO && (r->flags & NBE_FAST_ONLY) != 0 &&
+	    (e->flags & NBE_FLAG_SEND_FAST_ZERO) == 0)
+		return NBE_ENOTSUP;
 	return r->op == NBE_FLUSH ? NBE_OK : check_range(e, r);
 }
 

@@ -185,25 +185,27 @@ close_conn(struct disk *d, unsigned conn)
 
 /* ---- the round ----------------------------------------------------------- */
 
-/* True: a connection was closed, and the engine may have something to say. */
+/* True: a connection was closed, or is to be closed after its goodbye, for which not
+ * every server closes its end; the engine may have something to say. */
 static bool
 tend(struct disk *d, const struct nbe_work *w)
 {
 	uint32_t left = w->close | w->tx | w->open;
-	bool closed = false;
+	bool again = false;
 
 	for (; left != 0; left &= left - 1) {
 		unsigned i = (unsigned)__builtin_ctz(left);
 		uint32_t bit = 1u << i;
 
 		if ((w->close & bit) != 0)
-			closed |= close_conn(d, i);
-		else if ((w->tx & bit) != 0)
+			again |= close_conn(d, i);
+		else if ((w->tx & bit) != 0) {
 			link_send(&d->link[i]);
-		else
+			again |= nbe_conn_in_order(d->dev, i);
+		} else
 			dial(d, i);
 	}
-	return closed;
+	return again;
 }
 
 static bool

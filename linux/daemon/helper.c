@@ -28,11 +28,13 @@ carry_out(const struct state *s, const struct helper_order *order,
 {
 	switch (order->job) {
 	case HELPER_ATTACH:
-		return attachment_make(s, order->block_min, order->read_only, a, why);
+		return attachment_make(s, &order->config, a, why);
+	case HELPER_CHECK:
+		return attachment_check(s, a);
 	case HELPER_RESIZE:
 		return attachment_resize(s, a, order->size, why);
 	case HELPER_DETACH:
-		return attachment_undo(s, a, order->timeout_ms, why);
+		return attachment_undo(s, a, order->is_open, order->timeout_ms, why);
 	case HELPER_FORCE:
 		attachment_undo_by_force(s, a, why);
 		return true;
@@ -59,7 +61,7 @@ static void
 be_helper(int sock, struct opener *opener, const struct state *s)
 {
 	struct helper_order order;
-	struct helper_result result = { .ok = false };
+	struct helper_result result = { .attachment.loop.held = -1 };
 
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
@@ -72,7 +74,10 @@ be_helper(int sock, struct opener *opener, const struct state *s)
 		result.job = order.job;
 		result.why.text[0] = '\0';
 		result.ok = carry_out(s, &order, &result.attachment, &result.why);
-		(void)send(KEPT_FD, &result, sizeof(result), MSG_NOSIGNAL);
+		/* The daemon has died meanwhile: what it made, nobody knows of. */
+		if (send(KEPT_FD, &result, sizeof(result), MSG_NOSIGNAL) < 0 &&
+		    order.job == HELPER_ATTACH && result.ok)
+			attachment_undo_by_force(s, &result.attachment, &result.why);
 	}
 	_exit(0);
 }

@@ -200,6 +200,17 @@ name_it(struct state *s, const char *base, const char *name)
 	return true;
 }
 
+/* By a disk that has its state elsewhere: a container's, perhaps. */
+static bool
+is_linked(const char *name)
+{
+	char path[STATE_PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), STATE_LINKS "/%s", name);
+	return geteuid() == 0 && lstat(path, &st) == 0;
+}
+
 static bool
 name_lowest(struct state *s, const char *base)
 {
@@ -207,6 +218,8 @@ name_lowest(struct state *s, const char *base)
 
 	for (unsigned i = 0; i < NAMES_MAX; i++) {
 		snprintf(name, sizeof(name), "nbd%u", i);
+		if (is_linked(name))
+			continue;
 		if (name_it(s, base, name))
 			return true;
 		if (errno != EEXIST)

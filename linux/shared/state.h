@@ -24,6 +24,9 @@
 
 #define STATE_PATH_MAX	256
 
+/* Where the block devices of all state directories have their names. */
+#define STATE_LINKS	"/dev/nbdisk"
+
 struct state {
 	char	name[DEVICE_NAME_MAX + 1];
 	char	dir[STATE_PATH_MAX / 2];

@@ -589,8 +589,8 @@ reader=$!
 wait_until counted OutstandingIOCount 1
 note_daemon "$name"
 run nb disconnect --force "$name"
-status_is 0 && nothing_left "$name" && all_gone
-ok "a request waits for a dead server: by force it ends"
+status_is 1 && err_has "may be lost" && nothing_left "$name" && all_gone
+ok "a request waits for a dead server: by force it ends, and says what fio loses"
 wait "$reader"
 [ $? != 0 ]
 ok "and the request has failed"

@@ -604,6 +604,28 @@ test_point_66_fast_zero_falls_back(void)
 	rig_end(g);
 }
 
+static void
+test_point_66_fast_zero_only(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct command c;
+	struct io *o;
+
+	rig_start(g);
+	o = rig_submit(g, NBE_ZERO, 0, 4096, NBE_FAST_ZERO | NBE_FAST_ONLY);
+	c = rig_command(g, 0);
+	CHECK(c.flags == CMD_FLAG_FAST_ZERO);
+	rig_answer(g, 0, &c, WIRE_ENOTSUP);
+	CHECK(io_ended(o, NBE_ENOTSUP));
+	rig_end(g);
+	g = rig_new(NBE_STRUCTURED);
+	g->exp.flags &= (uint16_t)~NBE_FLAG_SEND_FAST_ZERO;
+	rig_start(g);
+	o = rig_submit(g, NBE_ZERO, 0, 4096, NBE_FAST_ZERO | NBE_FAST_ONLY);
+	CHECK(io_ended(o, NBE_ENOTSUP));
+	rig_end(g);
+}
+
 /* ---- batches ------------------------------------------------------------- */
 
 static void
@@ -825,6 +847,7 @@ static const struct test tests[] = {
 	TEST(point_56_fua_by_flush),
 	TEST(point_57_fua_without_flush),
 	TEST(point_66_fast_zero_falls_back),
+	TEST(point_66_fast_zero_only),
 	TEST(point_52_cookies_are_unique),
 	TEST(headers_without_payload_join),
 	TEST(partial_sends_at_every_byte),
