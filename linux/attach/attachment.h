@@ -41,7 +41,7 @@ bool	attachment_check(const struct state *, struct attachment *);
 bool	attachment_resize(const struct state *, struct attachment *,
 	    uint64_t size, struct errtext *);
 /* Detaches and unmounts; refuses, and has changed nothing, where it is in use.
- * is_open: somebody, as who serves the file knows, has it open beside the loop device. */
+ * is_open: somebody has the file open beside the loop device, as its server knows. */
 bool	attachment_undo(const struct state *, struct attachment *, bool is_open,
 	    unsigned timeout_ms, struct errtext *);
 /* Does not refuse: what is in use goes when its last user has gone; err names the
