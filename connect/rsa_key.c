@@ -4,52 +4,16 @@
  */
 #include "rsa_key.h"
 
-#include <stdbool.h>
-#include <string.h>
-
-#define TAG_INTEGER	0x02
-#define TAG_OCTETS	0x04
-#define TAG_OID		0x06
-#define TAG_SEQUENCE	0x30
+#include "der.h"
 
 #define BITS_MAX	16384
 #define HEADER_LEN	20
-
-struct der {
-	const uint8_t *at;
-	size_t	left;
-};
-
-/* The next element, which must be of this tag; d moves behind it. */
-static bool
-take(struct der *d, uint8_t tag, struct der *content)
-{
-	size_t len, n = 2;
-
-	if (d->left < 2 || d->at[0] != tag)
-		return false;
-	len = d->at[1];
-	if (len >= 0x80) {		/* that many bytes of length follow */
-		unsigned bytes = len & 0x7f;
-
-		if (bytes < 1 || bytes > 4 || d->left < 2 + bytes)
-			return false;
-		for (len = 0; n < 2 + bytes; n++)
-			len = len << 8 | d->at[n];
-	}
-	if (len > d->left - n)
-		return false;
-	*content = (struct der){ d->at + n, len };
-	d->at += n + len;
-	d->left -= n + len;
-	return true;
-}
 
 /* A positive number without leading zeroes. */
 static bool
 take_number(struct der *d, struct der *number)
 {
-	if (!take(d, TAG_INTEGER, number) || number->left == 0 ||
+	if (!der_take(d, DER_INTEGER, number) || number->left == 0 ||
 	    (number->at[0] & 0x80) != 0)
 		return false;
 	while (number->left > 1 && number->at[0] == 0) {
@@ -67,17 +31,17 @@ unwrap(struct der *key)
 	};
 	struct der d = *key, outer, version, algorithm, oid;
 
-	if (!take(&d, TAG_SEQUENCE, &outer))
+	if (!der_take(&d, DER_SEQUENCE, &outer))
 		return false;
 	d = outer;
-	if (!take(&d, TAG_INTEGER, &version))
+	if (!der_take(&d, DER_INTEGER, &version))
 		return false;
 	/* In PrivateKeyInfo an algorithm follows, in RSAPrivateKey the modulus. */
-	if (d.left == 0 || d.at[0] != TAG_SEQUENCE)
+	if (!der_is_next(&d, DER_SEQUENCE))
 		return true;
-	return take(&d, TAG_SEQUENCE, &algorithm) && take(&algorithm, TAG_OID, &oid) &&
-	    oid.left == sizeof rsa && memcmp(oid.at, rsa, sizeof rsa) == 0 &&
-	    take(&d, TAG_OCTETS, key);
+	return der_take(&d, DER_SEQUENCE, &algorithm) &&
+	    der_take(&algorithm, DER_OID, &oid) && der_is_oid(oid, rsa, sizeof rsa) &&
+	    der_take(&d, DER_OCTETS, key);
 }
 
 /* In this order in the DER. */
@@ -88,7 +52,7 @@ take_numbers(struct der key, struct der number[NUMBERS])
 {
 	struct der d, version;
 
-	if (!take(&key, TAG_SEQUENCE, &d) || !take(&d, TAG_INTEGER, &version))
+	if (!der_take(&key, DER_SEQUENCE, &d) || !der_take(&d, DER_INTEGER, &version))
 		return false;
 	for (unsigned i = 0; i < NUMBERS; i++)
 		if (!take_number(&d, &number[i]))

@@ -86,9 +86,6 @@ check_target(const struct nbc_target *t, struct nbc_error *err)
 	if (t->tls_type == NBC_TLS_PSK)
 		return nbc_fail(err, NBC_USAGE, "Windows has no TLS with pre-shared "
 		    "keys; use certificates (x509)");
-	if (t->key_password_file != NULL)
-		return nbc_fail(err, NBC_USAGE, "%s: on Windows the key must have no "
-		    "password", t->key_password_file);
 	if (t->crl_file != NULL)
 		return nbc_fail(err, NBC_USAGE, "%s: on Windows no revocation lists "
 		    "are taken from files", t->crl_file);
@@ -123,7 +120,7 @@ load_files(struct nbc_tls_context *c, const struct nbc_target *t,
 			return false;
 	}
 	return t->cert_file == NULL ||
-	    nbc_schannel_load_client(c, t->cert_file, t->key_file, err);
+	    nbc_schannel_load_client(c, t, err);
 }
 
 bool

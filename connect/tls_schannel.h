@@ -24,7 +24,8 @@ struct nbc_tls_context {
 	char		*host_name;	/* what the certificate must name */
 	PCCERT_CONTEXT	cert;		/* of this client; NULL: none */
 	HCERTSTORE	cert_store;	/* it, and what signed it */
-	char		key_name[64];	/* container of its key; "": none */
+	char		key_name[64];	/* of its key, where it is kept; "": none */
+	bool		key_is_cng;	/* it is NCrypt's, not CryptoAPI's */
 };
 
 struct nbc_tls {
@@ -48,10 +49,20 @@ struct nbc_tls {
 /* A store with the certificates of a PEM file; NULL: fills the error. */
 HCERTSTORE nbc_schannel_read_certificates(const char *file, const char *what,
 	    struct nbc_error *);
+/* The bytes of the next PEM block with this label; *at moves behind it.  NULL: there
+ * is none.  To be freed. */
+uint8_t	*nbc_schannel_next_block(const char **at, const char *label, DWORD *len);
 /* context->cert, with its key. */
-bool	nbc_schannel_load_client(struct nbc_tls_context *, const char *cert_file,
-	    const char *key_file, struct nbc_error *);
+bool	nbc_schannel_load_client(struct nbc_tls_context *, const struct nbc_target *,
+	    struct nbc_error *);
 void	nbc_schannel_free_client(struct nbc_tls_context *);
+
+/* ---- tls_schannel_key.c -------------------------------------------------- */
+
+/* The key that is in text, for context->cert; password may be NULL. */
+bool	nbc_schannel_take_key(struct nbc_tls_context *, const char *file,
+	    const char *text, const char *password, struct nbc_error *);
+void	nbc_schannel_forget_key(struct nbc_tls_context *);
 
 /* ---- tls_schannel_verify.c ----------------------------------------------- */
 

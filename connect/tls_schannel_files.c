@@ -1,16 +1,12 @@
 /*
- * tls_schannel_files.c - PEM files, as Windows wants certificates and keys.
+ * tls_schannel_files.c - PEM files, as Windows wants certificates.
  * SPDX-License-Identifier: BSD-2-Clause
- *
- * Schannel uses a client's key only from a key container.  The key is put into one of
- * this process's own, which is deleted with the context.
  */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "rsa_key.h"
 #include "tls_schannel.h"
 
 #define FILE_MAX	(1u << 20)
@@ -57,10 +53,8 @@ read_file(const char *file, const char *what, struct nbc_error *err)
 	return text;
 }
 
-/* The bytes of the next PEM block with this label; *at moves behind it.  NULL: there
- * is none.  To be freed. */
-static uint8_t *
-next_block(const char **at, const char *label, DWORD *len)
+uint8_t *
+nbc_schannel_next_block(const char **at, const char *label, DWORD *len)
 {
 	char begin[64], end[64];
 	const char *from, *to;
@@ -92,7 +86,7 @@ add_certificates(HCERTSTORE store, const char *text)
 	uint8_t *der;
 	DWORD len;
 
-	while ((der = next_block(&text, "CERTIFICATE", &len)) != NULL) {
+	while ((der = nbc_schannel_next_block(&text, "CERTIFICATE", &len)) != NULL) {
 		if (CertAddEncodedCertificateToStore(store, X509_ASN_ENCODING, der, len,
 		    CERT_STORE_ADD_ALWAYS, NULL))
 			count++;
@@ -127,107 +121,58 @@ nbc_schannel_read_certificates(const char *file, const char *what,
 	return NULL;
 }
 
-/* ---- the client's key ---------------------------------------------------- */
+/* ---- the client ---------------------------------------------------------- */
 
-/* The key's DER; NULL: there is none, or it has a password.  To be freed. */
-static uint8_t *
-key_block(const char *text, DWORD *len)
+/* The first line, to be freed; NULL: fills the error. */
+static char *
+read_password(const char *file, struct nbc_error *err)
 {
-	const char *at = text;
-	uint8_t *der = next_block(&at, "RSA PRIVATE KEY", len);
+	char *text = read_file(file, "the key's password", err);
 
-	return der != NULL ? der : next_block(&at, "PRIVATE KEY", len);
+	if (text != NULL)
+		text[strcspn(text, "\r\n")] = '\0';
+	return text;
 }
 
-static bool
-import_blob(struct nbc_tls_context *c, const uint8_t *blob, DWORD size)
+static void
+forget(char *text)
 {
-	HCRYPTPROV provider;
-	HCRYPTKEY key;
-	bool ok;
-
-	snprintf(c->key_name, sizeof c->key_name, "nbdisk-%lu-%p",
-	    GetCurrentProcessId(), (void *)c);
-	CryptAcquireContextA(&provider, c->key_name, MS_ENH_RSA_AES_PROV_A,
-	    PROV_RSA_AES, CRYPT_DELETEKEYSET);
-	if (!CryptAcquireContextA(&provider, c->key_name, MS_ENH_RSA_AES_PROV_A,
-	    PROV_RSA_AES, CRYPT_NEWKEYSET)) {
-		c->key_name[0] = '\0';
-		return false;
-	}
-	ok = CryptImportKey(provider, blob, size, 0, CRYPT_EXPORTABLE, &key);
-	if (ok)
-		CryptDestroyKey(key);
-	CryptReleaseContext(provider, 0);
-	return ok;
-}
-
-static bool
-import_key(struct nbc_tls_context *c, const char *text)
-{
-	DWORD len;
-	uint8_t *der = key_block(text, &len), blob[RSA_BLOB_MAX];
-	size_t size;
-	bool ok;
-
-	if (der == NULL)
-		return false;
-	size = nbc_rsa_key_blob(der, len, blob, sizeof blob);
-	ok = size > 0 && import_blob(c, blob, (DWORD)size);
-	SecureZeroMemory(blob, sizeof blob);
-	SecureZeroMemory(der, len);
-	free(der);
-	return ok;
-}
-
-static bool
-attach_key(struct nbc_tls_context *c)
-{
-	WCHAR name[64];
-	WCHAR provider[] = MS_ENH_RSA_AES_PROV_W;
-	CRYPT_KEY_PROV_INFO info = {
-		.pwszContainerName = name, .pwszProvName = provider,
-		.dwProvType = PROV_RSA_AES, .dwKeySpec = AT_KEYEXCHANGE,
-	};
-
-	MultiByteToWideChar(CP_UTF8, 0, c->key_name, -1, name, 64);
-	return CertSetCertificateContextProperty(c->cert, CERT_KEY_PROV_INFO_PROP_ID, 0,
-	    &info);
+	if (text != NULL)
+		SecureZeroMemory(text, strlen(text));
+	free(text);
 }
 
 bool
-nbc_schannel_load_client(struct nbc_tls_context *c, const char *cert_file,
-    const char *key_file, struct nbc_error *err)
+nbc_schannel_load_client(struct nbc_tls_context *c, const struct nbc_target *t,
+    struct nbc_error *err)
 {
-	char *text;
+	char *text, *password = NULL;
 	bool ok;
 
-	c->cert_store = nbc_schannel_read_certificates(cert_file, "the certificate",
+	c->cert_store = nbc_schannel_read_certificates(t->cert_file, "the certificate",
 	    err);
 	if (c->cert_store == NULL)
 		return false;
 	c->cert = CertEnumCertificatesInStore(c->cert_store, NULL);
-	text = read_file(key_file, "the key", err);
-	if (text == NULL)
-		return false;
-	ok = c->cert != NULL && import_key(c, text) && attach_key(c);
-	SecureZeroMemory(text, strlen(text));
-	free(text);
+	text = read_file(t->key_file, "the key", err);
+	ok = text != NULL && c->cert != NULL;
+	if (ok && t->key_password_file != NULL) {
+		password = read_password(t->key_password_file, err);
+		ok = password != NULL;
+	}
+	ok = ok && nbc_schannel_take_key(c, t->key_file, text, password, err);
+	forget(text);
+	forget(password);
 	c->has_cert = ok;
-	return ok || nbc_fail(err, NBC_USAGE, "%s: not usable as a key: it must be an "
-	    "RSA key in PEM form, without a password", key_file);
+	return ok;
 }
 
 void
 nbc_schannel_free_client(struct nbc_tls_context *c)
 {
-	HCRYPTPROV provider;
-
 	if (c->cert != NULL)
 		CertFreeCertificateContext(c->cert);
 	if (c->cert_store != NULL)
 		CertCloseStore(c->cert_store, 0);
-	if (c->key_name[0] != '\0')
-		CryptAcquireContextA(&provider, c->key_name, MS_ENH_RSA_AES_PROV_A,
-		    PROV_RSA_AES, CRYPT_DELETEKEYSET);
+	nbc_schannel_forget_key(c);
 }

@@ -204,6 +204,22 @@ probe nbds://localhost:PORT/ 1 4 30 pki/ca-cert.pem pki/client-cert.pem \
 	pki/client-key.pem
 status_is 0 && out_has "same"
 ok "TLS: a client certificate"
+echo secret >pki/password
+echo wrong >pki/wrong
+openssl pkcs8 -topk8 -in pki/client-key.pem -v2 aes-256-cbc -passout file:pki/password \
+	-out pki/locked-key.pem
+probe nbds://localhost:PORT/ 1 4 30 pki/ca-cert.pem pki/client-cert.pem \
+	pki/locked-key.pem pki/password
+status_is 0 && out_has "same"
+ok "TLS: a client's key with a password"
+probe nbds://localhost:PORT/ 1 4 30 pki/ca-cert.pem pki/client-cert.pem \
+	pki/locked-key.pem pki/wrong
+status_is 1 && err_has "the password is wrong" && out_lacks size
+ok "TLS: a wrong password"
+probe nbds://localhost:PORT/ 1 4 30 pki/ca-cert.pem pki/client-cert.pem \
+	pki/locked-key.pem
+status_is 1 && err_has "the key has a password" && out_lacks size
+ok "TLS: no password"
 stop "$pid"
 
 serve memory 1M

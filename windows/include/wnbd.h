@@ -235,7 +235,9 @@ typedef struct _WNBD_NBD_OPTIONS {
 	/* Called once, when the disk is there. */
 	VOID	(*Mapped)(PWNBD_DISK Disk, PVOID Context);
 	PVOID	Context;
-	BYTE	Reserved[40];
+	/* Whose first line is the password of KeyFile.  Default: it has none. */
+	const char *KeyPasswordFile;
+	BYTE	Reserved[32];
 } WNBD_NBD_OPTIONS, *PWNBD_NBD_OPTIONS;
 WNBD_ASSERT_SZ_EQ(WNBD_NBD_OPTIONS, 120);
 

@@ -122,6 +122,7 @@ set_tls(struct daemon *m, struct nbc_error *error)
 	return set(&t->ca_file, o->CaFile, error) &&
 	    set(&t->cert_file, o->CertFile, error) &&
 	    set(&t->key_file, o->KeyFile, error) &&
+	    set(&t->key_password_file, o->KeyPasswordFile, error) &&
 	    set(&t->tls_hostname, o->TlsHostname, error);
 }
 

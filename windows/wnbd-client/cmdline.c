@@ -174,6 +174,8 @@ static const struct option {
 	    "PEM file: certificate of this client.", "a file" },
 	{ "key", set_text, AT(key_file), C(MAP), true, false,
 	    "PEM file: private key of this client.", "a file" },
+	{ "key-password-file", set_text, AT(key_password_file), C(MAP), true, false,
+	    "File whose first line is the password of the private key.", "a file" },
 	{ "tls-hostname", set_text, AT(tls_hostname), C(MAP), true, false,
 	    "What the server's certificate must name. Default: the host.",
 	    "a host name" },
@@ -392,6 +394,8 @@ check_map(struct parser *p)
 		return FAIL(p, "--disk-size is not a multiple of --block-size");
 	if ((a->cert_file == NULL) != (a->key_file == NULL))
 		return FAIL(p, "--cert and --key go together");
+	if (a->key_password_file != NULL && a->key_file == NULL)
+		return FAIL(p, "--key-password-file needs --key");
 	if (has_tls_file && a->tls.given && a->tls.when == TLS_OFF)
 		return FAIL(p, "--tls off contradicts the other TLS options");
 	if (has_tls_file && !a->tls.given)

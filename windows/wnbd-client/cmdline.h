@@ -50,7 +50,8 @@ struct arguments {
 	uint64_t disk_size;
 	unsigned block_size;
 	struct tls_choice tls;
-	const char *ca_file, *cert_file, *key_file, *tls_hostname;
+	const char *ca_file, *cert_file, *key_file, *key_password_file;
+	const char *tls_hostname;
 	unsigned connections, timeout_s, dead_timeout_s;
 	/* unmap */
 	bool	hard, no_fallback;

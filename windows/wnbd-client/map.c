@@ -158,6 +158,7 @@ command_map(const struct arguments *a)
 	WNBD_NBD_OPTIONS options = {
 		.Size = sizeof(options), .Tls = (WnbdTlsMode)a->tls.when,
 		.CaFile = a->ca_file, .CertFile = a->cert_file, .KeyFile = a->key_file,
+		.KeyPasswordFile = a->key_password_file,
 		.TlsHostname = a->tls_hostname, .Connections = a->connections,
 		.RequestTimeoutMs = a->timeout_s * 1000,
 		.DeadTimeoutMs = a->dead_timeout_s * 1000, .Mapped = on_mapped,

@@ -52,8 +52,8 @@ ok "the driver and the engine"
 bad=
 what=warning
 for file in windows/libwnbd/*.c windows/wnbd-client/*.c windows/selftest/*.c common/*.c \
-	connect/{dial,dial_windows,error,negotiate,os_windows,printable,resolve_windows}.c \
-	connect/{rsa_key,stream,tls_schannel,tls_schannel_files,tls_schannel_verify,uri}.c; do
+	connect/tls_schannel_*.c connect/{dial,dial_windows,error,negotiate,os_windows,printable,resolve_windows}.c \
+	connect/{ec_key,key_lock,rsa_key,stream,tls_schannel,uri}.c; do
 	compiles "$file" $user || bad="$bad $file"
 done
 [ -z "$bad" ]

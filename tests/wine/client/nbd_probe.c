@@ -2,7 +2,7 @@
  * nbd_probe.c - the NBD client of libwnbd, without a driver: connect, I/O, compare.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * usage: nbd_probe URI CONNECTIONS THREADS REQUESTS [CA [CERT KEY]]
+ * usage: nbd_probe URI CONNECTIONS THREADS REQUESTS [CA [CERT KEY [PASSWORD-FILE]]]
  *
  * Each thread writes its own part of the export with blocks of changing sizes, flushes,
  * reads everything back and compares; then trims a part.  Prints "size N", "tls N" and
@@ -152,6 +152,8 @@ probe(int argc, char **argv)
 		target.cert_file = argv[6];
 		target.key_file = argv[7];
 	}
+	if (argc > 8)
+		target.key_password_file = argv[8];
 	if (!nbc_tls_context_load(&tls, &target, &error))
 		return fail(&error);
 	config.tls = tls;
