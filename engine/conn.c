@@ -98,6 +98,19 @@ conn_passed_late_at(const struct nbe_dev *d, const struct conn *c)
 	return any < alike ? any : alike;
 }
 
+/* ---- how fast ------------------------------------------------------------------ */
+
+/* Answers came, one by one or together.  The mean is of about eight times. */
+void
+conn_pace(struct conn *c, nbe_time now)
+{
+	nbe_time gap = (now - c->answered_at) / c->answers;
+
+	c->gap = c->gap == 0 ? gap : c->gap - c->gap / 8 + gap / 8;
+	c->answered_at = now;
+	c->answers = 0;
+}
+
 /* ---- how much at once ---------------------------------------------------------- */
 
 /* An answer took long.  Once for all that was sent before the last time. */

@@ -206,12 +206,13 @@ stop_step(struct nbe_dev *d, nbe_time now)
 
 /* Has the connection, which is up, something to send, or may it take something? */
 static inline bool
-wants_tx(const struct conn *c, uint32_t share, bool pending)
+wants_tx(const struct nbe_dev *d, const struct conn *c, uint32_t share,
+    bool pending)
 {
 	if (c->tx_open)
 		return false;
 	return c->batch_at != c->batch_count || wants_disc(c) ||
-	    (pending && may_take(c, share));
+	    (pending && may_take(d, c, share));
 }
 
 void
@@ -232,7 +233,7 @@ nbe_work(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 
 		if (c->up && c->closing)
 			w->close |= 1u << i;
-		else if (c->up && wants_tx(c, share, pending))
+		else if (c->up && wants_tx(d, c, share, pending))
 			w->tx |= 1u << i;
 		else if (!c->up && wants_open(d, c) && c->open_at <= now)
 			w->open |= 1u << i;

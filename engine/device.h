@@ -43,6 +43,10 @@
 #define WINDOW_MAX	268435456u	/* as good as no limit */
 #define ANSWER_SLOW	(2 * NBE_SECOND)
 
+/* A connection is filled before the next one is used, as long as its last command will
+ * be answered within this time. */
+#define FILL_TIME	(NBE_SECOND / 5000)
+
 /* Bytes of one TRIM, ZERO or CACHE likewise. */
 #define EFFECT_MIN	1048576u
 #define EFFECT_START	67108864u
@@ -132,6 +136,9 @@ struct conn {
 	uint64_t	window;		/* of which there may be so much */
 	nbe_time	window_cut_at;
 	nbe_time	moved_at;	/* bytes moved, or nothing was owed */
+	nbe_time	gap;		/* between answers owed; a mean */
+	nbe_time	answered_at;	/* or nothing was owed */
+	uint32_t	answers;	/* since then */
 	/* The oldest command in flight, if later ones were answered before it. */
 	uint16_t	passed;		/* NO_SLOT: none */
 	uint32_t	passed_gen;
@@ -260,11 +267,17 @@ list_empty(const struct list *l)
 	return l->head == NO_SLOT;
 }
 
+/*
+ * May the connection take a command?  It may always have its share; and more, as long
+ * as the last of what it has will be answered soon, as fast as answers come: then to
+ * fill one connection costs no time, and spares the sends and wake-ups of the others.
+ */
 static inline bool
-may_take(const struct conn *c, uint32_t share)
+may_take(const struct nbe_dev *d, const struct conn *c, uint32_t share)
 {
-	return c->proven && !c->draining && c->in_flight < share &&
-	    c->owed < c->window;
+	return c->proven && !c->draining && c->owed < c->window &&
+	    (c->in_flight < share || (c->in_flight < d->cfg.depth &&
+	    c->in_flight * c->gap < FILL_TIME));
 }
 
 static inline bool
@@ -342,6 +355,7 @@ void	 conn_drain(struct nbe_dev *, struct conn *, enum nbe_why);
 void	 conn_recount(struct nbe_dev *);
 void	 conn_prove(struct nbe_dev *, uint32_t moment);
 
+void	 conn_pace(struct conn *, nbe_time now);
 void	 conn_slow(struct conn *, const struct slot *, nbe_time now);
 void	 conn_passed(struct nbe_dev *, struct conn *, const struct slot *,
 	    nbe_time now);

@@ -250,6 +250,7 @@ const char *nbe_op_name(enum nbe_op);
 #define NBE_NO_HOLE	0x04	/* ZERO: keep the range allocated */
 #define NBE_FAST_ZERO	0x08	/* ZERO: try the server's fast way first; where it
 				 * has none, the zeroing is an ordinary one */
+#define NBE_FAST_ONLY	0x10	/* with FAST_ZERO: where it has none, ENOTSUP */
 
 /* One run of base:allocation (proto.md, "Metadata querying"). */
 #define NBE_EXTENT_HOLE	0x01	/* not allocated (a hint) */
@@ -453,6 +454,10 @@ nbe_time nbe_wake(const struct nbe_dev *, nbe_time now);
 /* Why the engine asks to close a connection, or why it was last lost. */
 enum nbe_why nbe_conn_why(const struct nbe_dev *, unsigned conn);
 bool	nbe_conn_is_up(const struct nbe_dev *, unsigned conn);
+/* Before nbe_conn_down: was its end agreed on?  Then all its commands are answered and
+ * DISC is sent, and what is still in the system's send buffer is to arrive.  Any other
+ * end must be a reset: what was given up would arrive too, minutes later. */
+bool	nbe_conn_in_order(const struct nbe_dev *, unsigned conn);
 
 /* ---- counters ------------------------------------------------------------------ */
 

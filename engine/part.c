@@ -83,7 +83,8 @@ apply(struct nbe_dev *d, struct slot *s, nbe_time now)
 	} else if (s->error == NBE_OK) {
 		if (!shrink(d, s))
 			req_fail(d, r, NBE_EIO);
-	} else if (s->error == NBE_ENOTSUP && (s->flags & CMD_FLAG_FAST_ZERO) != 0) {
+	} else if (s->error == NBE_ENOTSUP && (s->flags & CMD_FLAG_FAST_ZERO) != 0 &&
+	    (r->flags & NBE_FAST_ONLY) == 0) {
 		r->flags &= (uint8_t)~NBE_FAST_ZERO;
 		req_redo(d, r);
 	} else if (!too_long(d, s)) {

@@ -566,6 +566,7 @@ finish_answered(struct nbe_dev *d, struct conn *c, nbe_time now)
 
 		next = s->next;
 		conn_answered(d, c, s, now);
+		c->answers++;
 		if (d->fence_waits != 0)
 			fence_proven(d, s->moment, now);
 		s->received = true;
@@ -589,6 +590,8 @@ nbe_rx_end(struct nbe_dev *d, unsigned conn, uint64_t got, enum nbe_why why,
 		direct(d, c, got);
 	c->rx_open = c->rx_direct = false;
 	finish_answered(d, c, now);
+	if (c->answers != 0 && now != c->answered_at)
+		conn_pace(c, now);
 	if (moved)
 		c->moved_at = now;
 	if (why != NBE_WHY_NONE)

@@ -17,7 +17,8 @@ contradiction(const struct nbe_dev *d, const struct nbe_export *e)
 		return NBE_WHY_NO_MULTI_CONN;
 	if (e->size < have->size)
 		return NBE_WHY_SHRANK;
-	if (((e->flags ^ have->flags) & NBE_FLAG_READ_ONLY) != 0)
+	/* The other way round nothing is lost: the device stays read-only. */
+	if ((e->flags & ~have->flags & NBE_FLAG_READ_ONLY) != 0)
 		return NBE_WHY_READ_ONLY;
 	if ((have->flags & ~e->flags & features) != 0 ||
 	    (have->has_alloc && !e->has_alloc))
@@ -87,6 +88,8 @@ nbe_conn_up(struct nbe_dev *d, unsigned conn, const struct nbe_export *e, nbe_ti
 	c->passed = NO_SLOT;
 	c->window = WINDOW_START;
 	c->window_cut_at = 0;
+	c->gap = 0;
+	c->answers = 0;
 	d->up++;
 	d->proven += c->proven;
 	conn_recount(d);
@@ -187,7 +190,11 @@ nbe_conn_down(struct nbe_dev *d, unsigned conn, enum nbe_why why, nbe_time now)
 	NBE_ASSERT(conn < d->cfg.conns_max && !c->tx_open && !c->rx_open);
 	if (!c->closing || c->why == NBE_WHY_NONE)
 		c->why = why;
-	c->open_at = after(now, backoff(d, c));
+	/* It was left to be made again, and nobody failed. */
+	if (c->disc_planned && c->why == NBE_WHY_RENEWED)
+		c->open_at = now;
+	else
+		c->open_at = after(now, backoff(d, c));
 	if (c->up)
 		leave(d, c, now);
 }
@@ -320,6 +327,13 @@ enum nbe_why
 nbe_conn_why(const struct nbe_dev *d, unsigned conn)
 {
 	return d->conn[conn].why;
+}
+
+bool
+nbe_conn_in_order(const struct nbe_dev *d, unsigned conn)
+{
+	return d->conn[conn].disc_planned && d->conn[conn].batch_at ==
+	    d->conn[conn].batch_count;
 }
 
 bool

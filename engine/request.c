@@ -24,12 +24,12 @@ init(struct nbe_req *r, nbe_time now)
 	r->begun = r->cleared = r->flushing = r->redo = false;
 }
 
-/* A flush of the device's own, unless one is under way or nobody would answer it. */
+/* A flush of the device's own, unless one is under way. */
 void
 req_own_flush(struct nbe_dev *d, nbe_time now)
 {
 	if (d->own_flush.state == REQ_QUEUED || d->own_flush.state == REQ_BUSY ||
-	    gone(d) != NBE_OK)
+	    d->stop_now)
 		return;
 	init(&d->own_flush, now);
 	d->own_flush.op = NBE_FLUSH;
@@ -116,6 +116,9 @@ check(const struct nbe_dev *d, const struct nbe_req *r)
 	if ((e->flags & op->needs) != op->needs)
 		return NBE_ENOTSUP;
 	if (r->op == NBE_EXTENTS && !e->has_alloc)
+		return NBE_ENOTSUP;
+	if (r->op == NBE_ZERO && (r->flags & NBE_FAST_ONLY) != 0 &&
+	    (e->flags & NBE_FLAG_SEND_FAST_ZERO) == 0)
 		return NBE_ENOTSUP;
 	return r->op == NBE_FLUSH ? NBE_OK : check_range(e, r);
 }

@@ -62,7 +62,7 @@ assign(struct nbe_dev *d, struct conn *c, struct slot *s, nbe_time now)
 	s->sent_at = now;
 	list_append(d, &c->sent, s);
 	if (c->in_flight++ == 0)
-		c->moved_at = now;
+		c->moved_at = c->answered_at = now;
 	d->in_flight++;
 	if (has_payload(s->op))
 		c->owed += s->len;
@@ -86,7 +86,7 @@ plan(struct nbe_dev *d, struct conn *c, nbe_time now)
 
 	c->batch_count = c->batch_at = 0;
 	c->batch_pos = 0;
-	while (may_take(c, share) && bytes < BATCH_BYTES &&
+	while (may_take(d, c, share) && bytes < BATCH_BYTES &&
 	    (s = schedule_next(d, now)) != NULL) {
 		assign(d, c, s, now);
 		if (s->op == NBE_WRITE)

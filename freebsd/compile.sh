@@ -49,7 +49,7 @@ check() {
 		    -I"$dir" -isystem "$srctop/sys" \
 		    -isystem "$srctop/sys/contrib/ck/include" \
 		    -I"$here/mod" -I"$here/../engine" \
-		    -I"$here/../common/port" -I"$here/../common/port/freebsd" \
+		    -I"$here/../engine/port/freebsd" \
 		    "$@" "$source"
 	done
 }
@@ -76,7 +76,6 @@ check_library() {
 		    -isystem "$srctop/include" -isystem "$srctop/lib/libgeom" \
 		    -isystem "$srctop/sys" -I"$srctop/sbin/geom" \
 		    -I"$here/../connect" -I"$here/../engine" \
-		    -I"$here/../common/port" -I"$here/../common/port/user" \
 		    "$source"
 	done
 }

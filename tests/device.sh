@@ -9,7 +9,7 @@ sock=$dir/s
 mnt=$dir/mnt
 mkdir "$mnt"
 
-nb() { timeout 120 "$nbdisk" "$@"; }
+nb() { timeout 300 "$nbdisk" "$@"; }
 
 # needs TOOL...: these, and what a device takes, or the whole test is skipped
 needs() {
@@ -22,16 +22,16 @@ needs() {
 }
 
 nothing_left() {
-	! grep -q "nbdisk/$name" /proc/mounts && [ ! -e "/run/nbdisk/$name" ] &&
+	! grep -q "/$name/mnt " /proc/mounts && [ ! -e "$NBDISK_STATE_DIR/$name" ] &&
 		[ ! -L "$device" ] &&
-		! grep -qs "nbdisk/$name/" /sys/block/loop*/loop/backing_file &&
+		! grep -qs "/$name/mnt/" /sys/block/loop*/loop/backing_file &&
 		! pgrep -f -- "--device $name" >/dev/null
 }
 
 remove_device() {
 	exec 2>/dev/null
 	! mountpoint -q "$mnt" || umount -l "$mnt"
-	[ ! -e "/run/nbdisk/$name" ] || nb disconnect --force "$name"
+	[ ! -e "$NBDISK_STATE_DIR/$name" ] || nb disconnect --force "$name"
 }
 trap 'remove_device; cleanup' EXIT
 

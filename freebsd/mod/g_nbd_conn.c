@@ -145,7 +145,8 @@ static bool
 g_nbd_was_meant(enum nbe_why why)
 {
 
-	return (why == NBE_WHY_SCALED || why == NBE_WHY_STOPPED);
+	return (why == NBE_WHY_SCALED || why == NBE_WHY_STOPPED ||
+	    why == NBE_WHY_RENEWED);
 }
 
 static void
@@ -180,12 +181,14 @@ g_nbd_conn_gone(struct g_nbd_conn *nc)
 	struct nbe_req *done;
 	enum nbe_why why;
 	nbe_time now;
+	bool in_order;
 
 	g_nbd_upcalls_clear(so);
 	mtx_lock(&sc->sc_mtx);
 	why = nbe_conn_why(sc->sc_dev, nc->nc_index);
+	in_order = nbe_conn_in_order(sc->sc_dev, nc->nc_index);
 	mtx_unlock(&sc->sc_mtx);
-	g_nbd_socket_close(so, !g_nbd_was_meant(why) || sc->sc_forced);
+	g_nbd_socket_close(so, !in_order);
 	if (!g_nbd_was_meant(why))
 		g_nbd_tell_lost(nc, why);
 

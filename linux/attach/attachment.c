@@ -5,8 +5,10 @@
 #include "attachment.h"
 
 #include <errno.h>
-#include <mntent.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -16,13 +18,14 @@
 #include "loopdev.h"
 #include "mounts.h"
 #include "openers.h"
+#include "text_file.h"
 
-#define LINKS		"/dev/nbdisk"
 #define POLL_MS		20
 #define RESIZE_MS	2000	/* the kernel asks anew when fuse_resize told it to */
 #define RELEASE_MS	1000	/* loop closes its file a little after it detached;
 				 * and udev looks into new devices for a moment */
 #define FORCE_MS	1000
+#define NOTE_MAX	64
 
 static void
 sleep_ms(long ms)
@@ -41,7 +44,7 @@ backing_path(const struct state *s, char *buf)
 static void
 link_path(const struct state *s, char *buf)
 {
-	snprintf(buf, STATE_PATH_MAX, LINKS "/%s", s->name);
+	snprintf(buf, STATE_PATH_MAX, STATE_LINKS "/%s", s->name);
 }
 
 const char *
@@ -54,7 +57,45 @@ attachment_path(const struct state *s, const struct attachment *a, char *buf)
 	return buf;
 }
 
-/* ---- make -------------------------------------------------------------------- */
+/* ---- the link ---------------------------------------------------------------- */
+
+/* Another process may remove what is in the way, or the directory, at any time. */
+#define LINK_TRIES	8
+
+static bool
+leads_to(const char *path, unsigned *loop)
+{
+	char to[32];
+	ssize_t n = readlink(path, to, sizeof(to) - 1);
+
+	if (n <= 0)
+		return false;
+	to[n] = '\0';
+	return sscanf(to, "../loop%u", loop) == 1;
+}
+
+/* A directory for all users of the device, whatever this process hides else. */
+static bool
+make_links(void)
+{
+	if (mkdir(STATE_LINKS, 0755) == 0)
+		return chmod(STATE_LINKS, 0755) == 0;
+	return errno == EEXIST;
+}
+
+/* One that a dead machine or daemon left is no obstacle, one of a living disk, which
+ * keeps its state elsewhere, is. */
+static bool
+clear_way(const char *path, struct errtext *err)
+{
+	unsigned loop;
+
+	if (leads_to(path, &loop) && loopdev_in_use(loop))
+		return errtext_set(err, "%s leads to loop%u, which is in use; choose "
+		    "another name", path, loop);
+	return unlink(path) == 0 || errno == ENOENT ||
+	    errtext_set(err, "%s: %s", path, strerror(errno));
+}
 
 static bool
 make_link(const struct state *s, unsigned loop, struct errtext *err)
@@ -63,33 +104,43 @@ make_link(const struct state *s, unsigned loop, struct errtext *err)
 
 	link_path(s, path);
 	snprintf(to, sizeof(to), "../loop%u", loop);
-	if (mkdir(LINKS, 0755) < 0 && errno != EEXIST)
-		return errtext_set(err, LINKS ": %s", strerror(errno));
-	/* One that a dead machine or daemon left. */
-	(void)unlink(path);
-	if (symlink(to, path) < 0)
-		return errtext_set(err, "%s: %s", path, strerror(errno));
-	return true;
+	for (unsigned i = 0; i < LINK_TRIES; i++) {
+		if (!make_links())
+			return errtext_set(err, STATE_LINKS ": %s", strerror(errno));
+		if (symlink(to, path) == 0)
+			return true;
+		if (errno != EEXIST && errno != ENOENT)
+			break;
+		if (errno == EEXIST && !clear_way(path, err))
+			return false;
+	}
+	return errtext_set(err, "%s: %s", path, strerror(errno));
 }
 
 static void
-remove_link(const struct state *s)
+remove_link(const struct state *s, const struct attachment *a)
 {
 	char path[STATE_PATH_MAX];
+	unsigned loop;
 
 	link_path(s, path);
-	(void)unlink(path);
-	(void)rmdir(LINKS);
+	if (leads_to(path, &loop) && loop == a->loop.number)
+		(void)unlink(path);
+	(void)rmdir(STATE_LINKS);
 	(void)unlink(state_path(s, "device", path));
 }
 
-static bool
-write_number(const struct state *s, unsigned loop, struct errtext *err)
-{
-	char number[16];
+/* ---- make -------------------------------------------------------------------- */
 
-	snprintf(number, sizeof(number), "%u\n", loop);
-	return state_write(s, "device", number) ||
+/* For those who find it when its daemon is dead. */
+static bool
+note(const struct state *s, const struct loopdev *loop, struct errtext *err)
+{
+	char text[48];
+
+	snprintf(text, sizeof(text), "%u %" PRIu64 "\n", loop->number,
+	    loop->sequence);
+	return state_write(s, "device", text) ||
 	    errtext_set(err, "%s/device: %s", s->dir, strerror(errno));
 }
 
@@ -101,26 +152,27 @@ make_loop(const struct state *s, const struct loopdev_config *config,
 
 	if (!loopdev_attach(&a->loop, config, err))
 		return false;
-	if (make_link(s, a->loop, err) && write_number(s, a->loop, err)) {
+	if (note(s, &a->loop, err) && make_link(s, a->loop.number, err)) {
 		a->has_loop = true;
 		return true;
 	}
-	(void)loopdev_detach(a->loop, FORCE_MS, &ignored);
-	remove_link(s);
+	(void)loopdev_detach(&a->loop, FORCE_MS, &ignored);
+	remove_link(s, a);
 	return false;
 }
 
 bool
-attachment_make(const struct state *s, uint32_t block_min, bool read_only,
+attachment_make(const struct state *s, const struct attachment_config *c,
     struct attachment *a, struct errtext *err)
 {
 	char path[STATE_PATH_MAX];
 	struct loopdev_config config = {
-		.backing = backing_path(s, path), .block_min = block_min,
-		.read_only = read_only,
+		.backing = backing_path(s, path), .block_min = c->block_min,
+		.read_only = c->read_only, .discard_max = c->discard_max,
+		.discard_asked = c->discard_asked,
 	};
 
-	*a = (struct attachment){ .has_loop = false };
+	*a = (struct attachment){ .loop.held = -1 };
 	if (geteuid() == 0)
 		return make_loop(s, &config, a, err);
 	if (access(path, R_OK) < 0)
@@ -131,23 +183,49 @@ attachment_make(const struct state *s, uint32_t block_min, bool read_only,
 void
 attachment_find(const struct state *s, struct attachment *a)
 {
-	char path[STATE_PATH_MAX];
+	char path[STATE_PATH_MAX], *text;
 
-	*a = (struct attachment){ .has_loop = false };
-	a->has_loop = loopdev_find(&a->loop, backing_path(s, path));
+	*a = (struct attachment){ .loop.held = -1 };
+	text = text_file_read(state_path(s, "device", path), NOTE_MAX);
+	if (text != NULL && sscanf(text, "%u %" SCNu64, &a->loop.number,
+	    &a->loop.sequence) == 2) {
+		a->has_loop = loopdev_hold(&a->loop);
+		if (!a->has_loop)
+			remove_link(s, a);
+	}
+	free(text);
 }
 
 bool
-attachment_resize(const struct state *s, const struct attachment *a, uint64_t size,
+attachment_is_there(const struct attachment *a)
+{
+	return !a->has_loop || loopdev_is(&a->loop);
+}
+
+bool
+attachment_check(const struct state *s, struct attachment *a)
+{
+	if (attachment_is_there(a))
+		return true;
+	remove_link(s, a);
+	loopdev_release(&a->loop);
+	a->has_loop = false;
+	return false;
+}
+
+bool
+attachment_resize(const struct state *s, struct attachment *a, uint64_t size,
     struct errtext *err)
 {
 	char path[STATE_PATH_MAX];
 	struct stat st;
 
+	if (!attachment_check(s, a))
+		return errtext_set(err, "somebody has detached the loop device");
 	backing_path(s, path);
 	for (unsigned ms = 0; ms < RESIZE_MS; ms += POLL_MS) {
 		if (stat(path, &st) == 0 && (uint64_t)st.st_size == size)
-			return !a->has_loop || loopdev_resize(a->loop, path, err);
+			return !a->has_loop || loopdev_resize(&a->loop, path, err);
 		sleep_ms(POLL_MS);
 	}
 	return errtext_set(err, "%s: the kernel does not see the new size", path);
@@ -155,19 +233,16 @@ attachment_resize(const struct state *s, const struct attachment *a, uint64_t si
 
 /* ---- undo -------------------------------------------------------------------- */
 
+/* Asks nobody who might not answer: a dead file system is one, too. */
 static bool
 is_mounted(const char *point)
 {
-	FILE *mounts = setmntent("/proc/self/mounts", "re");
-	const struct mntent *m;
-	bool found = false;
+	struct statx st;
 
-	if (mounts == NULL)
-		return true;
-	while (!found && (m = getmntent(mounts)) != NULL)
-		found = strcmp(m->mnt_dir, point) == 0;
-	endmntent(mounts);
-	return found;
+	if (statx(AT_FDCWD, point, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT |
+	    AT_STATX_DONT_SYNC, 0, &st) < 0)
+		return errno != ENOENT;
+	return (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 static bool
@@ -179,38 +254,48 @@ unmount(const struct state *s, bool lazy, struct errtext *err)
 	return !is_mounted(path) || fuse_unmount(path, lazy, err);
 }
 
+/* Loop closes its file a little after it is detached.  Nobody whom we could name uses
+ * it: who stays gets errors, and is no reason for a device that is half there. */
 static bool
-unmount_soon(const struct state *s, struct errtext *err)
+unmount_soon(const struct state *s, bool had_loop, struct errtext *err)
 {
-	char path[STATE_PATH_MAX];
-	struct errtext why, users;
+	struct errtext why;
 
 	for (unsigned ms = 0; ms < RELEASE_MS; ms += POLL_MS) {
 		if (unmount(s, false, &why))
 			return true;
 		sleep_ms(POLL_MS);
 	}
-	if (openers_find(backing_path(s, path), false, &users))
-		return errtext_set(err, "it is in use:\n%.900s", users.text);
+	if (had_loop)
+		return unmount(s, true, err);
 	return errtext_set(err, "it is in use:\n%.900s", why.text);
 }
 
 static bool
-loop_in_use(unsigned loop, struct errtext *users)
+loop_in_use(const struct loopdev *loop, struct errtext *users)
 {
 	char node[32];
 	struct stat st;
 
-	snprintf(node, sizeof(node), "/dev/loop%u", loop);
+	snprintf(node, sizeof(node), "/dev/loop%u", loop->number);
 	return (stat(node, &st) == 0 && mounts_in_use(st.st_rdev, users)) ||
-	    openers_find(node, true, users);
+	    openers_find(node, OPENERS_OF_DISK, users);
 }
 
 static bool
-loop_stays_in_use(unsigned loop, struct errtext *users)
+in_use(const struct state *s, const struct attachment *a, struct errtext *users)
+{
+	char path[STATE_PATH_MAX];
+
+	return (a->has_loop && loop_in_use(&a->loop, users)) ||
+	    openers_find(state_path(s, "mnt", path), OPENERS_OF_TREE, users);
+}
+
+static bool
+stays_in_use(const struct state *s, const struct attachment *a, struct errtext *users)
 {
 	for (unsigned ms = 0; ms < RELEASE_MS; ms += POLL_MS) {
-		if (!loop_in_use(loop, users))
+		if (!in_use(s, a, users))
 			return false;
 		sleep_ms(POLL_MS);
 	}
@@ -220,25 +305,29 @@ loop_stays_in_use(unsigned loop, struct errtext *users)
 /* A detach that does not happen soon is taken back: else it would happen behind
  * the back of whoever opened the device just now, in the middle of its work. */
 static bool
-detach(unsigned loop, unsigned timeout_ms, struct errtext *err)
+detach(struct loopdev *loop, unsigned timeout_ms, struct errtext *err)
 {
 	return loopdev_detach(loop, timeout_ms, err) || !loopdev_keep(loop);
 }
 
 bool
-attachment_undo(const struct state *s, struct attachment *a, unsigned timeout_ms,
-    struct errtext *err)
+attachment_undo(const struct state *s, struct attachment *a, bool is_open,
+    unsigned timeout_ms, struct errtext *err)
 {
+	bool had_loop = attachment_check(s, a) && a->has_loop;
 	struct errtext users;
 
-	if (a->has_loop && loop_stays_in_use(a->loop, &users))
+	if (stays_in_use(s, a, &users))
 		return errtext_set(err, "it is in use:\n%.900s", users.text);
-	if (a->has_loop && !detach(a->loop, timeout_ms, err))
+	if (is_open)
+		return errtext_set(err, "it is in use:\nits file is open, in a "
+		    "container or by a process that cannot be seen from here");
+	if (had_loop && !detach(&a->loop, timeout_ms, err))
 		return false;
-	if (a->has_loop)
-		remove_link(s);
+	if (had_loop)
+		remove_link(s, a);
 	a->has_loop = false;
-	return unmount_soon(s, err);
+	return unmount_soon(s, had_loop, err);
 }
 
 void
@@ -248,10 +337,10 @@ attachment_undo_by_force(const struct state *s, struct attachment *a,
 	struct errtext ignored;
 
 	err->text[0] = '\0';
-	if (a->has_loop) {
-		(void)loop_in_use(a->loop, err);
-		(void)loopdev_detach(a->loop, FORCE_MS, &ignored);
-		remove_link(s);
+	if (attachment_check(s, a) && a->has_loop) {
+		(void)loop_in_use(&a->loop, err);
+		(void)loopdev_detach(&a->loop, FORCE_MS, &ignored);
+		remove_link(s, a);
 	}
 	a->has_loop = false;
 	(void)unmount(s, true, &ignored);

@@ -11,23 +11,38 @@
 #include <stdint.h>
 
 #include "errtext.h"
+#include "loopdev.h"
 #include "state.h"
 
 struct attachment {
 	bool		has_loop;
-	unsigned	loop;		/* the N of /dev/loopN */
+	struct loopdev	loop;		/* held where it was made or found */
+};
+
+struct attachment_config {
+	uint32_t	block_min;	/* of the export */
+	bool		read_only;
+	uint64_t	discard_max;	/* bytes at a time; 0: no discards */
+	bool		discard_asked;	/* not to be had: an error */
 };
 
 /* As root: a loop device under the file, and a link to it in /dev/nbdisk. */
-bool	attachment_make(const struct state *, uint32_t block_min, bool read_only,
+bool	attachment_make(const struct state *, const struct attachment_config *,
 	    struct attachment *, struct errtext *);
-/* Finds what there is, also after its daemon was killed. */
+/* Finds what there is, also after its daemon was killed, or died with a mount name
+ * space of its own. */
 void	attachment_find(const struct state *, struct attachment *);
+/* Whether the loop device still is the disk's; all below look first, and never touch
+ * one that is another's by now. */
+bool	attachment_is_there(const struct attachment *);
+/* Where it is not: takes the link away, so that it leads to no stranger. */
+bool	attachment_check(const struct state *, struct attachment *);
 /* The file has grown to size. */
-bool	attachment_resize(const struct state *, const struct attachment *,
+bool	attachment_resize(const struct state *, struct attachment *,
 	    uint64_t size, struct errtext *);
-/* Detaches and unmounts; refuses, and leaves all, where it is in use. */
-bool	attachment_undo(const struct state *, struct attachment *,
+/* Detaches and unmounts; refuses, and has changed nothing, where it is in use.
+ * is_open: somebody has the file open beside the loop device, as its server knows. */
+bool	attachment_undo(const struct state *, struct attachment *, bool is_open,
 	    unsigned timeout_ms, struct errtext *);
 /* Does not refuse: what is in use goes when its last user has gone; err names the
  * users then, else it is empty. */

@@ -23,8 +23,8 @@
 struct device {
 	dev_t	dev;
 	char	name[NAME_MAX + 1];
-	bool	held;		/* another of the set stands on it */
-	bool	named;		/* some use of it is in the text */
+	const struct device *holder;	/* one of the set that stands on it */
+	bool	named;			/* some use of it is in the text */
 };
 
 struct search {
@@ -119,6 +119,54 @@ add_all(struct search *s, const char *path)
 	return any;
 }
 
+static struct device *
+find_node(struct search *s, const char *path)
+{
+	struct stat st;
+
+	/* Only what is in /dev: stat of any other path might hang. */
+	if (strncmp(path, "/dev/", 5) != 0 || stat(path, &st) < 0 ||
+	    !S_ISBLK(st.st_mode))
+		return NULL;
+	return find(s, st.st_rdev);
+}
+
+/* A loop device is no holder in sysfs: it only has a path open. */
+static void
+add_loop(struct search *s, const char *name)
+{
+	char path[NAME_MAX + 32], backing[PATH_MAX];
+	struct device *below = NULL;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/loop/backing_file", name);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return;
+	if (fgets(backing, sizeof(backing), file) != NULL) {
+		backing[strcspn(backing, "\n")] = '\0';
+		below = find_node(s, backing);
+	}
+	fclose(file);
+	snprintf(path, sizeof(path), "/sys/block/%s", name);
+	if (below != NULL && add(s, path))
+		below->holder = &s->device[s->count - 1];
+}
+
+static void
+add_loops(struct search *s)
+{
+	DIR *dir = opendir("/sys/block");
+	const struct dirent *entry;
+
+	if (dir == NULL)
+		return;
+	while ((entry = readdir(dir)) != NULL)
+		if (strncmp(entry->d_name, "loop", 4) == 0)
+			add_loop(s, entry->d_name);
+	closedir(dir);
+}
+
 /* The list grows while it is walked. */
 static void
 collect(struct search *s, dev_t disk)
@@ -135,7 +183,9 @@ collect(struct search *s, dev_t disk)
 		(void)add_all(s, path);
 		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/holders",
 		    major(dev), minor(dev));
-		s->device[i].held = add_all(s, path);
+		if (add_all(s, path))
+			s->device[i].holder = &s->device[s->count - 1];
+		add_loops(s);
 	}
 }
 
@@ -163,18 +213,6 @@ unescape(char *s)
 		}
 	}
 	*to = '\0';
-}
-
-static struct device *
-find_node(struct search *s, const char *path)
-{
-	struct stat st;
-
-	/* Only what is in /dev: stat of any other path might hang. */
-	if (strncmp(path, "/dev/", 5) != 0 || stat(path, &st) < 0 ||
-	    !S_ISBLK(st.st_mode))
-		return NULL;
-	return find(s, st.st_rdev);
 }
 
 /* proc(5), mountinfo: "id parent major:minor root point options ... - type
@@ -237,7 +275,7 @@ check_exclusive(struct search *s, struct device *d)
 	char path[NAME_MAX + 8];
 	int fd;
 
-	if (d->named || d->held)
+	if (d->named || d->holder != NULL)
 		return;
 	snprintf(path, sizeof(path), "/dev/%s", d->name);
 	fd = open(path, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
@@ -246,6 +284,14 @@ check_exclusive(struct search *s, struct device *d)
 	else if (errno == EBUSY)
 		say(s, d, "in exclusive use, by a program or in another mount "
 		    "namespace", "");
+}
+
+/* What stands on a device keeps it, used or not. */
+static void
+check_holder(struct search *s, struct device *d)
+{
+	if (d->holder != NULL)
+		say(s, d, "under ", d->holder->name);
 }
 
 bool
@@ -266,6 +312,8 @@ mounts_in_use(dev_t disk, struct errtext *users)
 		check_exclusive(s, &s->device[i]);
 	if (s->len == 0 && s->count > 0)
 		check_exclusive(s, &s->device[0]);
+	for (unsigned i = 0; s->len == 0 && i < s->count; i++)
+		check_holder(s, &s->device[i]);
 	in_use = s->len > 0;
 	free(s);
 	return in_use;

@@ -14,10 +14,10 @@
 #include "errtext.h"
 
 /*
- * Whether the disk, one of its partitions, or a device on top of either (device
- * mapper, RAID) is mounted, swapped on, or opened exclusively.  users names every
- * use, one per line: "loop0p1 is mounted on /mnt".  What another mount namespace
- * does is seen too, though not where.
+ * Whether the disk or one of its partitions is mounted, swapped on, opened exclusively,
+ * or under another device (device mapper, RAID, loop), used or not.  users names every
+ * use, one per line: "loop0p1 is mounted on /mnt".  What another mount namespace does
+ * is seen too, though not where.
  */
 bool	mounts_in_use(dev_t disk, struct errtext *users);
 

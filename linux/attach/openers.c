@@ -9,8 +9,10 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,7 +20,7 @@
 
 struct search {
 	const char	*path;
-	bool		partitions;
+	enum openers_of	of;
 	struct errtext	*who;
 	size_t		len;
 };
@@ -32,8 +34,9 @@ is_it(const struct search *s, const char *open_path)
 		return false;
 	if (open_path[len] == '\0')
 		return true;
-	return s->partitions && open_path[len] == 'p' &&
-	    isdigit((unsigned char)open_path[len + 1]);
+	if (s->of == OPENERS_OF_TREE)
+		return open_path[len] == '/';
+	return open_path[len] == 'p' && isdigit((unsigned char)open_path[len + 1]);
 }
 
 static void
@@ -53,27 +56,39 @@ read_command(const char *pid, char *command)
 }
 
 static void
-say(struct search *s, const char *pid, const char *path)
+say(struct search *s, const char *pid, const char *has, const char *path,
+    const char *open)
 {
 	size_t room = sizeof(s->who->text) - s->len;
 	char command[COMM_MAX];
 	int n;
 
 	read_command(pid, command);
-	n = snprintf(s->who->text + s->len, room, "%s%s (process %.20s) has %s open",
-	    s->len > 0 ? "\n" : "", command, pid, path);
+	n = snprintf(s->who->text + s->len, room, "%s%s (process %.20s) %s %s%s",
+	    s->len > 0 ? "\n" : "", command, pid, has, path, open);
 	if (n > 0 && (size_t)n < room)
 		s->len += (size_t)n;
 	else
 		s->who->text[s->len] = '\0';
 }
 
-/* One line per process, however often it has the file open. */
+/* Whether a link of /proc leads there; then target has where. */
 static bool
-search_process(struct search *s, const char *pid)
+leads_there(const struct search *s, int dir, const char *name, char *target)
 {
-	char dir_path[64], target[PATH_MAX];
+	ssize_t n = readlinkat(dir, name, target, PATH_MAX - 1);
+
+	if (n <= 0)
+		return false;
+	target[n] = '\0';
+	return is_it(s, target);
+}
+
+static bool
+search_files(struct search *s, const char *pid, char *target)
+{
 	const struct dirent *entry;
+	char dir_path[64];
 	bool found = false;
 	DIR *dir;
 
@@ -81,25 +96,39 @@ search_process(struct search *s, const char *pid)
 	dir = opendir(dir_path);
 	if (dir == NULL)
 		return false;
-	while (!found && (entry = readdir(dir)) != NULL) {
-		ssize_t n = readlinkat(dirfd(dir), entry->d_name, target,
-		    sizeof(target) - 1);
-
-		if (n <= 0)
-			continue;
-		target[n] = '\0';
-		found = is_it(s, target);
-	}
+	while (!found && (entry = readdir(dir)) != NULL)
+		found = leads_there(s, dirfd(dir), entry->d_name, target);
 	closedir(dir);
-	if (found)
-		say(s, pid, target);
 	return found;
 }
 
-bool
-openers_find(const char *path, bool partitions, struct errtext *who)
+/* One line per process, however often it has the file open. */
+static bool
+search_process(struct search *s, const char *pid)
 {
-	struct search s = { .path = path, .partitions = partitions, .who = who };
+	static const char *const places[] = { "cwd", "root" };
+	char path[64], target[PATH_MAX];
+
+	if (atol(pid) == (long)getpid())
+		return false;
+	if (search_files(s, pid, target)) {
+		say(s, pid, "has", target, " open");
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(path, sizeof(path), "/proc/%.20s/%s", pid, places[i]);
+		if (leads_there(s, AT_FDCWD, path, target)) {
+			say(s, pid, "stands in", target, "");
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+openers_find(const char *path, enum openers_of of, struct errtext *who)
+{
+	struct search s = { .path = path, .of = of, .who = who };
 	DIR *proc = opendir("/proc");
 	const struct dirent *entry;
 	bool found = false;

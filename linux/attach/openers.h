@@ -9,11 +9,16 @@
 
 #include "errtext.h"
 
+enum openers_of {
+	OPENERS_OF_DISK,	/* path and its partitions, pathp1 and the like */
+	OPENERS_OF_TREE,	/* path, and all that lies below it */
+};
+
 /*
- * Whether a process, of those that we may look at, has path open; who names them,
- * one per line: "fio (process 123) has /dev/loop0 open".  With partitions, also
- * path0, pathp1 and the like.  Touches neither the file nor its file system.
+ * Whether a process, of those that we may look at and other than this one, has path
+ * open, or stands in it; who names them, one per line: "fio (process 123) has
+ * /dev/loop0 open".  Touches neither the file nor its file system.
  */
-bool	openers_find(const char *path, bool partitions, struct errtext *who);
+bool	openers_find(const char *path, enum openers_of, struct errtext *who);
 
 #endif

@@ -23,6 +23,10 @@ explain(const struct state *s, const char *what, struct errtext *err)
 	if (state_pid(s) == 0)
 		return errtext_set(err, "%s: its daemon is dead; run "
 		    "\"nbdisk disconnect %s\"", s->name, s->name);
+	/* Nobody listens yet, or no more. */
+	if (error == ENOENT || error == ECONNREFUSED)
+		return errtext_set(err, "%s: it is just being attached or detached; "
+		    "try again", s->name);
 	return errtext_set(err, "%s: %s: %s", s->name, what, strerror(error));
 }
 

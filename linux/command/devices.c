@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "control_client.h"
 
@@ -27,6 +28,15 @@ get(struct device *d, const struct state *s, struct errtext *err)
 	return true;
 }
 
+/* Attached or detached just now: nobody can be asked about it. */
+static bool
+comes_or_goes(const struct state *s)
+{
+	char path[STATE_PATH_MAX];
+
+	return state_pid(s) != 0 && access(state_path(s, "control", path), F_OK) < 0;
+}
+
 static void
 add(struct devices *d, const char *name, bool named)
 {
@@ -37,6 +47,8 @@ add(struct devices *d, const char *name, bool named)
 		/* One that nobody named may be gone since we looked. */
 		if (!named)
 			return;
+	} else if (!named && comes_or_goes(&state)) {
+		return;
 	} else if (get(&d->item[d->count], &state, &err)) {
 		d->count++;
 		return;

@@ -3,9 +3,11 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "options.h"
 #include "text_file.h"
@@ -80,8 +82,19 @@ plain_verb(const char *word)
 	return word;
 }
 
-int
-main(int argc, char **argv)
+/* Else the first file or socket that is opened gets the number of one that is closed,
+ * and what is said to people goes there. */
+static bool
+occupy_standard_files(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	return true;
+}
+
+static enum exit_status
+run_verb(int argc, char **argv)
 {
 	const struct verb *v;
 	struct options o;
@@ -102,4 +115,27 @@ main(int argc, char **argv)
 	if (!options_parse(&o, verb_id(v), argc - 2, argv + 2, &err))
 		return usage_error(v, err.text);
 	return run(&o, v);
+}
+
+/* What was asked for and could not be printed is not done. */
+static enum exit_status
+check_output(enum exit_status status)
+{
+	bool bad = ferror(stdout) != 0;
+	struct errtext err;
+
+	errno = EIO;
+	if (fflush(stdout) == 0 && !bad)
+		return status;
+	errtext_set(&err, "standard output: %s", strerror(errno));
+	complain(err.text);
+	return status == EXIT_OK ? EXIT_FAILED : status;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (!occupy_standard_files())
+		return EXIT_FAILED;
+	return check_output(run_verb(argc, argv));
 }

@@ -13,6 +13,7 @@
 #define KEEP_SIZE_DEFAULT (UINT64_C(64) << 20)
 #define KEEP_SIZE_MIN	(UINT64_C(1) << 20)
 #define KEEP_SIZE_MAX	(UINT64_C(64) << 30)
+#define DISCARD_MIN	(UINT64_C(1) << 20)
 
 /* ---- values ------------------------------------------------------------------ */
 
@@ -95,6 +96,17 @@ set_keep_size(void *field, const char *value)
 	uint64_t n;
 
 	if (!value_size(value, &n) || n < KEEP_SIZE_MIN || n > KEEP_SIZE_MAX)
+		return false;
+	*(uint64_t *)field = n;
+	return true;
+}
+
+static bool
+set_discard_max(void *field, const char *value)
+{
+	uint64_t n;
+
+	if (!value_size(value, &n) || n < DISCARD_MIN)
 		return false;
 	*(uint64_t *)field = n;
 	return true;
@@ -199,6 +211,11 @@ const struct option_row option_table[] = {
 	{ 0, "keep-size", "SIZE", AT(keep_size), set_keep_size,
 	    "a size from 1M to 64G", V(CONNECT),
 	    "memory for unflushed writes with replay (64M)" },
+	{ 0, "no-discard", NULL, AT(no_discard), set_flag, NULL, V(CONNECT),
+	    "offer no discards (what a server does slowly)" },
+	{ 0, "discard-max", "SIZE", AT(discard_max), set_discard_max,
+	    "a size of 1M at least", V(CONNECT),
+	    "discard at most so much at a time (4G)" },
 	{ 0, "depth", "N", AT(depth), set_depth, "a number from 1 to 1024",
 	    V(CONNECT), "commands under way per connection (128)" },
 	{ 0, "via", "WAY", AT(via), set_via, "auto, fuse or ublk", V(CONNECT),
@@ -227,6 +244,7 @@ options_init(struct options *o)
 {
 	*o = (struct options){
 		.depth = DEPTH_DEFAULT, .keep_size = KEEP_SIZE_DEFAULT,
+		.discard_max = UINT64_MAX,
 		.timeout = 30 * NBE_SECOND, .dead_timeout = 120 * NBE_SECOND,
 		.fence = 10 * NBE_SECOND, .open_timeout = 10 * NBE_SECOND,
 		.wait = 30 * NBE_SECOND, .tls = TLS_UNSAID,

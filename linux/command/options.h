@@ -29,7 +29,7 @@ struct options {
 	unsigned	depth;
 	unsigned	rounds;		/* 0: without end */
 	nbe_time	timeout, dead_timeout, fence, open_timeout, retry, wait;
-	uint64_t	keep_size;
+	uint64_t	keep_size, discard_max;
 	int		tls;		/* enum nbe_tls, or TLS_UNSAID */
 	int		unflushed;	/* enum nbe_unflushed */
 	int		via;		/* enum attach_kind */
@@ -37,7 +37,7 @@ struct options {
 	const char	*ca_file, *crl_file, *cert_file, *key_file, *key_password_file;
 	const char	*tls_hostname, *psk_file, *psk_user;
 	const char	*device, *config_file;
-	bool		read_only, foreground, force, json, help;
+	bool		read_only, no_discard, foreground, force, json, help;
 };
 
 struct option_row {

@@ -51,6 +51,8 @@ snap(const void *object)
 const char *
 snapshot_state(const struct control_snapshot *s)
 {
+	if (s->detached)
+		return "DETACHED";
 	if (s->stats.conns_up == 0)
 		return "DISCONNECTED";
 	return s->stats.conns_up < s->stats.conns_wanted ? "DEGRADED" : "CONNECTED";

@@ -33,7 +33,7 @@ wait_for_all(const struct state *s, nbe_time wait, struct errtext *err)
 	static struct control_reply reply;
 	const struct nbe_stats *st = &reply.snapshot.stats;
 	const struct timespec poll = { .tv_nsec = POLL_NS };
-	nbe_time end = wait == NBE_NEVER ? NBE_NEVER : clock_now() + wait;
+	nbe_time end = clock_after(wait);
 
 	do {
 		if (!control_ask(s, CONTROL_SNAPSHOT, 0, &reply, err))

@@ -53,11 +53,26 @@ open_one(struct connecting *c, struct nbc_error *err)
 	return true;
 }
 
+/* A server that takes some of the connections, but not all, is told of as that. */
+static enum exit_status
+no_more(const struct connecting *c, unsigned wanted, const struct nbc_error *err)
+{
+	struct errtext text;
+
+	if (c->conns > 0) {
+		errtext_set(&text, "connection %u of %u could not be made; with "
+		    "\"-c %u\" fewer would do:", c->conns + 1, wanted, c->conns);
+		complain(text.text);
+	}
+	return server_complain(err);
+}
+
 static enum exit_status
 open_all(struct connecting *c)
 {
 	unsigned wanted = c->options->connections > 0 ? c->options->connections : 1;
 	struct progress progress;
+	enum exit_status status;
 	struct nbc_error err;
 	bool ok = true;
 
@@ -75,8 +90,9 @@ open_all(struct connecting *c)
 	progress_end(&progress);
 	if (ok)
 		return EXIT_OK;
+	status = no_more(c, wanted, &err);
 	close_all(c);
-	return server_complain(&err);
+	return status;
 }
 
 /* ---- what is said when it is there ------------------------------------------- */
@@ -228,6 +244,7 @@ settings_of(const struct options *o)
 		.keep_size = o->keep_size,
 		.unflushed = (enum nbe_unflushed)o->unflushed,
 		.read_only = o->read_only,
+		.discard_max = o->no_discard ? 0 : o->discard_max,
 	};
 }
 

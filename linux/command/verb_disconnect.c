@@ -123,7 +123,8 @@ clean_up(struct ending *e)
 	attachment_find(&e->state, &attachment);
 	if (e->options->force) {
 		attachment_undo_by_force(&e->state, &attachment, &e->why);
-	} else if (!attachment_undo(&e->state, &attachment, REMAINS_MS, &ignored)) {
+	} else if (!attachment_undo(&e->state, &attachment, false, REMAINS_MS,
+	    &ignored)) {
 		state_close(&e->state);
 		return errtext_set(&e->why, "%s: %.900s", e->state.name,
 		    ignored.text);

@@ -17,6 +17,7 @@
 
 #define CLIENTS_MAX	8
 #define PATIENCE	(10 * NBE_SECOND)
+#define CROWDED		(NBE_SECOND / 10)	/* how often to look who has left */
 
 enum client_state { CLIENT_FREE, CLIENT_READS, CLIENT_ANSWER, CLIENT_SENDS };
 
@@ -34,6 +35,7 @@ struct control_server {
 	struct ring_op		accept_op;
 	struct ring		*ring;
 	control_handler		*handler;
+	control_forget		*forget;
 	void			*arg;
 	int			sock;
 	bool			accepting;
@@ -124,6 +126,27 @@ free_client(struct control_server *s)
 	return NULL;
 }
 
+/* Nobody tells of it, for nothing is read from who waits for an answer. */
+static bool
+has_left(const struct control_client *c)
+{
+	char byte;
+
+	return c->state == CLIENT_ANSWER &&
+	    recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+static void
+make_room(struct control_server *s)
+{
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+		if (!has_left(&s->client[i]))
+			continue;
+		s->forget(s->arg, &s->client[i]);
+		hang_up(&s->client[i]);
+	}
+}
+
 static bool
 may_ask(int fd)
 {
@@ -183,8 +206,12 @@ control_server_turn(struct control_server *s, nbe_time now)
 		else if (c->since + PATIENCE - now < next)
 			next = c->since + PATIENCE - now;
 	}
-	if (s->accepting || free_client(s) == NULL)
+	if (s->accepting)
 		return next;
+	if (free_client(s) == NULL)
+		make_room(s);
+	if (free_client(s) == NULL)
+		return next < CROWDED ? next : CROWDED;
 	if (now >= s->accept_after)
 		accept_next(s);
 	else if (s->accept_after - now < next)
@@ -211,7 +238,8 @@ listen_at(const char *path, struct errtext *err)
 
 bool
 control_server_start(struct control_server **out, struct ring *ring,
-    const char *path, control_handler *handler, void *arg, struct errtext *err)
+    const char *path, control_handler *handler, control_forget *forget, void *arg,
+    struct errtext *err)
 {
 	struct control_server *s = calloc(1, sizeof(*s));
 
@@ -219,6 +247,7 @@ control_server_start(struct control_server **out, struct ring *ring,
 		return errtext_set(err, "out of memory");
 	s->ring = ring;
 	s->handler = handler;
+	s->forget = forget;
 	s->arg = arg;
 	s->sock = listen_at(path, err);
 	if (s->sock < 0) {

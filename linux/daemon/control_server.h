@@ -2,7 +2,8 @@
  * control_server.h - the daemon's side of control.h, on the ring.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * A few clients at a time; one that keeps the daemon waiting is hung up on.
+ * A few clients at a time; one that keeps the daemon waiting is hung up on, and one
+ * that no longer waits for its answer makes room for the next.
  */
 #ifndef CONTROL_SERVER_H
 #define CONTROL_SERVER_H
@@ -17,8 +18,11 @@ struct control_client;
 typedef void control_handler(void *arg, struct control_client *,
     const struct control_request *);
 
+/* A client that was to be answered later has hung up: it is not to be answered. */
+typedef void control_forget(void *arg, struct control_client *);
+
 bool	control_server_start(struct control_server **, struct ring *, const char *path,
-	    control_handler *, void *arg, struct errtext *);
+	    control_handler *, control_forget *, void *arg, struct errtext *);
 /* ns until it wants to be called again. */
 uint64_t control_server_turn(struct control_server *, nbe_time now);
 /* After ring_free. */

@@ -10,6 +10,9 @@
  *	        -> STOPPED	nothing is left but this process
  *
  * By force, what is under way fails first, and then nothing can be waited for.
+ *
+ * Somebody else may take away what was attached.  An unmount begins an orderly end; of
+ * a loop device only the state tells (DETACHED), and the rest ends when told to.
  */
 #include "daemon.h"
 
@@ -34,6 +37,7 @@
 #define RING_ENTRIES	1024
 #define DETACH_MS	10000
 #define FORCE_TIME	(10 * NBE_SECOND)
+#define CLOSE_TIME	NBE_SECOND	/* the kernel tells of a close a little later */
 #define BACKOFF_MIN	(NBE_SECOND / 10)
 #define BACKOFF_MAX	(10 * NBE_SECOND)
 #define KEEP_RECORDS	65536
@@ -47,6 +51,7 @@ struct daemon {
 	struct ring	ring;
 	struct log	log;
 	struct helper	helper;
+	struct opener	opener;
 	struct disk	*disk;
 	struct fuse	*fuse;
 	struct control_server *control;
@@ -55,8 +60,11 @@ struct daemon {
 	enum stage	stage;
 	nbe_time	deadline;	/* of an end by force */
 	uint64_t	flushes_failed;	/* before the last flush */
+	nbe_time	closed_by;	/* who has the file open may, until then */
 	bool		reported, forced, detached, disk_stopped;
-	bool		want_attach, want_detach, want_force, want_resize;
+	bool		loop_lost;	/* somebody else has detached it */
+	bool		writes_lost;	/* acknowledged, and not to be saved */
+	bool		want_attach, want_check, want_detach, want_force, want_resize;
 	struct ring_op	signal_op, watch_op;
 	int		signal_fd;
 	struct signalfd_siginfo signal;
@@ -77,7 +85,7 @@ report(struct daemon *d, bool ok, const char *why)
 	errtext_set(&r.why, "%s", why);
 	attachment_path(d->config->state, &d->attachment, r.device);
 	if (d->attachment.has_loop)
-		snprintf(r.node, sizeof(r.node), "loop%u", d->attachment.loop);
+		snprintf(r.node, sizeof(r.node), "loop%u", d->attachment.loop.number);
 	log_line(&d->log, ok ? LOG_INFO : LOG_ERR, "%s%s",
 	    ok ? "attached as " : "cannot attach: ", ok ? r.device : why);
 	d->config->ready(d->config->arg, &r);
@@ -105,7 +113,7 @@ stop_by_force(struct daemon *d)
 	d->forced = true;
 	d->stage = DRAINING;
 	d->deadline = clock_now() + FORCE_TIME;
-	d->want_attach = d->want_detach = d->want_resize = false;
+	d->want_attach = d->want_check = d->want_detach = d->want_resize = false;
 	d->want_force = true;
 	fuse_stop(d->fuse);
 	disk_stop(d->disk, false);
@@ -118,6 +126,17 @@ stop_softly(struct daemon *d)
 		return;
 	d->stage = DETACHING;
 	d->want_detach = true;
+	d->closed_by = clock_now() + CLOSE_TIME;
+}
+
+/* What can be done in order still is: only the mount is gone. */
+static void
+end_unmounted(struct daemon *d)
+{
+	log_line(&d->log, LOG_WARNING, "somebody unmounted it; ending");
+	d->stage = DETACHING;
+	d->want_check = d->want_resize = false;
+	d->want_force = true;
 }
 
 /* What is attached is gone: let the disk finish. */
@@ -133,17 +152,32 @@ drain(struct daemon *d)
 	disk_stop(d->disk, true);
 }
 
+/* Whether somebody, other than the loop device, has the file open. */
+static bool
+is_open(const struct daemon *d, const struct fuse_status *status)
+{
+	return status->opens > (d->attachment.has_loop ? 1u : 0u);
+}
+
+/* The loop device has closed the file, or by its number it is another one. */
+static bool
+looks_lost(const struct daemon *d, const struct fuse_status *status)
+{
+	return d->stage == RUNNING && d->attachment.has_loop && status->opens == 0;
+}
+
 static void
 check_end(struct daemon *d)
 {
 	struct fuse_status status;
 
 	fuse_status(d->fuse, &status);
-	if (d->stage == RUNNING && status.state == FUSE_ENDED) {
-		log_line(&d->log, LOG_ERR, "somebody unmounted it; ending");
-		stop_by_force(d);
-	}
-	if (d->stage == DETACHING && d->detached && status.quiet)
+	if (d->stage == RUNNING && status.state == FUSE_ENDED)
+		end_unmounted(d);
+	if (looks_lost(d, &status))
+		d->want_check = true;
+	/* Where the mount table was copied, the file system lives on elsewhere. */
+	if (d->stage == DETACHING && d->detached && status.in_flight == 0)
 		drain(d);
 	if (d->stage == DRAINING && d->disk_stopped && d->detached)
 		d->stage = STOPPED;
@@ -154,30 +188,65 @@ check_end(struct daemon *d)
 
 /* ---- the helper -------------------------------------------------------------- */
 
-static void
-next_order(struct daemon *d)
+/* Without a fast way to zero, a discard would make the server write (fuse_op.c). */
+static uint64_t
+discard_max(const struct daemon *d)
+{
+	uint64_t asked = d->config->settings.discard_max;
+	bool fast = (disk_export(d->disk)->flags & NBE_FLAG_SEND_FAST_ZERO) != 0;
+
+	return asked == UINT64_MAX && !fast ? 0 : asked;
+}
+
+static struct helper_order
+make_order(const struct daemon *d, enum helper_job job)
 {
 	const struct nbe_export *exp = disk_export(d->disk);
-	struct helper_order order = {
-		.block_min = exp->block_min, .size = exp->size,
-		.read_only = d->config->settings.read_only ||
-		    (exp->flags & NBE_FLAG_READ_ONLY) != 0,
+	const struct settings *settings = &d->config->settings;
+	struct fuse_status status;
+
+	fuse_status(d->fuse, &status);
+	return (struct helper_order){
+		.job = job,
+		.config = {
+			.block_min = exp->block_min,
+			.read_only = settings->read_only ||
+			    (exp->flags & NBE_FLAG_READ_ONLY) != 0,
+			.discard_max = discard_max(d),
+			.discard_asked = settings->discard_max != UINT64_MAX,
+		},
+		.size = exp->size,
+		.is_open = is_open(d, &status),
 		.timeout_ms = DETACH_MS,
 	};
-	bool *want;
+}
 
-	if (d->want_force)
-		want = &d->want_force, order.job = HELPER_FORCE;
-	else if (d->want_attach)
-		want = &d->want_attach, order.job = HELPER_ATTACH;
-	else if (d->want_detach)
-		want = &d->want_detach, order.job = HELPER_DETACH;
-	else if (d->want_resize)
-		want = &d->want_resize, order.job = HELPER_RESIZE;
-	else
-		return;
-	*want = false;
+/* ns until an order that must wait can be given. */
+static uint64_t
+next_order(struct daemon *d)
+{
+	struct {
+		bool		*want;
+		enum helper_job	job;
+	} orders[] = {
+		{ &d->want_force, HELPER_FORCE }, { &d->want_attach, HELPER_ATTACH },
+		{ &d->want_check, HELPER_CHECK }, { &d->want_detach, HELPER_DETACH },
+		{ &d->want_resize, HELPER_RESIZE },
+	};
+	struct helper_order order;
+	nbe_time now = clock_now();
+	size_t i = 0;
+
+	while (i < sizeof(orders) / sizeof(orders[0]) && !*orders[i].want)
+		i++;
+	if (d->helper.busy || i == sizeof(orders) / sizeof(orders[0]))
+		return UINT64_MAX;
+	order = make_order(d, orders[i].job);
+	if (order.job == HELPER_DETACH && order.is_open && now < d->closed_by)
+		return d->closed_by - now;
+	*orders[i].want = false;
 	helper_give(&d->helper, &order);
+	return UINT64_MAX;
 }
 
 static void
@@ -194,6 +263,19 @@ attach_done(struct daemon *d, const struct helper_result *r)
 	report(d, true, "");
 }
 
+/* In any answer of the helper, which looks before all it does. */
+static void
+notice_loss(struct daemon *d)
+{
+	if (d->loop_lost || d->attachment.has_loop || d->stage != RUNNING ||
+	    geteuid() != 0)
+		return;
+	d->loop_lost = true;
+	log_line(&d->log, LOG_ERR, "somebody detached loop%u; what was under way is "
+	    "saved by \"nbdisk disconnect %s\"", d->attachment.loop.number,
+	    d->config->state->name);
+}
+
 static void
 detach_done(struct daemon *d, const struct helper_result *r)
 {
@@ -207,6 +289,13 @@ detach_done(struct daemon *d, const struct helper_result *r)
 }
 
 static void
+check_done(struct daemon *d, const struct helper_result *r)
+{
+	(void)r;
+	notice_loss(d);
+}
+
+static void
 resize_done(struct daemon *d, const struct helper_result *r)
 {
 	if (r->ok)
@@ -215,6 +304,7 @@ resize_done(struct daemon *d, const struct helper_result *r)
 		log_line(&d->log, LOG_ERR, "cannot resize: %s", r->why.text);
 }
 
+/* By force, or because there was nothing left that could be in use. */
 static void
 force_done(struct daemon *d, const struct helper_result *r)
 {
@@ -228,6 +318,7 @@ helper_done(void *arg, const struct helper_result *r)
 {
 	static void (*const done[])(struct daemon *, const struct helper_result *) = {
 		[HELPER_ATTACH] = attach_done,
+		[HELPER_CHECK] = check_done,
 		[HELPER_RESIZE] = resize_done,
 		[HELPER_DETACH] = detach_done,
 		[HELPER_FORCE] = force_done,
@@ -251,17 +342,25 @@ disk_resized(void *arg)
 	d->want_resize = true;
 }
 
-/* An orderly end whose last flush failed is no success. */
+/* An orderly end whose last flush failed is no success; nor is one by force, when the
+ * server went away with what was not flushed. */
+static bool
+has_lost_writes(const struct daemon *d)
+{
+	struct nbe_stats st;
+
+	disk_stats(d->disk, &st);
+	if (d->forced)
+		return st.lost || (st.dirty && st.conns_up == 0);
+	return st.dirty || st.lost || st.flushes_failed != d->flushes_failed;
+}
+
 static void
 warn_of_loss(struct daemon *d)
 {
 	static const char text[] = "the server went away before the last writes were "
 	    "flushed; they may be lost";
-	struct nbe_stats st;
 
-	disk_stats(d->disk, &st);
-	if (!st.dirty && !st.lost && st.flushes_failed == d->flushes_failed)
-		return;
 	log_line(&d->log, LOG_ERR, "%s", text);
 	if (d->asker == NULL)
 		return;
@@ -277,7 +376,8 @@ disk_has_stopped(void *arg)
 	struct daemon *d = arg;
 
 	d->disk_stopped = true;
-	if (!d->forced)
+	d->writes_lost |= has_lost_writes(d);
+	if (d->writes_lost)
 		warn_of_loss(d);
 }
 
@@ -314,6 +414,7 @@ static void
 ask_snapshot(struct daemon *d, struct control_client *c, uint64_t unused)
 {
 	(void)unused;
+	d->want_check |= d->stage == RUNNING && !attachment_is_there(&d->attachment);
 	snapshot_take(&control_client_reply(c)->snapshot, &d->source);
 	control_answer(c, true);
 }
@@ -325,10 +426,12 @@ ask_disconnect(struct daemon *d, struct control_client *c, uint64_t force)
 
 	if (force != 0) {
 		log_line(&d->log, LOG_WARNING, "disconnecting by force");
+		if (d->asker == NULL)
+			d->asker = c;
 		stop_by_force(d);
 		return;
 	}
-	if (d->stage == RUNNING && d->asker == NULL) {
+	if ((d->stage == RUNNING || d->stage == DETACHING) && d->asker == NULL) {
 		d->asker = c;
 		stop_softly(d);
 		return;
@@ -339,6 +442,15 @@ ask_disconnect(struct daemon *d, struct control_client *c, uint64_t force)
 	head->status = CONTROL_REFUSED;
 	errtext_set(&head->why, "somebody else is attaching or detaching it");
 	control_answer(c, false);
+}
+
+static void
+forget_asker(void *arg, struct control_client *c)
+{
+	struct daemon *d = arg;
+
+	if (d->asker == c)
+		d->asker = NULL;
 }
 
 static void
@@ -447,6 +559,8 @@ make_disk_config(struct daemon *d, struct disk_config *c)
 	/* The engine decides when to try again. */
 	d->options = *d->config->options;
 	d->options.retry_ms = 0;
+	d->options.open_file = opener_open;
+	d->options.open_arg = &d->opener;
 	*c = (struct disk_config){
 		.dev = {
 			.conns_max = NBE_MAX_CONNS,
@@ -501,7 +615,8 @@ start_control(struct daemon *d, struct errtext *err)
 	char path[STATE_PATH_MAX];
 
 	return control_server_start(&d->control, &d->ring,
-	    state_path(d->config->state, "control", path), asked, d, err);
+	    state_path(d->config->state, "control", path), asked, forget_asker, d,
+	    err);
 }
 
 static bool
@@ -525,7 +640,8 @@ start(struct daemon *d, struct errtext *err)
 {
 	unsigned conns = d->config->conns;
 
-	if (!helper_start(&d->helper, d->config->state, err) ||
+	if (!opener_init(&d->opener, d->config->tls, err) ||
+	    !helper_start(&d->helper, &d->opener, d->config->state, err) ||
 	    !catch_signals(d, err) || !start_ring(d, err))
 		goto close_conns;
 	if (!start_disk(d, err) || !start_control(d, err))
@@ -536,7 +652,8 @@ start(struct daemon *d, struct errtext *err)
 	d->source = (struct snapshot_source){
 		.state = d->config->state, .target = d->config->target,
 		.settings = &d->config->settings, .about = d->config->about,
-		.attachment = &d->attachment, .disk = d->disk, .fuse = d->fuse,
+		.attachment = &d->attachment, .loop_lost = &d->loop_lost,
+		.disk = d->disk, .fuse = d->fuse,
 		.started = clock_now(),
 	};
 	return true;
@@ -551,6 +668,7 @@ close_conns:
 	for (unsigned i = 0; i < conns; i++)
 		nbc_close(&d->config->conn[i], true);
 	helper_end(&d->helper);
+	opener_end(&d->opener);
 	return false;
 }
 
@@ -569,9 +687,8 @@ idle(void *arg)
 	uint64_t next;
 
 	check_end(d);
-	if (!d->helper.busy)
-		next_order(d);
-	next = disk_turn(d->disk);
+	next = next_order(d);
+	next = earlier(next, disk_turn(d->disk));
 	next = earlier(next, control_server_turn(d->control, clock_now()));
 	/* The disk may have stopped just now. */
 	check_end(d);
@@ -587,6 +704,7 @@ finish(struct daemon *d)
 		disk_free(d->disk);
 	}
 	helper_end(&d->helper);
+	opener_end(&d->opener);
 	state_remove(d->config->state);
 	log_line(&d->log, LOG_INFO, "disconnected");
 	control_server_free(d->control);
@@ -603,14 +721,15 @@ run(struct daemon *d)
 	ret = ring_run(&d->ring, idle, d);
 	if (ret < 0)
 		log_line(&d->log, LOG_ERR, "io_uring: %s", strerror(-ret));
+	d->writes_lost |= d->forced && !d->disk_stopped && has_lost_writes(d);
 	finish(d);
-	return ret == 0;
+	return ret == 0 && !d->writes_lost;
 }
 
 static bool
-write_pid(const struct state *s, const char *pid, struct errtext *err)
+write_pid(const struct state *s, struct errtext *err)
 {
-	return state_write(s, "lock", pid) ||
+	return state_write_pid(s) ||
 	    errtext_set(err, "%s/lock: %s", s->dir, strerror(errno));
 }
 
@@ -620,7 +739,6 @@ daemon_run(const struct daemon_config *config)
 	struct daemon *d = calloc(1, sizeof(*d));
 	struct errtext err;
 	bool ok = false;
-	char pid[24];
 
 	if (d == NULL)
 		return false;
@@ -628,8 +746,7 @@ daemon_run(const struct daemon_config *config)
 	d->want_attach = true;
 	log_open(&d->log, config->state->name, config->log_to_stderr);
 	process_prepare();
-	snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	if (write_pid(config->state, pid, &err) && start(d, &err)) {
+	if (write_pid(config->state, &err) && start(d, &err)) {
 		ok = run(d);
 	} else {
 		report(d, false, err.text);

@@ -33,7 +33,8 @@ struct daemon_config {
 						 * that nobody wants the device */
 };
 
-/* Serves until it is disconnected.  False: there was no device, or io_uring failed. */
+/* Serves until it is disconnected.  False: there was no device, io_uring failed, or
+ * writes that were acknowledged are lost. */
 bool	daemon_run(const struct daemon_config *);
 
 #endif

@@ -17,11 +17,15 @@
 #include "disk_owner.h"
 #include "link.h"
 
-/* A tick so late tells that this process, or the machine, was asleep.  What came
- * meanwhile is then taken for a while before the next one, or commands would be given
- * up whose answers are here. */
+/* A round that comes so much later than the loop was to wait tells that this process,
+ * or the machine, was asleep.  That time does not count; and after it there is some
+ * more to take what came meanwhile, before anything is given up. */
 #define OVERSLEPT	NBE_SECOND
 #define WAKING		(NBE_SECOND / 2)
+/* Connections are looked after so many times per time-out; and no wait is longer while
+ * something is owed, so that time asleep shows. */
+#define TEND_PARTS	4
+#define TEND_MAX	(5 * NBE_SECOND)
 
 struct disk {
 	struct ring	*ring;
@@ -34,19 +38,37 @@ struct disk {
 	uint32_t	dialing;	/* bit per connection */
 	bool		stopped;
 	unsigned	conns_max;
-	nbe_time	now, wake;
-	nbe_time	waking_until;	/* 0: awake */
+	nbe_time	now;
+	nbe_time	asleep;		/* time that the engine's clock stood still */
+	nbe_time	wake;		/* when nbe_tick is due */
 	bool		now_known;	/* read once per round */
+	nbe_time	tend_every, tend_at;
+	nbe_time	wait_from, wait_until;	/* NBE_NEVER: as long as it takes */
 	struct link	link[NBE_MAX_CONNS];
 };
 
+/* If the loop was to wait for less: the rest was spent asleep. */
+static void
+wake_up(struct disk *d)
+{
+	nbe_time t = clock_now() - d->asleep, waited = d->wait_until - d->wait_from;
+
+	if (d->wait_until == NBE_NEVER || t < d->wait_until + OVERSLEPT)
+		return;
+	d->asleep += t - d->wait_until;
+	d->asleep += waited < WAKING ? waited : WAKING;
+}
+
+/* The engine's clock: it stands still while the process is asleep. */
 static nbe_time
 now(void *arg)
 {
 	struct disk *d = arg;
 
-	if (!d->now_known)
-		d->now = clock_now();
+	if (!d->now_known) {
+		wake_up(d);
+		d->now = clock_now() - d->asleep;
+	}
 	d->now_known = true;
 	return d->now;
 }
@@ -163,25 +185,27 @@ close_conn(struct disk *d, unsigned conn)
 
 /* ---- the round ----------------------------------------------------------- */
 
-/* True: a connection was closed, and the engine may have something to say. */
+/* True: a connection was closed, or is to be closed after its goodbye, for which not
+ * every server closes its end; the engine may have something to say. */
 static bool
 tend(struct disk *d, const struct nbe_work *w)
 {
 	uint32_t left = w->close | w->tx | w->open;
-	bool closed = false;
+	bool again = false;
 
 	for (; left != 0; left &= left - 1) {
 		unsigned i = (unsigned)__builtin_ctz(left);
 		uint32_t bit = 1u << i;
 
 		if ((w->close & bit) != 0)
-			closed |= close_conn(d, i);
-		else if ((w->tx & bit) != 0)
+			again |= close_conn(d, i);
+		else if ((w->tx & bit) != 0) {
 			link_send(&d->link[i]);
-		else
+			again |= nbe_conn_in_order(d->dev, i);
+		} else
 			dial(d, i);
 	}
-	return closed;
+	return again;
 }
 
 static bool
@@ -213,31 +237,36 @@ work(struct disk *d)
 	}
 }
 
+/* ---- time ---------------------------------------------------------------- */
+
 static void
-tick(struct disk *d, nbe_time t)
+tend_links(struct disk *d, nbe_time t)
 {
-	if (t >= d->wake + OVERSLEPT && d->waking_until == 0)
-		d->waking_until = t + WAKING;
-	if (t < d->waking_until)
+	if (t < d->tend_at)
 		return;
-	d->waking_until = 0;
-	nbe_tick(d->dev, t);
+	d->tend_at = t + d->tend_every;
+	for (unsigned i = 0; i < d->conns_max; i++)
+		link_tend(&d->link[i]);
 }
 
 uint64_t
 disk_turn(struct disk *d)
 {
-	nbe_time t = now(d), next;
+	nbe_time t = now(d);
 
+	tend_links(d, t);
 	if (t >= d->wake)
-		tick(d, t);
-	else
-		d->waking_until = 0;	/* what was overdue has come */
+		nbe_tick(d->dev, t);
 	work(d);
-	d->wake = nbe_wake(d->dev, now(d));
+	d->wake = nbe_wake(d->dev, t);
+	d->wait_from = t;
+	d->wait_until = d->wake;
+	if (d->wake != NBE_NEVER && d->wake > d->tend_at)
+		d->wait_until = d->tend_at > t ? d->tend_at : t;
 	d->now_known = false;
-	next = d->wake > d->waking_until ? d->wake : d->waking_until;
-	return next == NBE_NEVER ? UINT64_MAX : next > t ? next - t : 0;
+	if (d->wait_until == NBE_NEVER)
+		return UINT64_MAX;
+	return d->wait_until > t ? d->wait_until - t : 0;
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -257,6 +286,14 @@ init_memory(struct disk *d, const struct disk_config *config)
 	if (d->keep == MAP_FAILED)
 		d->keep = NULL;
 	return d->keep != NULL;
+}
+
+static nbe_time
+tend_time(const struct nbe_dev_config *c)
+{
+	nbe_time t = c->timeout < c->dead_timeout ? c->timeout : c->dead_timeout;
+
+	return t / TEND_PARTS < TEND_MAX ? t / TEND_PARTS : TEND_MAX;
 }
 
 static void
@@ -279,6 +316,8 @@ disk_new(struct ring *ring, const struct disk_config *config, struct nbc_conn *f
 		return NULL;
 	d->ring = ring;
 	d->events = config->events;
+	d->wait_until = NBE_NEVER;
+	d->tend_every = tend_time(&config->dev);
 	d->conns_max = config->dev.conns_max;
 	d->dialer = dialer_new(ring, config->target, config->tls, config->options,
 	    dialed, d);

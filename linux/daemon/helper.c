@@ -5,6 +5,7 @@
 #include "helper.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define KEPT_FD		3
+#define KEPT_FD		3	/* orders */
+#define OPENER_FD	4
 #define END_TRIES	100
 #define END_POLL_NS	10000000
 
@@ -26,11 +28,13 @@ carry_out(const struct state *s, const struct helper_order *order,
 {
 	switch (order->job) {
 	case HELPER_ATTACH:
-		return attachment_make(s, order->block_min, order->read_only, a, why);
+		return attachment_make(s, &order->config, a, why);
+	case HELPER_CHECK:
+		return attachment_check(s, a);
 	case HELPER_RESIZE:
 		return attachment_resize(s, a, order->size, why);
 	case HELPER_DETACH:
-		return attachment_undo(s, a, order->timeout_ms, why);
+		return attachment_undo(s, a, order->is_open, order->timeout_ms, why);
 	case HELPER_FORCE:
 		attachment_undo_by_force(s, a, why);
 		return true;
@@ -38,26 +42,42 @@ carry_out(const struct state *s, const struct helper_order *order,
 	return false;
 }
 
+/* These two descriptors and no others, wherever they were. */
+static bool
+keep(int orders, int questions)
+{
+	int high = fcntl(orders, F_DUPFD, OPENER_FD + 1);
+
+	if (questions >= 0 && dup2(questions, OPENER_FD) < 0)
+		return false;
+	if (high < 0 || dup2(high, KEPT_FD) < 0)
+		return false;
+	return close_range(OPENER_FD + (questions >= 0 ? 1 : 0), ~0u, 0) == 0;
+}
+
 /* Signals to a whole terminal or unit are the daemon's business, which needs the
  * helper to do as they say. */
 static void
-be_helper(int sock, const struct state *s)
+be_helper(int sock, struct opener *opener, const struct state *s)
 {
 	struct helper_order order;
-	struct helper_result result = { .ok = false };
+	struct helper_result result = { .attachment.loop.held = -1 };
 
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	prctl(PR_SET_NAME, "nbdisk-helper");
-	if (dup2(sock, KEPT_FD) != KEPT_FD)
+	if (!keep(sock, opener->serve))
 		_exit(1);
-	(void)close_range(KEPT_FD + 1, ~0u, 0);
+	opener_serve(opener, OPENER_FD);
 	while (recv(KEPT_FD, &order, sizeof(order), 0) == sizeof(order)) {
 		result.job = order.job;
 		result.why.text[0] = '\0';
 		result.ok = carry_out(s, &order, &result.attachment, &result.why);
-		(void)send(KEPT_FD, &result, sizeof(result), MSG_NOSIGNAL);
+		/* The daemon has died meanwhile: what it made, nobody knows of. */
+		if (send(KEPT_FD, &result, sizeof(result), MSG_NOSIGNAL) < 0 &&
+		    order.job == HELPER_ATTACH && result.ok)
+			attachment_undo_by_force(s, &result.attachment, &result.why);
 	}
 	_exit(0);
 }
@@ -65,7 +85,8 @@ be_helper(int sock, const struct state *s)
 /* ---- in the daemon ----------------------------------------------------------- */
 
 bool
-helper_start(struct helper *h, const struct state *s, struct errtext *err)
+helper_start(struct helper *h, struct opener *opener, const struct state *s,
+    struct errtext *err)
 {
 	int pair[2];
 
@@ -74,8 +95,9 @@ helper_start(struct helper *h, const struct state *s, struct errtext *err)
 		return errtext_set(err, "socketpair: %s", strerror(errno));
 	h->pid = fork();
 	if (h->pid == 0)
-		be_helper(pair[1], s);
+		be_helper(pair[1], opener, s);
 	close(pair[1]);
+	opener_forked(opener);
 	h->sock = pair[0];
 	return h->pid > 0 || errtext_set(err, "fork: %s", strerror(errno));
 }

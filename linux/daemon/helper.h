@@ -6,22 +6,25 @@
  * shares the open files, so that a daemon that is killed while its thread waits
  * for /dev/fuse would keep /dev/fuse open, and both would stay for ever.  The
  * helper is forked before there is a ring, and has nothing open but its end of a
- * socket pair; it ends with the daemon.
+ * socket pair, and the loop device; it ends with the daemon.
  */
 #ifndef HELPER_H
 #define HELPER_H
 
 #include "attachment.h"
+#include "opener.h"
 #include "ring.h"
 
-enum helper_job { HELPER_ATTACH, HELPER_RESIZE, HELPER_DETACH, HELPER_FORCE };
+enum helper_job {
+	HELPER_ATTACH, HELPER_CHECK, HELPER_RESIZE, HELPER_DETACH, HELPER_FORCE
+};
 
 struct helper_order {
 	enum helper_job	job;
-	uint32_t	block_min;	/* ATTACH */
-	bool		read_only;	/* ATTACH */
-	uint64_t	size;		/* RESIZE */
-	unsigned	timeout_ms;	/* DETACH */
+	struct attachment_config config;	/* ATTACH */
+	uint64_t	size;			/* RESIZE */
+	bool		is_open;		/* DETACH, as attachment_undo has it */
+	unsigned	timeout_ms;		/* DETACH */
 };
 
 struct helper_result {
@@ -44,7 +47,8 @@ struct helper {
 };
 
 /* Before ring_init; then set ring, done and arg. */
-bool	helper_start(struct helper *, const struct state *, struct errtext *);
+bool	helper_start(struct helper *, struct opener *, const struct state *,
+	    struct errtext *);
 /* One at a time; done is called from the ring's loop. */
 void	helper_give(struct helper *, const struct helper_order *);
 /* After ring_free and fuse_free, on which it may still wait. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "disk.h"
+#include "taken.h"
 #include "tls.h"
 
 #define SEALED_PLAIN	(128 * 1024)	/* plain bytes sealed at a time */
@@ -24,6 +25,11 @@
 /* Room for a batch in a UNIX socket: it has 208 KiB by itself, which the server empties
  * piece by piece, each with a wake-up of ours.  TCP finds its size better alone. */
 #define UNIX_SEND_ROOM	(1024 * 1024)
+
+/* A session in the kernel that has no more records left than this is made anew: more
+ * than can be used up before it is asked again. */
+#define RECORDS_LOW	(UINT64_C(1) << 22)
+#define RECORDS_ASK	(5 * NBE_SECOND)
 
 static void start_recv(struct link *);
 
@@ -57,7 +63,9 @@ finish(struct link *l)
 	if (!l->closing || !link_quiet(l))
 		return;
 	l->closing = false;
-	nbc_close(&l->nbc, false);
+	if (nbe_conn_in_order(l->dev, l->conn))
+		nbc_end_in_order(l->nbc.fd);
+	nbc_close(&l->nbc, false);	/* any other end is a reset */
 	free_buffers(l);
 	nbe_conn_down(l->dev, l->conn, NBE_WHY_CLOSED, l->now(l->arg));
 }
@@ -462,6 +470,27 @@ received(struct ring_op *op, int res, uint32_t flags)
 	finish(l);
 }
 
+/* ---- now and then ---------------------------------------------------------- */
+
+void
+link_tend(struct link *l)
+{
+	nbe_time t = l->now(l->arg);
+	uint64_t taken;
+
+	if (l->closing || l->nbc.fd < 0)
+		return;
+	if (bytes_taken(l->nbc.fd, &taken) && taken != l->taken) {
+		l->taken = taken;
+		nbe_moved(l->dev, l->conn, t);
+	}
+	if (!l->nbc.ktls || t < l->asked_limit_at + RECORDS_ASK)
+		return;
+	l->asked_limit_at = t;
+	if (nbc_ktls_records_left(l->nbc.fd) < RECORDS_LOW)
+		nbe_renew(l->dev, l->conn);
+}
+
 /* ---- up -------------------------------------------------------------------------- */
 
 /* More than the system's limit is for root. */
@@ -496,6 +525,9 @@ link_up(struct link *l, struct nbc_conn *nbc)
 	l->send_op.done = sent;
 	l->recv_op.done = received;
 	l->rx_direct = 0;
+	l->asked_limit_at = l->now(l->arg);
+	if (!bytes_taken(nbc->fd, &l->taken))
+		l->taken = 0;
 	l->problem[0] = '\0';
 	start_recv(l);
 	return true;

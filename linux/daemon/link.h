@@ -41,6 +41,8 @@ struct link {
 	uint8_t		*sealed;
 	size_t		sealed_len, sealed_pos;
 	uint8_t		*opened;
+	uint64_t	taken;		/* bytes_taken, when last asked */
+	nbe_time	asked_limit_at;	/* records that a session has left */
 	char		problem[256];	/* of the last connection, for people */
 };
 
@@ -50,6 +52,9 @@ bool	link_up(struct link *, struct nbc_conn *nbc);
 void	link_send(struct link *);
 /* The engine wants it closed.  Ends with nbe_conn_down, now or later. */
 void	link_close(struct link *);
+/* Now and then, while it owes an answer: tells the engine whether the peer has taken
+ * bytes, and to make it anew when a session in the kernel nears its limit. */
+void	link_tend(struct link *);
 /* Nothing of it is in the ring. */
 bool	link_quiet(const struct link *);
 

@@ -9,5 +9,7 @@
 
 /* CLOCK_BOOTTIME in ns, so that time asleep counts. */
 nbe_time clock_now(void);
+/* So long from now; NBE_NEVER where that is beyond all times. */
+nbe_time clock_after(nbe_time ns);
 
 #endif

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "text_file.h"
@@ -23,28 +24,50 @@ static const char *const files[] = { "control", "device", "config" };
 
 /* ---- where ------------------------------------------------------------------- */
 
+/* Where nothing else may lead astray, the path as the kernel tells it: that is what
+ * it says of a file that somebody has open. */
+static void
+make_plain(char *base, size_t size)
+{
+	struct stat st;
+	char *plain;
+
+	if (lstat(base, &st) < 0 || !S_ISDIR(st.st_mode))
+		return;
+	plain = realpath(base, NULL);
+	if (plain != NULL && strlen(plain) < size)
+		memcpy(base, plain, strlen(plain) + 1);
+	free(plain);
+}
+
+/* Not the environment of a program that has more rights than who called it. */
 static bool
 base_path(char *base, size_t size, struct errtext *err)
 {
+	const char *own = secure_getenv("NBDISK_STATE_DIR");
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 	int n;
 
-	if (geteuid() == 0)
+	if (own != NULL && own[0] == '/')
+		n = snprintf(base, size, "%s", own);
+	else if (own != NULL && own[0] != '\0')
+		return errtext_set(err, "NBDISK_STATE_DIR: \"%s\": must begin with /",
+		    own);
+	else if (geteuid() == 0)
 		n = snprintf(base, size, ROOT_BASE);
 	else if (runtime != NULL && runtime[0] == '/')
 		n = snprintf(base, size, "%s/nbdisk", runtime);
 	else
 		n = snprintf(base, size, "/tmp/nbdisk-%u", (unsigned)geteuid());
-	/* The path of the control socket must fit into a socket address. */
-	if (n < 0 || (size_t)n >= size || n > 60)
-		return errtext_set(err, "XDG_RUNTIME_DIR: %s: the path is too long",
-		    runtime);
+	if (n < 0 || (size_t)n >= size)
+		return errtext_set(err, "the path of the state directory is too long");
+	make_plain(base, size);
 	return true;
 }
 
 /* Others may write to /tmp: what they put there is not trusted. */
 static bool
-base_make(const char *base, struct errtext *err)
+base_make(char *base, size_t size, struct errtext *err)
 {
 	struct stat st;
 
@@ -55,7 +78,20 @@ base_make(const char *base, struct errtext *err)
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
 		return errtext_set(err, "%s: must be a directory of yours that only "
 		    "you may use; remove it", base);
+	make_plain(base, size);
 	return true;
+}
+
+/* The path of the control socket must fit into a socket address. */
+static bool
+set_dir(struct state *s, const char *base, const char *name, struct errtext *err)
+{
+	const size_t most = sizeof(((struct sockaddr_un *)0)->sun_path) -
+	    sizeof("/control");
+	int n = snprintf(s->dir, sizeof(s->dir), "%s/%s", base, name);
+
+	return (n > 0 && (size_t)n <= most) || errtext_set(err, "%s/%s: the path is "
+	    "too long by %zu", base, name, (size_t)n - most);
 }
 
 const char *
@@ -75,6 +111,20 @@ state_write(const struct state *s, const char *file, const char *text)
 
 /* ---- the lock ---------------------------------------------------------------- */
 
+/* Longer than any process id; what is not needed is newlines, so that writing a
+ * new one is one write, and nobody finds the file empty. */
+#define PID_TEXT	16
+
+bool
+state_write_pid(const struct state *s)
+{
+	char text[PID_TEXT];
+
+	memset(text, '\n', sizeof(text));
+	text[snprintf(text, sizeof(text), "%ld", (long)getpid())] = '\n';
+	return pwrite(s->lock, text, sizeof(text), 0) == (ssize_t)sizeof(text);
+}
+
 static int
 open_lock(const struct state *s, int flags)
 {
@@ -87,7 +137,7 @@ pid_t
 state_pid(const struct state *s)
 {
 	int fd = open_lock(s, 0);
-	char text[16] = "";
+	char text[PID_TEXT + 1] = "";
 	bool alive;
 
 	if (fd < 0)
@@ -132,7 +182,8 @@ make_new(struct state *s, struct errtext *err)
 	s->lock = open_lock(s, O_CREAT | O_EXCL);
 	if (s->lock < 0 || flock(s->lock, LOCK_EX | LOCK_NB) < 0)
 		return errtext_set(err, "%s/lock: %s", s->dir, strerror(errno));
-	return true;
+	return state_write_pid(s) ||
+	    errtext_set(err, "%s/lock: %s", s->dir, strerror(errno));
 }
 
 /* False with errno EEXIST: the name is taken. */
@@ -149,6 +200,17 @@ name_it(struct state *s, const char *base, const char *name)
 	return true;
 }
 
+/* By a disk that has its state elsewhere: a container's, perhaps. */
+static bool
+is_linked(const char *name)
+{
+	char path[STATE_PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), STATE_LINKS "/%s", name);
+	return geteuid() == 0 && lstat(path, &st) == 0;
+}
+
 static bool
 name_lowest(struct state *s, const char *base)
 {
@@ -156,6 +218,8 @@ name_lowest(struct state *s, const char *base)
 
 	for (unsigned i = 0; i < NAMES_MAX; i++) {
 		snprintf(name, sizeof(name), "nbd%u", i);
+		if (is_linked(name))
+			continue;
 		if (name_it(s, base, name))
 			return true;
 		if (errno != EEXIST)
@@ -181,13 +245,16 @@ explain_taken(const char *name, struct errtext *err)
 bool
 state_create(struct state *s, const char *wanted, struct errtext *err)
 {
-	char base[64];
+	char base[sizeof(s->dir)], new[32];
 	bool named;
 
 	*s = (struct state){ .lock = -1 };
-	if (!base_path(base, sizeof(base), err) || !base_make(base, err))
+	snprintf(new, sizeof(new), ".new-%ld", (long)getpid());
+	if (!base_path(base, sizeof(base), err) ||
+	    !base_make(base, sizeof(base), err) ||
+	    (wanted != NULL && !set_dir(s, base, wanted, err)) ||
+	    !set_dir(s, base, new, err))
 		return false;
-	snprintf(s->dir, sizeof(s->dir), "%s/.new-%ld", base, (long)getpid());
 	if (!make_new(s, err)) {
 		state_remove(s);
 		return false;
@@ -206,16 +273,15 @@ state_create(struct state *s, const char *wanted, struct errtext *err)
 bool
 state_open(struct state *s, const char *name, struct errtext *err)
 {
-	char base[64];
+	char base[sizeof(s->dir)];
 	struct stat st;
 
 	*s = (struct state){ .lock = -1 };
 	if (!value_device_name(name))
 		return errtext_set(err, "\"%s\" is not the name of a device", name);
-	if (!base_path(base, sizeof(base), err))
+	if (!base_path(base, sizeof(base), err) || !set_dir(s, base, name, err))
 		return false;
 	snprintf(s->name, sizeof(s->name), "%s", name);
-	snprintf(s->dir, sizeof(s->dir), "%s/%s", base, name);
 	if (lstat(s->dir, &st) < 0)
 		return errtext_set(err, "%s: there is no such device; see "
 		    "\"nbdisk status\"", name);
@@ -248,7 +314,7 @@ state_names(size_t *count)
 {
 	struct dirent **entries;
 	struct errtext err;
-	char base[64], **names;
+	char base[STATE_PATH_MAX / 2], **names;
 	int n = -1;
 
 	*count = 0;

@@ -3,8 +3,9 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * /run/nbdisk/NAME for root, $XDG_RUNTIME_DIR/nbdisk/NAME or /tmp/nbdisk-UID/NAME
- * for others:
- *	lock	locked (flock) as long as the daemon lives; holds its process id
+ * for others, or $NBDISK_STATE_DIR/NAME:
+ *	lock	locked (flock) as long as the daemon lives; holds its process id, and
+ *		before there is a daemon that of the command
  *	control	the daemon's socket (control.h)
  *	mnt	where FUSE is mounted
  *	device	the loop device's number, once it is attached
@@ -23,6 +24,9 @@
 
 #define STATE_PATH_MAX	256
 
+/* Where the block devices of all state directories have their names. */
+#define STATE_LINKS	"/dev/nbdisk"
+
 struct state {
 	char	name[DEVICE_NAME_MAX + 1];
 	char	dir[STATE_PATH_MAX / 2];
@@ -36,6 +40,8 @@ bool	state_open(struct state *, const char *name, struct errtext *);
 void	state_close(struct state *);
 /* The daemon's process id, 0: none lives.  For a state that is not locked here. */
 pid_t	state_pid(const struct state *);
+/* Of a locked one: this process is its daemon now. */
+bool	state_write_pid(const struct state *);
 /* Locks the remains of a dead one; false: a daemon lives, or somebody was
  * faster. */
 bool	state_lock_dead(struct state *);

@@ -142,7 +142,7 @@ idle(void *arg)
 static void
 usage(void)
 {
-	fputs("usage: fuse_serve [-urnza] [-b block_min] [-d depth] [-s MiB] dir\n",
+	fputs("usage: fuse_serve [-urnzfla] [-b block_min] [-d depth] [-s MiB] dir\n",
 	    stderr);
 	exit(2);
 }
@@ -152,12 +152,14 @@ parse(int argc, char **argv, struct fuse_config *f, struct memdisk_config *m)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "urnzab:d:s:")) != -1) {
+	while ((option = getopt(argc, argv, "urnzflab:d:s:")) != -1) {
 		switch (option) {
 		case 'u': f->want_uring = true; break;
 		case 'r': m->flags |= NBE_FLAG_READ_ONLY; break;
 		case 'n': m->flags &= (uint16_t)~NBE_FLAG_SEND_FLUSH; break;
 		case 'z': m->flags &= (uint16_t)~NBE_FLAG_SEND_WRITE_ZEROES; break;
+		case 'f': m->flags &= (uint16_t)~NBE_FLAG_SEND_FAST_ZERO; break;
+		case 'l': m->fast = false; break;
 		case 'a': m->has_alloc = false; break;
 		case 'b': m->block_min = (uint32_t)strtoul(optarg, NULL, 0); break;
 		case 'd': f->depth = (unsigned)strtoul(optarg, NULL, 0); break;
@@ -179,10 +181,10 @@ main(int argc, char **argv)
 		.gid = getgid(), .mode = 0600,
 	};
 	struct memdisk_config memory = {
-		.size = 256 * MIB, .block_min = 1, .has_alloc = true,
+		.size = 256 * MIB, .block_min = 1, .has_alloc = true, .fast = true,
 		.flags = NBE_FLAG_HAS_FLAGS | NBE_FLAG_SEND_FLUSH |
 		    NBE_FLAG_SEND_FUA | NBE_FLAG_SEND_TRIM |
-		    NBE_FLAG_SEND_WRITE_ZEROES,
+		    NBE_FLAG_SEND_WRITE_ZEROES | NBE_FLAG_SEND_FAST_ZERO,
 	};
 	struct server s = { .told = FUSE_STARTING };
 	struct errtext err;

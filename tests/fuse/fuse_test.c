@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/falloc.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -325,41 +326,63 @@ attach(char **arg)
 		.block_min = (uint32_t)strtoul(arg[1], NULL, 0),
 		.read_only = access(arg[0], W_OK) < 0,
 	};
+	struct loopdev loop;
 	struct errtext err;
-	unsigned number;
 
-	if (!loopdev_attach(&number, &config, &err))
+	config.discard_max = strtoull(arg[2], NULL, 0);
+	if (!loopdev_attach(&loop, &config, &err))
 		return result(false, &err);
-	printf("%u\n", number);
+	printf("%u:%" PRIu64 "\n", loop.number, loop.sequence);
 	return 0;
+}
+
+/* A device as attach has printed it, held. */
+static bool
+hold(struct loopdev *loop, const char *text)
+{
+	return sscanf(text, "%u:%" SCNu64, &loop->number, &loop->sequence) == 2 &&
+	    loopdev_hold(loop);
 }
 
 static int
 resize(char **arg)
 {
+	struct loopdev loop;
 	struct errtext err;
 
-	return result(loopdev_resize((unsigned)strtoul(arg[0], NULL, 0), arg[1], &err),
-	    &err);
+	return !hold(&loop, arg[0]) ||
+	    result(loopdev_resize(&loop, arg[1], &err), &err);
 }
 
 static int
 detach(char **arg)
 {
+	struct loopdev loop;
 	struct errtext err;
 
-	return result(loopdev_detach((unsigned)strtoul(arg[0], NULL, 0),
+	return !hold(&loop, arg[0]) || result(loopdev_detach(&loop,
 	    (unsigned)strtoul(arg[1], NULL, 0), &err), &err);
 }
 
 static int
-find(char **arg)
+is(char **arg)
 {
-	unsigned number;
+	struct loopdev loop;
 
-	if (!loopdev_find(&number, arg[0]))
+	return !hold(&loop, arg[0]);
+}
+
+/* Until it is killed. */
+static int
+keep_open(char **arg)
+{
+	struct loopdev loop;
+
+	if (!hold(&loop, arg[0]))
 		return 1;
-	printf("%u\n", number);
+	puts("held");
+	fflush(stdout);
+	pause();
 	return 0;
 }
 
@@ -404,11 +427,12 @@ static const struct {
 	{ "file", "FILE", 1, check_file },
 	{ "contend", "FILE", 1, contend },
 	{ "sync", "FILE", 1, sync_file },
-	{ "attach", "FILE BLOCK_MIN", 2, attach },
-	{ "resize", "NUMBER FILE", 2, resize },
-	{ "detach", "NUMBER TIMEOUT_MS", 2, detach },
-	{ "find", "FILE", 1, find },
-	{ "users", "DEVICE", 1, users },
+	{ "attach", "FILE BLOCK_MIN DISCARD_MAX", 3, attach },
+	{ "resize", "DEVICE FILE", 2, resize },
+	{ "detach", "DEVICE TIMEOUT_MS", 2, detach },
+	{ "is", "DEVICE", 1, is },
+	{ "hold", "DEVICE", 1, keep_open },
+	{ "users", "NODE", 1, users },
 	{ "unmount", "DIR now|lazy", 2, unmount },
 	{ "support", "", 0, support },
 };

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # usage: fuse_test.sh FUSE_SERVE FUSE_TEST; prints TAP.  Needs root.  Turns FUSE
-# over io_uring on for its own mounts and puts every setting back.
+# over io_uring on while it mounts, and puts the switch back.
+. "$(dirname "$0")/../own_mounts.sh"
 set -u
 serve=$(realpath "$1") tool=$(realpath "$2")
 
@@ -12,19 +13,15 @@ serve=$(realpath "$1") tool=$(realpath "$2")
 
 tmp=$(mktemp -d) mnt=$tmp/mnt fs=$tmp/fs disk=$tmp/mnt/disk
 switch=/sys/module/fuse/parameters/enable_uring
-switch_was=$(cat $switch 2>/dev/null)
-fuse_mode=$(stat -c %a /dev/fuse)
 number= server= tests=0 failed=0
 mkdir "$mnt" "$fs"
 chmod 755 "$tmp"
 
 clean() {
 	mountpoint -q "$fs" && umount "$fs"
-	[ -n "$number" ] && "$tool" detach "$number" 2000
+	[ -n "$number" ] && "$tool" detach "$loop" 2000
 	grep -q " $mnt " /proc/mounts && umount -l "$mnt"
 	[ -n "$server" ] && kill "$server" 2>/dev/null
-	[ -n "$switch_was" ] && echo "$switch_was" >$switch
-	chmod "$fuse_mode" /dev/fuse
 	rm -rf --one-file-system "$tmp"
 }
 trap clean EXIT
@@ -45,32 +42,53 @@ ok() {
 no() { ! "$@"; }
 skip() { tests=$((tests + 1)); echo "ok $tests - $1 # SKIP $2"; }
 
+# with_switch Y|N COMMAND...: while the machine's switch is so; whoever else wants it
+# waits.  It counts when the kernel says hello to a new mount.
+with_switch() {
+	local wanted=$1 was
+	shift
+	exec 9<$switch
+	flock 9
+	was=$(cat $switch)
+	echo "$wanted" >$switch
+	"$@"
+	echo "$was" >$switch
+	exec 9<&-
+}
 # start ARGS...: serve on $mnt; $state is how.
 start() {
-	coproc SRV { exec "$@" "$mnt" 2>"$tmp/stderr"; }
+	if [ -e $switch ]; then with_switch $on start_now "$@"; else start_now "$@"; fi
+}
+start_now() {
+	coproc SRV { exec "$@" "$mnt" 2>"$tmp/stderr" 9<&-; }
 	server=$SRV_PID
 	exec {from}<&"${SRV[0]}" {to}>&"${SRV[1]}"
 	state=
-	read -r -t 10 -u "$from" state
+	read -r -t 60 -u "$from" state
 }
-ask() { echo "$1" >&"$to"; read -r -t 10 -u "$from" reply; echo "$reply"; }
+# soon COMMAND...: for up to a minute
+soon() {
+	local end=$((SECONDS + 60))
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep .05
+	done
+}
+gone() { ! kill -0 "$1" 2>/dev/null; }
+ask() { echo "$1" >&"$to"; read -r -t 60 -u "$from" reply; echo "$reply"; }
 count() { ask counts | tr ' ' '\n' | sed -n "s/^$1=//p"; }
 # stop: unmount and let the server end by itself.
 stop() {
 	"$tool" unmount "$mnt" now && exec {to}>&- && wait_server
 }
-wait_server() {
-	local i
-	for i in $(seq 100); do
-		kill -0 "$server" 2>/dev/null || { wait "$server"; return; }
-		sleep .05
-	done
-	return 1
-}
+wait_server() { soon gone "$server" && wait "$server"; }
+# attach [BLOCK_MIN [DISCARD_MAX]]: $loop is number and sequence, $number the number.
 attach() {
-	number=$("$tool" attach "$disk" "${1:-1}") && [ -b "/dev/loop$number" ]
+	loop=$("$tool" attach "$disk" "${1:-1}" "${2:--1}")
+	number=${loop%:*}
+	[ -b "/dev/loop$number" ]
 }
-detach() { "$tool" detach "$number" 5000 && number=; }
+detach() { "$tool" detach "$loop" 60000 && number=; }
 queue() { cat "/sys/block/loop$number/queue/$1"; }
 equal() { [ "$1" = "$2" ] || { echo "$1, not $2"; false; }; }
 above() { [ "$1" -gt "$2" ] || { echo "$1, not above $2"; false; }; }
@@ -115,7 +133,7 @@ test_loop() {	# block_min
 	ok "$mode: its block size" equal "$(queue logical_block_size)" "$sectors"
 	ok "$mode: it discards" above "$(queue discard_max_bytes)" 0
 	ok "$mode: it zeroes" above "$(queue write_zeroes_max_bytes)" 0
-	ok "$mode: it is found" equal "$("$tool" find "$disk")" "$number"
+	ok "$mode: it is found" "$tool" is "$loop"
 	ok "$mode: verify 4k, depth 32" fio_verify 4k 32 16M
 	ok "$mode: verify 256k, depth 8" fio_verify 256k 8 64M
 	ok "$mode: asked for whole blocks" equal "$(count unaligned)" 0
@@ -124,7 +142,7 @@ test_loop() {	# block_min
 	test_users
 	test_resize
 	ok "$mode: detaches" detach
-	ok "$mode: is found no more" no "$tool" find "$disk"
+	ok "$mode: is found no more" no "$tool" is "$loop"
 	ok "$mode: ends" stop
 }
 
@@ -158,10 +176,9 @@ test_filesystem() {
 	trims=$(count trim)
 	ok "$mode: fstrim" fstrim "$fs"
 	ok "$mode: it trimmed" above "$(count trim)" "$trims"
-	ok "$mode: detach is put off while mounted" no "$tool" detach "$number" 100
+	ok "$mode: detach is put off while mounted" no "$tool" detach "$loop" 100
 	ok "$mode: umount" umount "$fs"
-	sleep .2
-	ok "$mode: then it detached" no "$tool" find "$disk"
+	ok "$mode: then it detached" soon no "$tool" is "$loop"
 	attach 1
 	ok "$mode: fsck" fsck.ext4 -fn "/dev/loop$number"
 }
@@ -191,7 +208,7 @@ test_users() {
 
 test_resize() {
 	ok "$mode: the disk grows" equal "$(ask 'grow 512')" ok
-	ok "$mode: loop is told" "$tool" resize "$number" "$disk"
+	ok "$mode: loop is told" "$tool" resize "$loop" "$disk"
 	ok "$mode: it has the new size" equal \
 	    "$(blockdev --getsize64 "/dev/loop$number")" $((512 << 20))
 	ok "$mode: reads there" dd if="/dev/loop$number" of=/dev/null bs=1M \
@@ -208,10 +225,75 @@ test_refusals() {
 	ok "$mode: but zeroout" blkdiscard -z -l 8M "/dev/loop$number"
 	detach
 	ok "$mode: ends" stop
+	# Says that it has a fast way to zero, and then it has not.
+	start "$serve" $flag -l
+	attach
+	dd if=/dev/urandom of="/dev/loop$number" bs=1M count=8 oflag=direct 2>/dev/null
+	ok "$mode: slow to zero: a discard" blkdiscard "/dev/loop$number"
+	ok "$mode: trims" above "$(count trim)" 0
+	ok "$mode: and makes nobody write zeroes" equal "$(count zero)" 0
+	dd if=/dev/urandom of="/dev/loop$number" bs=1M count=8 oflag=direct 2>/dev/null
+	ok "$mode: but zeroout" blkdiscard -z -l 8M "/dev/loop$number"
+	ok "$mode: reads as zeroes" zeroes
+	detach
+	ok "$mode: ends" stop
+	start "$serve" $flag -f
+	attach 1 0
+	ok "$mode: no fast way to zero, no discards: none" no blkdiscard "/dev/loop$number"
+	dd if=/dev/urandom of="/dev/loop$number" bs=1M count=8 oflag=direct 2>/dev/null
+	# Loop zeroes by the same way; without, the block layer writes.
+	ok "$mode: but zeroout" blkdiscard -z -l 8M "/dev/loop$number"
+	ok "$mode: reads as zeroes" zeroes
+	ok "$mode: the server was not asked to" equal "$(count zero)" 0
+	detach
+	ok "$mode: ends" stop
 	start "$serve" $flag -r
 	ok "$mode: read-only: no write" no dd if=/dev/zero of="$disk" bs=4k count=1
 	attach
 	ok "$mode: loop is read-only" equal "$(blockdev --getro "/dev/loop$number")" 1
+	detach
+	ok "$mode: ends" stop
+}
+
+# What an earlier user left on the number; and who has it next.
+test_number() {
+	local first second held
+	start "$serve" $flag
+	attach
+	first=$number second=$loop
+	queue_set() { echo "$2" >"/sys/block/loop$number/queue/$1"; }
+	queue_set write_cache "write through"
+	queue_set nomerges 2
+	queue_set max_sectors_kb 64
+	queue_set discard_max_bytes 0
+	blockdev --setro --setra 8 "/dev/loop$number"
+	detach
+	ok "$mode: gone" no "$tool" is "$second"
+	# Others may take the number meanwhile; then this shows nothing, and fails not.
+	attach
+	ok "$mode: a new device has another name than the old" no "$tool" is "$second"
+	ok "$mode: flushes reach the server" equal "$(queue write_cache)" "write back"
+	ok "$mode: merges" equal "$(queue nomerges)" 0
+	ok "$mode: as much at a time" equal "$(queue max_sectors_kb)" \
+	    "$(queue max_hw_sectors_kb)"
+	ok "$mode: discards" above "$(queue discard_max_bytes)" 0
+	ok "$mode: writable" equal "$(blockdev --getro "/dev/loop$number")" 0
+	ok "$mode: read-ahead" equal "$(queue read_ahead_kb)" 128
+	: >"$tmp/held"
+	"$tool" hold "$loop" >"$tmp/held" &
+	held=$!
+	soon [ -s "$tmp/held" ]
+	losetup -d "/dev/loop$number"
+	ok "$mode: while it is held nobody takes it away" "$tool" is "$loop"
+	kill "$held"
+	ok "$mode: then it goes" soon no "$tool" is "$loop"
+	number=
+	attach 1 $((2 << 20))
+	ok "$mode: discards of 2 MiB at most" equal "$(queue discard_max_bytes)" \
+	    $((2 << 20))
+	detach
+	attach 1 0
+	ok "$mode: no discards" equal "$(queue discard_max_bytes)" 0
 	detach
 	ok "$mode: ends" stop
 }
@@ -237,48 +319,38 @@ test_trouble() {
 	ok "$mode: ends" stop
 }
 
+loaded() { [ "$(count write)" -gt 50 ]; }
 # The server dies with requests under way, and is cleaned up after.
 test_kill() {
 	local load
 	start "$serve" $flag
 	attach
 	fio --name=load --filename="/dev/loop$number" --direct=1 --rw=randrw --bs=4k \
-	    --iodepth=32 --ioengine=io_uring --time_based --runtime=20 \
+	    --iodepth=32 --ioengine=io_uring --time_based --runtime=600 \
 	    >/dev/null 2>&1 & load=$!
-	sleep 1
+	soon loaded
 	kill -9 "$server"; wait "$server" 2>/dev/null
-	ok "$mode: killed: its users see errors and end" ends_soon "$load"
-	ok "$mode: killed: loop is found" equal "$("$tool" find "$disk")" "$number"
+	ok "$mode: killed: its users see errors and end" soon gone "$load"
+	ok "$mode: killed: loop is found" "$tool" is "$loop"
 	ok "$mode: killed: loop detaches" detach
 	ok "$mode: killed: unmounts" "$tool" unmount "$mnt" now
 	ok "$mode: killed: nothing is left" no grep -q " $mnt " /proc/mounts
 }
-ends_soon() {
-	local i
-	for i in $(seq 100); do
-		kill -0 "$1" 2>/dev/null || return 0
-		sleep .1
-	done
-	return 1
-}
-
+as_user() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
 # A user without rights, through fusermount3.
 test_user() {
-	command -v fusermount3 >/dev/null ||
-	    { skip "$mode: user" "no fusermount3"; return; }
-	chmod 666 /dev/fuse
+	command -v fusermount3 >/dev/null && as_user test -w /dev/fuse ||
+	    { skip "$mode: user" "no fusermount3, or no right to /dev/fuse"; return; }
 	chown nobody "$mnt"
 	cp "$serve" "$tool" "$tmp"
 	start setpriv --reuid=nobody --regid=nogroup --clear-groups \
 	    "$tmp/${serve##*/}" $flag
 	ok "$mode: user: serves" equal "$state" "$mode"
-	as_user() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
 	ok "$mode: user: as a file" as_user "$tmp/${tool##*/}" file "$disk"
 	ok "$mode: user: unmounts" as_user "$tmp/${tool##*/}" unmount "$mnt" now
 	exec {to}>&-
 	ok "$mode: user: ends" wait_server
 	chown root "$mnt"
-	chmod "$fuse_mode" /dev/fuse
 }
 
 run_all() {
@@ -291,22 +363,21 @@ run_all() {
 	test_loop 4096
 	test_loop 65536
 	test_refusals
+	test_number
 	test_trouble
 	test_kill
 	test_user
 }
 
-mode=classic flag=
+mode=classic flag= on=N
 run_all
-if [ -n "$switch_was" ]; then
-	echo N >$switch
-	ok "io_uring is off" equal "$("$tool" support)" off
+if [ -e $switch ]; then
+	ok "io_uring is off" equal "$(with_switch N "$tool" support)" off
 	start "$serve" -u
 	ok "switched off: classic" equal "$state" classic
 	ok "switched off: ends" stop
-	echo Y >$switch
-	ok "io_uring is on" equal "$("$tool" support)" on
-	mode=uring flag=-u
+	ok "io_uring is on" equal "$(with_switch Y "$tool" support)" on
+	mode=uring flag=-u on=Y
 	run_all
 else
 	skip "FUSE over io_uring" "not in this kernel"

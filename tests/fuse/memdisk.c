@@ -21,6 +21,7 @@ struct disk {
 	struct __kernel_timespec delay;
 	enum nbe_err	 error;
 	unsigned	 failures;
+	bool		 fast;		/* at zeroing */
 	struct memdisk_counts counts;
 };
 
@@ -99,11 +100,20 @@ static void (*const carry_out[NBE_OPS])(struct disk *, struct disk_io *) = {
 	[NBE_EXTENTS] = op_extents,
 };
 
+/* A server that has a fast way to zero, but not here. */
+static bool
+offers(const struct disk *d, const struct nbe_req *r)
+{
+	return r->op != NBE_ZERO || (r->flags & NBE_FAST_ONLY) == 0 || d->fast;
+}
+
 static enum nbe_err
 carry(struct disk *d, struct disk_io *io)
 {
 	const struct nbe_req *r = &io->req;
 
+	if (!offers(d, r))
+		return NBE_ENOTSUP;
 	d->counts.ops[r->op]++;
 	d->counts.fua += (r->flags & NBE_FUA) != 0;
 	d->counts.no_hole += (r->flags & NBE_NO_HOLE) != 0;
@@ -176,6 +186,7 @@ memdisk_new(struct ring *ring, const struct memdisk_config *c)
 	d->wake.done = wake;
 	d->last = &d->first;
 	d->size_max = c->size_max;
+	d->fast = c->fast;
 	d->exp = (struct nbe_export){
 		.size = c->size, .block_min = c->block_min,
 		.block_pref = c->block_min > 4096 ? c->block_min : 4096,

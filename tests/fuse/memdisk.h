@@ -20,6 +20,7 @@ struct memdisk_config {
 	uint32_t	block_min;
 	uint16_t	flags;		/* NBE_FLAG_* */
 	bool		has_alloc;
+	bool		fast;		/* at zeroing, if it says so */
 };
 
 struct memdisk_counts {

@@ -121,6 +121,18 @@ answer_one(unsigned which)
 	control_answer(c, false);
 }
 
+static void
+forget(void *arg, struct control_client *c)
+{
+	unsigned i = 0;
+
+	(void)arg;
+	while (i < waits && waiting[i] != c)
+		i++;
+	MUST(i < waits);
+	waiting[i] = waiting[--waits];
+}
+
 /* ---- the script ----------------------------------------------------------------- */
 
 static void
@@ -180,7 +192,7 @@ begin(void)
 	MUST(mkdtemp(dir) != NULL && atexit(tidy_up) == 0);
 	snprintf(path, sizeof(path), "%s/s", dir);
 	MUST(ring_init(&ring, 64, false) == 0);
-	MUST(control_server_start(&server, &ring, path, asked, NULL, &err));
+	MUST(control_server_start(&server, &ring, path, asked, forget, NULL, &err));
 	for (unsigned i = 0; i < CLIENTS; i++)
 		client[i] = -1;
 }

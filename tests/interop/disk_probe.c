@@ -9,6 +9,7 @@
  * and CPU.  verify: writes, zeroes, trims, flushes and reads in random order; every
  * block carries its number and version, and each read is compared.  Ends with a
  * compare of the whole disk.  The times, in seconds, are 10, 60 and 1 if not given.
+ * SIGINT says that it is enough, before SECONDS are over.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -46,6 +47,15 @@ struct probe {
 	uint64_t	compare_next;
 	struct io	io[IOS_MAX];
 };
+
+static volatile sig_atomic_t enough;
+
+static void
+interrupt(int number)
+{
+	(void)number;
+	enough = 1;
+}
 
 static void
 die(const char *what, const char *why)
@@ -213,7 +223,7 @@ turn(void *arg)
 	uint64_t ns;
 
 	(void)disk_turn(p->disk);
-	if (!p->ending && clock_now() >= p->end)
+	if (!p->ending && (enough != 0 || clock_now() >= p->end))
 		p->ending = true;
 	if (p->ending && p->mode == 'v' && p->in_flight == 0)
 		p->comparing = true;	/* nothing changes any more */
@@ -325,6 +335,7 @@ main(int argc, char **argv)
 	if (argc < 7)
 		return 2;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, interrupt);
 	unsigned conns = (unsigned)atoi(argv[2]);
 	p.depth = (unsigned)atoi(argv[3]);
 	p.block_size = (uint64_t)atoi(argv[4]);

@@ -18,7 +18,7 @@ unix="nbd+unix:///?socket=$sock"
 
 # verify NAME URI CONNS DEPTH BLOCK [UNFLUSHED]
 verify() {
-	run timeout 60 "$probe" "$2" "$3" "$4" "$5" 1 verify $6
+	run timeout 300 "$probe" "$2" "$3" "$4" "$5" 1 verify $6
 	status_is 0 && grep -q "I/Os" "$dir/out"
 	ok "$1"
 }
@@ -52,17 +52,17 @@ done
 with "simple replies only" 2 32 4096 --no-sr memory 32M
 # This one advertises FUA and zeroes, and refuses them: nothing but reads and writes.
 start_nbdkit "$sock" -o memory 32M
-run timeout 30 "$probe" "$unix" 1 32 4096 1 w
+run timeout 300 "$probe" "$unix" 1 32 4096 1 w
 status_is 0 && grep -q "I/Os" "$dir/out"
 ok "the oldest style of all, writes"
-run timeout 30 "$probe" "$unix" 1 32 4096 1 r
+run timeout 300 "$probe" "$unix" 1 32 4096 1 r
 status_is 0 && grep -q "I/Os" "$dir/out"
 ok "the oldest style of all, reads"
 stop "$pid"
 
 # A server that says no: the request fails, the connection does not.
 start_nbdkit "$sock" --filter=error memory 32M error-rate=1 error=EIO error-pread-rate=100%
-run timeout 30 "$probe" "$unix" 1 1 4096 1 r
+run timeout 300 "$probe" "$unix" 1 1 4096 1 r
 status_is 4 && err_has "read failed" && err_lacks "closed: the server"
 ok "an error of the server is the request's"
 stop "$pid"
@@ -85,9 +85,6 @@ if have nbd-server; then
 		"$port" "$dir/n" >"$dir/nbd.conf"
 	start nbd-server -d -C "$dir/nbd.conf"
 	wait_until listens "$port"
-	stop "$pid"
-	start nbd-server -d -C "$dir/nbd.conf"
-	sleep 0.5
 	verify "nbd-server" "nbd://127.0.0.1:$port/disk" 1 32 4096
 	stop "$pid"
 else
@@ -109,7 +106,7 @@ stop "$pid"
 # Were it not seen at once, the one command would wait for its time-out.
 start_on_port nbdkit -f -i 127.0.0.1 -p PORT --tls=require \
 	--tls-certificates="$dir/tls" memory 64M
-run timeout 30 "$send_fails" "nbds://localhost:$port/?tls-certificates=$dir/tls" \
+run timeout 300 "$send_fails" "nbds://localhost:$port/?tls-certificates=$dir/tls" \
 	1 1 4096 1 verify replay 1000
 status_is 0 && err_has "is closed" && grep -q "I/Os" "$dir/out"
 ok "TLS, sends that fail"
@@ -137,23 +134,40 @@ serve() {
 	wait_until [ -S "$sock" ]
 }
 
-# restarts NAME CONNS POLICY COUNT: kill -9 and start again, under the load
-restarts() {
+# load CONNS DEPTH POLICY: until stop_load, and at most ten minutes; up_again waits for a
+# connection more than there was when noted.
+load() {
 	truncate -s 0 "$dir/disk"
 	truncate -s 32M "$dir/disk"
 	serve
-	timeout 60 "$probe" "$unix" "$2" 32 4096 4 verify "$3" >"$dir/out" 2>"$dir/err" &
+	timeout 900 "$probe" "$unix" "$1" "$2" 4096 600 verify "$3" >"$dir/out" 2>"$dir/err" &
 	load=$!
-	for _ in $(seq "$4"); do
-		sleep 0.3
-		kill -9 "$pid"
-		wait "$pid" 2>/dev/null
-		sleep 0.1
-		serve
-	done
+}
+stop_load() {
+	kill -INT "$load" 2>/dev/null
 	wait "$load"
 	status=$?
-	status_is 0 && [ "$(grep -c "is up" "$dir/err")" -gt "$4" ]
+}
+ups() { grep -c "is up" "$dir/err"; }
+note_ups() { noted=$(ups); }
+up_again() { [ "$(ups)" -gt "$noted" ] || ! kill -0 "$load" 2>/dev/null; }
+crash() {
+	kill -9 "$pid"
+	wait "$pid" 2>/dev/null
+}
+# restarts NAME CONNS POLICY COUNT: kill -9 and start again, under the load
+restarts() {
+	load "$2" 32 "$3"
+	for _ in $(seq "$4"); do
+		sleep 0.3
+		note_ups
+		crash
+		sleep 0.1
+		serve
+		wait_until up_again
+	done
+	stop_load
+	status_is 0 && [ "$(ups)" -ge "$4" ]
 	ok "$1"
 	stop "$pid"
 }
@@ -162,34 +176,25 @@ restarts "a server killed 6 times, four connections, replay" 4 replay 6
 restarts "a server killed 6 times, unflushed writes ignored" 2 ignore 6
 
 # Nothing was lost here, but the client cannot know: the next flush says so.
-truncate -s 0 "$dir/disk"
-truncate -s 32M "$dir/disk"
-serve
-timeout 60 "$probe" "$unix" 1 32 4096 3 verify fail >"$dir/out" 2>"$dir/err" &
-load=$!
+load 1 32 fail
 sleep 0.5
-kill -9 "$pid"
-wait "$pid" 2>/dev/null
+note_ups
+crash
 serve
-wait "$load"
-status=$?
+wait_until grep -q "flush failed" "$dir/err"
+stop_load
 status_is 4 && err_has "flush failed: 2"
 ok "a server killed, unflushed writes must not be forgotten: the flush fails"
 stop "$pid"
 
 # ---- the server hangs -----------------------------------------------------------------
 
-truncate -s 0 "$dir/disk"
-truncate -s 32M "$dir/disk"
-serve
-timeout 60 "$probe" "$unix" 2 16 4096 6 verify ignore >"$dir/out" 2>"$dir/err" &
-load=$!
+load 2 16 ignore
 sleep 0.5
 kill -STOP "$pid"
 sleep 3
 kill -CONT "$pid"
-wait "$load"
-status=$?
+stop_load
 status_is 0
 ok "a server that stops for 3 seconds"
 stop "$pid"

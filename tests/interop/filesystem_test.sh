@@ -41,6 +41,7 @@ survive() {
 	truncate -s 512M "$dir/disk"
 	serve_disk
 	run nb connect -c 2 --device "$name" --unflushed replay --fence 1s \
+		--discard-max 1G \
 		"nbd+unix:///?socket=$sock"
 	status_is 0 && out_has "$device"
 	ok "$3: connect"

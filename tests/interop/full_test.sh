@@ -7,14 +7,17 @@
 # on when /run is full, and when its log cannot be written or nobody reads it.
 
 nbdisk=$(realpath "$1")
-if [ -z "$FULL_TEST_INSIDE" ] && [ "$(id -u)" -eq 0 ]; then
-	FULL_TEST_INSIDE=yes exec unshare -m "$0" "$nbdisk"
-fi
+. "$(dirname "$0")/../own_mounts.sh"
 tests=$(dirname "$0")/..
 . "$tests/lib.sh"
 . "$tests/device.sh"
+export NBDISK_STATE_DIR=/run/nbdisk
 
 needs nbdkit python3
+if [ -z "$NBDISK_OWN_MOUNTS" ]; then
+	echo "1..0 # SKIP needs a mount name space of its own"
+	exit 0
+fi
 log_made=
 
 leave() {
@@ -102,10 +105,6 @@ run nb disconnect $name
 status_is 0 && wait $foreground && none_left
 ok "the log's disk is full: disconnect"
 
-if [ -e /dev/log ]; then
-	skip "a logger that does not read" "this machine has a logger"
-	finish
-fi
 python3 -c 'import socket, sys, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1])
@@ -113,8 +112,11 @@ time.sleep(120)' "$dir/log" &
 logger=$!
 pids="$pids $logger"
 wait_until [ -S "$dir/log" ]
+if ! ln -s "$dir/log" /dev/log 2>/dev/null; then
+	skip "a logger that does not read" "this machine has a logger"
+	finish
+fi
 log_made=yes
-ln -s "$dir/log" /dev/log
 run nb connect "$sock" --device $name
 status_is 0
 ok "a logger that does not read: attached"

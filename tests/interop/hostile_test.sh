@@ -160,10 +160,10 @@ as_told() {
 
 # Nothing but the server has the socket in its arguments, and there is no device.
 nothing_left() {
-	! pgrep -f "socket=$lie.sock" >/dev/null && [ ! -e "/run/nbdisk/$device" ] &&
+	! pgrep -f "socket=$lie.sock" >/dev/null && [ ! -e "$run_dir/$device" ] &&
 		[ ! -L "/dev/nbdisk/$device" ] &&
-		! grep -q "/run/nbdisk/$device/" /proc/mounts &&
-		! grep -qs "/run/nbdisk/$device/" /sys/block/loop*/loop/backing_file
+		! grep -q "$run_dir/$device/" /proc/mounts &&
+		! grep -qs "$run_dir/$device/" /sys/block/loop*/loop/backing_file
 }
 
 # The same server without the lie.  A disk has found it honest before it ended.

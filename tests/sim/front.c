@@ -205,7 +205,9 @@ spoil(struct nbe_export *e)
 		e->size = nbe_dev_export(dev)->size - BLOCK;
 		return true;
 	case 1:
-		e->flags ^= NBE_FLAG_READ_ONLY;
+		if ((e->flags & NBE_FLAG_READ_ONLY) != 0)
+			return false;
+		e->flags |= NBE_FLAG_READ_ONLY;
 		return true;
 	case 2:
 		if ((e->flags & NBE_FLAG_SEND_FLUSH) == 0)

@@ -94,6 +94,22 @@ test_point_60_94_contradictions(void)
 		check_change(&changes[i]);
 }
 
+/* Who attached it read-only has no use for more. */
+static void
+test_point_94_writable_again(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct nbe_export e = g->exp;
+
+	g->exp.flags |= NBE_FLAG_READ_ONLY;
+	rig_start(g);
+	rig_down(g, 0);
+	rig_wait(g, 2 * NBE_SECOND);
+	CHECK(nbe_conn_up(g->dev, 0, &e, g->now) == NBE_WHY_NONE);
+	CHECK(io_ended(rig_submit(g, NBE_WRITE, 0, 512, 0), NBE_EPERM));
+	rig_end(g);
+}
+
 static void
 test_point_58_one_connection_without_multi_conn(void)
 {
@@ -840,6 +856,7 @@ test_every_shape_works(void)
 
 static const struct test tests[] = {
 	TEST(point_60_94_contradictions),
+	TEST(point_94_writable_again),
 	TEST(point_58_one_connection_without_multi_conn),
 	TEST(point_70_growth),
 	TEST(backoff_grows_within_bounds),

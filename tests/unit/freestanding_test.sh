@@ -21,7 +21,7 @@ compile() {
 	for c in "$1"/*.c; do
 		clang -target "$2" -std=c11 -O2 -ffreestanding -nostdlibinc \
 			-Wall -Wextra -Wpedantic -Werror -Wno-unused-command-line-argument \
-			-I "$root/tests/unit/freestanding" -I "$root/common/port" -I "$1" \
+			-I "$root/tests/unit/freestanding" -I "$1" \
 			-c "$c" -o "$dir/obj/$(basename "$c" .c).o" \
 			>>"$dir/err" 2>&1 || return 1
 	done

@@ -15,7 +15,7 @@
 #include "wire.h"
 
 #define RIG_CONNS	4u
-#define RIG_IOS		2048u
+#define RIG_IOS		32768u
 #define RIG_SEGS	64u
 #define ALL_FLAGS	(NBE_FLAG_HAS_FLAGS | NBE_FLAG_SEND_FLUSH | \
 			NBE_FLAG_SEND_FUA | NBE_FLAG_SEND_TRIM | \

@@ -166,6 +166,8 @@ test_an_overtaken_command_may_be_answered(void)
 		CHECK(seconds_until_late(g, 512, 14) == 15);
 		rig_answer(g, 0, &c, 0);
 	}
+	(void)sent_read(g, 0, 512);
+	CHECK(seconds_until_late(g, 512, 100) == 16);	/* and this one is */
 	rig_end(g);
 }
 
@@ -194,9 +196,9 @@ static void
 test_times_beyond_all_times_never_come(void)
 {
 	static const nbe_time huge[] = { NBE_NEVER, NBE_NEVER - 1, NBE_NEVER / 2,
-		NBE_NEVER / 9 };
+		NBE_NEVER / 9, NBE_NEVER / 3 + 1, NBE_NEVER / 10 + 1 };
 
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < sizeof huge / sizeof huge[0]; i++) {
 		struct rig *g = rig_new(NBE_SIMPLE);
 
 		g->cfg.timeout = g->cfg.dead_timeout = huge[i];

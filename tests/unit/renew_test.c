@@ -36,14 +36,15 @@ disc(struct rig *g, unsigned conn)
 	struct command c = rig_command(g, conn);
 
 	CHECK(c.type == CMD_DISC);
+	CHECK(nbe_conn_in_order(g->dev, conn));
 	CHECK(rig_closing(g, conn) && nbe_conn_why(g->dev, conn) == NBE_WHY_RENEWED);
 	rig_close(g, conn);
 }
 
+/* At once: nobody failed. */
 static void
 make_anew(struct rig *g, unsigned conn)
 {
-	rig_wait(g, 2 * NBE_SECOND);
 	CHECK(rig_opens(g, conn) && rig_up(g, conn) == NBE_WHY_NONE);
 }
 
@@ -163,16 +164,21 @@ static void
 test_one_of_several_while_others_go_on(void)
 {
 	struct rig *g = start(2);
+	struct command c;
 	struct io *o;
 
 	rig_submit(g, NBE_WRITE, 0, 512, 0);
 	rig_serve(g, 0);
+	rig_submit(g, NBE_READ, 0, 512, 0);
+	c = rig_command(g, 1);
 	nbe_renew(g->dev, 1);
 	rig_work(g);
-	disc(g, 1);
+	rig_work(g);
 	o = rig_submit(g, NBE_WRITE, 512, 512, 0);
 	rig_serve(g, 0);
-	CHECK(io_ended(o, NBE_OK));
+	CHECK(io_ended(o, NBE_OK));		/* while the other finishes */
+	rig_answer(g, 1, &c, 0);
+	disc(g, 1);
 	make_anew(g, 1);
 	flush_is_fine(g, 0);
 	rig_end(g);
@@ -189,6 +195,9 @@ test_reconnect_renews_all(void)
 	rig_serve(g, 0);
 	nbe_reconnect(g->dev, g->now);
 	rig_work(g);
+	rig_work(g);
+	rig_send(g, 1);
+	CHECK(rig_count(g, 1) == 0);	/* one after the other */
 	disc(g, 0);
 	disc(g, 1);			/* the server lets nobody in for now */
 	c = rig_command(g, 2);
@@ -215,8 +224,10 @@ test_loss_during_a_renewal(void)
 	nbe_renew(g->dev, 0);
 	rig_work(g);
 	rig_send(g, 0);			/* the flush */
+	CHECK(!nbe_conn_in_order(g->dev, 0));
 	o = rig_submit(g, NBE_READ, 0, 512, 0);
 	rig_down(g, 0);
+	rig_wait(g, 2 * NBE_SECOND);
 	make_anew(g, 0);
 	rig_serve(g, 0);
 	CHECK(io_ended(o, NBE_OK));

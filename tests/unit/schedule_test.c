@@ -30,6 +30,23 @@ start_proven(unsigned conns)
 	return g;
 }
 
+/* Two connections that answer one by one, and slowly: both are used. */
+static struct rig *
+start_slow(void)
+{
+	struct rig *g = start_proven(2);
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct command c;
+
+		rig_submit(g, NBE_READ, 0, 512, 0);
+		c = rig_command(g, i);
+		rig_wait(g, NBE_SECOND / 1000);
+		rig_answer(g, i, &c, 0);
+	}
+	return g;
+}
+
 /* ---- barriers and flushes ------------------------------------------------ */
 
 static void
@@ -126,7 +143,7 @@ test_point_59_flush_on_any_connection(void)
 static void
 test_connections_share_the_work(void)
 {
-	struct rig *g = start_proven(2);
+	struct rig *g = start_slow();
 
 	for (unsigned i = 0; i < 8; i++)
 		rig_submit(g, NBE_READ, 512 * i, 512, 0);
@@ -140,7 +157,7 @@ test_connections_share_the_work(void)
 static void
 test_point_61_retry_elsewhere_oldest_first(void)
 {
-	struct rig *g = start_proven(2);
+	struct rig *g = start_slow();
 
 	for (unsigned i = 0; i < 6; i++) {
 		rig_submit(g, NBE_WRITE, 4096 * i, 512, 0);
@@ -183,7 +200,7 @@ test_point_61_retry_of_two_connections_by_age(void)
 static void
 test_point_61_nothing_is_lost_nor_done_twice(void)
 {
-	struct rig *g = start_proven(2);
+	struct rig *g = start_slow();
 	struct command c;
 	struct nbe_stats st;
 
@@ -194,7 +211,7 @@ test_point_61_nothing_is_lost_nor_done_twice(void)
 	c = rig_take(g, 0);
 	rig_down(g, 0);
 	rig_serve(g, 1);
-	CHECK(io_ended(g->io[1], NBE_OK) && io_ended(g->io[2], NBE_OK));
+	CHECK(io_ended(g->io[3], NBE_OK) && io_ended(g->io[4], NBE_OK));
 	nbe_stats(g->dev, &st);
 	CHECK(c.type == CMD_WRITE && st.retries == 1 && st.conns_lost == 1);
 	rig_end(g);
@@ -740,6 +757,68 @@ test_fence_counts_from_no_old_answer(void)
 	rig_end(g);
 }
 
+/* Nobody waits for the fence yet, and it is asked all the same: so the fence is over
+ * when somebody comes. */
+static void
+test_the_probe_is_announced(void)
+{
+	struct rig *g = start_asleep();
+
+	CHECK((g->work.tx & 1) != 0);
+	CHECK(rig_command(g, 0).type == CMD_READ);
+	CHECK((g->work.tx & 1) == 0);
+	rig_end(g);
+}
+
+/* Fences whose time runs, and then there is no room for the next one: it is joined
+ * with one of them, which waits again, for an answer to what was sent after that. */
+static void
+test_a_joined_fence_waits_again(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct command old;
+	struct io *o;
+
+	g->cfg.depth = 1;
+	g->cfg.conns_max = g->cfg.conns = 2;
+	g->cfg.backoff_max = g->cfg.backoff_min = NBE_SECOND / 100;
+	rig_start(g);
+	for (unsigned i = 0; i < 3; i++) {
+		rig_submit(g, NBE_WRITE, 8192 * i, 512, 0);
+		rig_send(g, 0);
+		rig_down(g, 0);
+		rig_wait(g, NBE_SECOND / 10);
+		(void)rig_up(g, 0);
+		if (i == 0)
+			(void)rig_up(g, 1);
+		rig_serve(g, 1);
+		rig_serve(g, 0);
+		CHECK(io_ended(g->io[i], NBE_OK));
+	}
+	rig_submit(g, NBE_READ, 0, 512, 0);
+	rig_serve(g, 1);		/* proves connection 0 */
+	rig_submit(g, NBE_READ, 0, 512, 0);
+	old = rig_command(g, 1);
+	o = rig_submit(g, NBE_WRITE, 32768, 512, 0);
+	rig_send(g, 0);
+	abort_it(g, o);
+	rig_down(g, 0);
+	rig_answer(g, 1, &old, 0);
+	rig_wait(g, 60 * NBE_SECOND);
+	o = rig_submit(g, NBE_WRITE, 32768, 512, 0);
+	rig_work(g);
+	old = rig_command(g, 1);
+	CHECK(old.type == CMD_READ && !o->done);	/* the probe */
+	rig_answer(g, 1, &old, 0);
+	rig_wait(g, 10 * NBE_SECOND - 1);
+	rig_serve(g, 1);
+	CHECK(!o->done);
+	rig_wait(g, 1);
+	rig_serve(g, 1);
+	CHECK(io_ended(o, NBE_OK));
+	rig_end(g);
+}
+
 /* Where nothing was lost, or all of it is old, nobody is asked. */
 static void
 test_no_probe_without_a_loss(void)
@@ -835,6 +914,8 @@ static const struct test tests[] = {
 	TEST(point_62_aborted_write_is_fenced_when_lost),
 	TEST(fence_counts_from_an_answer),
 	TEST(fence_counts_from_no_old_answer),
+	TEST(the_probe_is_announced),
+	TEST(a_joined_fence_waits_again),
 	TEST(no_probe_without_a_loss),
 	TEST(fence_without_end),
 	TEST(abort_of_many_parts),

@@ -640,33 +640,65 @@ test_a_durable_write_alone_is_not_recorded(void)
 	rig_end(g);
 }
 
-/*
- * The device has given up, and an answer that was on its way asks for room: a flush of
- * its own would wait for a server for ever, and an orderly stop for the flush.
- */
+/* What does not fit at the end of the keep buffer goes to its beginning, and the gap is
+ * full: else it would lie on what is kept behind the beginning. */
 static void
-test_no_own_flush_when_dead(void)
+test_the_gap_at_the_end_is_full(void)
 {
 	struct rig *g = prepare(NBE_UNFLUSHED_REPLAY);
-	struct command c;
+	struct command flush;
+	struct io *o;
+
+	g->cfg.keep_size = 4096;
+	rig_start(g);
+	write_acked(g, 0, 1024);
+	rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	flush = rig_command(g, 0);
+	rig_submit(g, NBE_WRITE, 8192, 2048, 0);
+	rig_send(g, 0);
+	while (rig_count(g, 0) != 0) {
+		struct command c = rig_take(g, 0);
+
+		if (c.type == CMD_WRITE)
+			rig_answer(g, 0, &c, 0);
+	}
+	rig_answer(g, 0, &flush, 0);	/* kept now: 1024 to 3072 */
+	o = rig_submit(g, NBE_WRITE, 16384, 1536, 0);
+	rig_send(g, 0);
+	while (rig_count(g, 0) != 0) {
+		struct command c = rig_take(g, 0);
+
+		if (c.type == CMD_WRITE)
+			rig_answer(g, 0, &c, 0);
+	}
+	CHECK(!o->done);
+	rig_end(g);
+}
+
+/* A flush of its own that waits in the queue ends with the device, and what waits for
+ * it; then an orderly stop does, too. */
+static void
+test_own_flush_ends_when_dead(void)
+{
+	struct rig *g = prepare(NBE_UNFLUSHED_REPLAY);
 	struct io *o;
 
 	g->cfg.keep_size = 1024;
 	g->cfg.dead_timeout = 5 * NBE_SECOND;
-	g->cfg.conns = g->cfg.conns_max = 2;
 	rig_start(g);
-	(void)rig_up(g, 1);
-	o = rig_submit(g, NBE_WRITE, 0, 512, 0);
-	rig_submit(g, NBE_READ, 4096, 512, 0);
+	rig_submit(g, NBE_WRITE, 0, 512, 0);
+	o = rig_submit(g, NBE_WRITE, 4096, 1024, 0);	/* no room without a flush */
 	rig_send(g, 0);
-	rig_down(g, 0);			/* a new epoch: silence, though one is up */
-	while ((c = rig_command(g, 1)).type != CMD_WRITE)
-		;
+	while (rig_count(g, 0) != 0) {
+		struct command c = rig_take(g, 0);
+
+		if (c.type == CMD_WRITE)
+			rig_answer(g, 0, &c, 0);
+	}
+	CHECK(!o->done);
+	rig_down(g, 0);
 	rig_wait(g, 6 * NBE_SECOND);
-	CHECK(rig_closing(g, 1));
-	rig_answer(g, 1, &c, 0);
-	rig_close(g, 1);
-	CHECK(o->done);
+	CHECK(io_ended(o, NBE_ETIMEDOUT));
 	nbe_stop(g->dev, true, g->now);
 	rig_work(g);
 	CHECK(g->work.stopped);
@@ -979,7 +1011,8 @@ static const struct test tests[] = {
 	TEST(replay_leaves_durable_writes_alone),
 	TEST(replay_of_writes_after_a_durable_one),
 	TEST(a_durable_write_alone_is_not_recorded),
-	TEST(no_own_flush_when_dead),
+	TEST(own_flush_ends_when_dead),
+	TEST(the_gap_at_the_end_is_full),
 	TEST(redo_does_not_wait_for_itself),
 	TEST(redo_waits_for_lost_replays),
 	TEST(keep_buffer_half_full_flushes),

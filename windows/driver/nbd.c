@@ -30,7 +30,6 @@ struct nbd {
 	unsigned	 conns_max;
 	bool		 failed;	/* (d) an assertion of the engine did */
 	bool		 told;		/* (t) nbe_stop was called */
-	bool		 drains;	/* (t) ... to finish and to say goodbye */
 	nbe_time	 hard_at;	/* (t) when it is called once more */
 	nbe_time	 wake;		/* (t) */
 	struct link	 link[NBE_MAX_CONNS];	/* (t) */
@@ -349,8 +348,7 @@ close_link(struct disk *d, struct link *l, nbe_time now)
 
 	if (l->closing || !l->up)
 		return;
-	link_close(l, why == NBE_WHY_SCALED || why == NBE_WHY_RENEWED ||
-	    (why == NBE_WHY_STOPPED && d->nbd->drains), now);
+	link_close(l, nbe_conn_in_order(l->dev, l->conn), now);
 	log_info("%s: connection %u is closed: %s", d->props.InstanceName, l->conn,
 	    nbe_why_text(why));
 }
@@ -366,12 +364,10 @@ stop_device(struct disk *d, nbe_time now)
 
 	if (!n->told) {
 		n->told = true;
-		n->drains = io_none(d);
 		n->hard_at = now + GOODBYE_TIME;
-		nbe_stop(n->dev, n->drains, now);
+		nbe_stop(n->dev, io_none(d), now);
 	} else if (now >= n->hard_at) {
 		n->hard_at = NBE_NEVER;
-		n->drains = false;
 		nbe_stop(n->dev, false, now);
 	}
 }

@@ -40,7 +40,6 @@ struct nbd_disk {
 	uint32_t	dialing;	/* bit per connection */
 	unsigned	attempts;	/* under way */
 	bool		stopped, resized;
-	bool		drains;		/* the stop is an orderly one */
 	HANDLE		thread;
 };
 
@@ -255,8 +254,7 @@ close_link(struct nbd_disk *d, unsigned conn)
 		    "connection %u is closed: %s", conn,
 		    l->problem[0] != '\0' ? l->problem : nbe_why_text(why));
 		/* The engine has said goodbye; else TCP is to forget what is sent. */
-		if (why == NBE_WHY_SCALED || why == NBE_WHY_RENEWED ||
-		    (why == NBE_WHY_STOPPED && d->drains))
+		if (nbe_conn_in_order(d->dev, conn))
 			nbc_end_in_order(l->nbc.fd);
 		nbd_link_close(l, false);
 	}
@@ -577,7 +575,6 @@ static void
 stop(struct nbd_disk *d, bool drain)
 {
 	EnterCriticalSection(&d->lock);
-	d->drains = drain;
 	nbe_stop(d->dev, drain, now());
 	wake_thread(d);
 	LeaveCriticalSection(&d->lock);

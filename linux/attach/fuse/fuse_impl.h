@@ -29,6 +29,7 @@ struct fuse_fs {
 	bool		read_only, want_uring;
 	uint16_t	max_background;
 	int64_t		started_s;		/* the file's times */
+	unsigned	opens;			/* of the file, now */
 	/* set by INIT */
 	bool		inited, over_uring;
 };

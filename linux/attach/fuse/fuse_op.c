@@ -134,8 +134,17 @@ op_open(struct query *q)
 		return refuse(q, EISDIR);
 	if (q->fs->read_only && (in->flags & O_ACCMODE) != O_RDONLY)
 		return refuse(q, EROFS);
+	q->fs->opens++;
 	out = answer(q, sizeof(*out));
 	out->open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+	return FUSE_ANSWER;
+}
+
+static enum fuse_verdict
+op_release(struct query *q)
+{
+	if (q->fs->opens > 0)
+		q->fs->opens--;
 	return FUSE_ANSWER;
 }
 
@@ -241,26 +250,38 @@ op_fsync(struct query *q)
 
 /*
  * The loop driver sends a discard and a "write zeroes, may unmap" alike, as
- * PUNCH_HOLE.  After the second the range must read as zeroes, which TRIM does
- * not promise, so WRITE_ZEROES has the last word and TRIM is only its herald.
- * Without WRITE_ZEROES neither can be done; the block layer then writes zeroes
- * itself, and file systems do without discard.
+ * PUNCH_HOLE.  After the second the range must read as zeroes, which TRIM does not
+ * promise, so WRITE_ZEROES has the last word and TRIM is only its herald.  A discard
+ * must not make the server write: where WRITE_ZEROES can be fast it has to be, or the
+ * answer is "not supported", after which loop offers no discards any more and the block
+ * layer writes zeroes itself.  Where it never is, discards are not offered at all,
+ * unless the user says so (daemon.c).
  *
  * Plain allocation (mode 0) is refused: NBD cannot promise space.
  */
+static uint8_t
+zero_flags(const struct nbe_export *exp, bool punch)
+{
+	if (!punch)
+		return NBE_NO_HOLE;
+	return (exp->flags & NBE_FLAG_SEND_FAST_ZERO) != 0 ?
+	    NBE_FAST_ZERO | NBE_FAST_ONLY : 0;
+}
+
 static enum fuse_verdict
 op_fallocate(struct query *q)
 {
 	const struct fuse_fallocate_in *in = q->call->arg;
 	bool keep_size = (in->mode & FALLOC_FL_KEEP_SIZE) != 0;
 	uint32_t how = in->mode & ~(uint32_t)FALLOC_FL_KEEP_SIZE;
+	bool punch = how == FALLOC_FL_PUNCH_HOLE;
 	uint64_t left;
 
 	if (q->call->head->nodeid != FUSE_INO_DISK)
 		return refuse(q, EISDIR);
 	if (q->fs->read_only)
 		return refuse(q, EROFS);
-	if ((how != FALLOC_FL_PUNCH_HOLE && how != FALLOC_FL_ZERO_RANGE) ||
+	if ((!punch && how != FALLOC_FL_ZERO_RANGE) ||
 	    (q->exp->flags & NBE_FLAG_SEND_WRITE_ZEROES) == 0)
 		return refuse(q, EOPNOTSUPP);
 	if (in->length == 0 || in->length > INT64_MAX)
@@ -273,8 +294,8 @@ op_fallocate(struct query *q)
 	q->answer->order = (struct fuse_order){
 		.goal = GOAL_ZERO, .offset = in->offset,
 		.length = in->length < left ? in->length : left,
-		.flags = how == FALLOC_FL_ZERO_RANGE ? NBE_NO_HOLE : 0,
-		.trim = how == FALLOC_FL_PUNCH_HOLE &&
+		.flags = zero_flags(q->exp, punch),
+		.trim = punch &&
 		    (q->exp->flags & NBE_FLAG_SEND_TRIM) != 0,
 	};
 	return FUSE_ORDER;
@@ -396,7 +417,7 @@ static const struct {
 	[FUSE_READ]	= { op_read, sizeof(struct fuse_read_in), false },
 	[FUSE_WRITE]	= { op_write, sizeof(struct fuse_write_in), true },
 	[FUSE_STATFS]	= { op_statfs, 0, false },
-	[FUSE_RELEASE]	= { op_nothing, 0, false },
+	[FUSE_RELEASE]	= { op_release, 0, false },
 	[FUSE_FSYNC]	= { op_fsync, 0, false },
 	[FUSE_FLUSH]	= { op_never_again, 0, false },
 	[FUSE_INIT]	= { op_init, offsetof(struct fuse_init_in, flags2), false },

@@ -20,7 +20,7 @@ cd "$root" || exit 99
 guards="__INTRIN_H_ __INTRIN_H __X86INTRIN_H __IMMINTRIN_H __MMINTRIN_H __XMMINTRIN_H
 	__EMMINTRIN_H _MM3DNOW_H_INCLUDED __AMMINTRIN_H __PMMINTRIN_H"
 common="--target=x86_64-pc-windows-msvc -fsyntax-only -ferror-limit=0 -std=c11 -Wno-everything -Wgnu
-	-nostdinc -D_WIN32_WINNT=0x0A00 -DNTDDI_VERSION=0x0A000006 -Icommon/port -Iengine
+	-nostdinc -D_WIN32_WINNT=0x0A00 -DNTDDI_VERSION=0x0A000006 -Iengine
 	-Iwindows/include -Iwindows/host"
 for guard in $guards; do
 	common="$common -D$guard"
@@ -35,10 +35,10 @@ compiles() {
 		grep -v "variably modified"
 }
 driver="-D_WIN64 -D_AMD64_ -DWNBD_VERSION_MAJOR=0 -DWNBD_VERSION_MINOR=9
-	-DWNBD_VERSION_PATCH=0 -DWNBD_VERSION_TEXT=\"0.9.0\" -Icommon/port/windows
+	-DWNBD_VERSION_PATCH=0 -DWNBD_VERSION_TEXT=\"0.9.0\" -Iengine/port/windows
 	-Iwindows/driver -isystem $include/ddk -isystem $include"
 user="-DUNICODE -D_UNICODE -D_UCRT -DWIN32_LEAN_AND_MEAN -include vstudio/compat/msvc.h
-	-Ivstudio/compat -Icommon/port/user -Icommon -Iconnect -Iwindows/libwnbd -Iwindows/selftest
+	-Ivstudio/compat -Icommon -Iconnect -Iwindows/libwnbd -Iwindows/selftest
 	-I$dir -isystem $include"
 sed 's/@[A-Z]*@/0/' windows/version.h.in >"$dir/version.h"
 

@@ -1,9 +1,9 @@
 /*
- * nbe_host.h - what nbe_port.h takes from user space, whatever system it is.
+ * user.h - what nbe_port.h takes from user space, whatever system it is.
  * SPDX-License-Identifier: BSD-2-Clause
  */
-#ifndef NBE_HOST_H
-#define NBE_HOST_H
+#ifndef NBE_USER_H
+#define NBE_USER_H
 
 #include <assert.h>
 #include <stdbool.h>

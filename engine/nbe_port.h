@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * The only thing that engine/ takes from outside.  What a system does in its own way
- * is in nbe_host.h, one for each: beside this file for programs (user/) and for the
- * kernels (freebsd/, windows/).  It gives
+ * is in port/: user.h for programs, and for a kernel an nbe_host.h, which counts where
+ * it is on the include path.  Either gives
  *
  *	bool, size_t, the fixed-width types, memcpy and memset
  *	NBE_ASSERT(x)	a bug of ours; never reached by anything that came from a
@@ -13,7 +13,11 @@
 #ifndef NBE_PORT_H
 #define NBE_PORT_H
 
+#if __has_include("nbe_host.h")
 #include "nbe_host.h"
+#else
+#include "port/user.h"
+#endif
 
 /* To big-endian; and the number of the highest bit that is set, of a number above 0. */
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__

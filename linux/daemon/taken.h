@@ -1,0 +1,16 @@
+/*
+ * taken.h - has the peer taken bytes that were sent?
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#ifndef TAKEN_H
+#define TAKEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A number that changes when it has: of TCP, the bytes that its system has
+ * acknowledged; of a UNIX socket, those that the peer has not read yet.  False: nobody
+ * knows. */
+bool	bytes_taken(int fd, uint64_t *taken);
+
+#endif

@@ -1,0 +1,309 @@
+#!/bin/bash
+# world_test.sh - what no simulator knows: our own kernel's sockets, servers that sleep,
+# links that are slow, disks that grow, certificates that change.  TAP.
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# usage: world_test.sh NBDISK
+#
+# As root, with network name spaces of its own.  Two networks are cut for 40 s under the
+# default options, beside everything else.
+. "$(dirname "$0")/../lib.sh"
+
+nbdisk=$1
+for tool in ip nbdkit fio openssl blkdiscard losetup; do
+	if [ "$(id -u)" -ne 0 ] || [ ! -e /dev/fuse ] || ! have $tool; then
+		echo "1..0 # SKIP needs root, FUSE and $tool"
+		exit 0
+	fi
+done
+
+me=w$$
+names=
+nb() { timeout 300 "$nbdisk" "$@"; }
+
+# attach N OPTION...: device of that number, as $device and $name
+attach() {
+	name=$me-$1
+	shift
+	names="$names $name"
+	device=$(nb connect --device "$name" "$@" 2>"$dir/err")
+}
+detach() { nb disconnect "$name" >/dev/null 2>&1; }
+field() { nb show "$name" | sed -n "s/^$1: //p"; }
+count() { nb stats "$name" | sed -n "s/^ *$1: //p"; }
+
+end() {
+	exec 2>/dev/null
+	for pid in $pids; do kill -CONT "$pid"; done
+	for n in $names $me-tcp $me-tls $me-kill; do
+		[ ! -e "$NBDISK_STATE_DIR/$n" ] || nb disconnect --force "$n"
+	done
+	for n in tcp tls kill; do
+		ip link del "${n}a$$"
+		ip netns del "$me$n"
+	done
+	cleanup
+}
+trap end EXIT
+
+# put DEVICE CHARACTER BLOCK, get DEVICE BLOCK: 4 KiB, past all caches
+put() {
+	head -c 4096 /dev/zero | tr '\0' "$2" |
+		timeout 200 dd of="$1" bs=4096 seek="$3" oflag=direct conv=notrunc \
+			status=none
+}
+get() {
+	timeout 200 dd if="$1" bs=4096 skip="$2" count=1 iflag=direct status=none |
+		head -c 1 | tr '\0' 0
+}
+
+# ---- networks that are cut -------------------------------------------------------
+
+# network N KIND: a name space $me-KIND, server at $server there
+network() {
+	near=${2}a$$ far=${2}b$$ space=$me$2 server=198.18.$1.2
+	ip netns add "$space" && ip link add "$near" type veth peer name "$far" &&
+		ip link set "$far" netns "$space" &&
+		ip addr add "198.18.$1.1/30" dev "$near" && ip link set "$near" up &&
+		ip -n "$space" addr add "$server/30" dev "$far" &&
+		ip -n "$space" link set "$far" up &&
+		hardware=$(ip netns exec "$space" cat "/sys/class/net/$far/address")
+}
+# All packets go to a host that is not there.
+cut_off() { ip neigh replace "$server" dev "$near" lladdr "$1" nud permanent; }
+disconnect_network() { cut_off 02:00:00:00:00:99; }
+mend_network() { cut_off "$hardware"; }
+
+# serve_there ARGUMENT...: nbdkit in the name space
+serve_there() {
+	start ip netns exec "$space" nbdkit -f -i "$server" -p 10809 "$@"
+	wait_until ip netns exec "$space" sh -c \
+		"grep -q ':2A39 [0:]* 0A ' /proc/net/tcp"
+}
+
+# After 40 s without a network: B is newer, and stays.  Our kernel's next try to send
+# what was in the socket is some 51 s after the cut.
+old_write_stays_away() {
+	start_time=$(date +%s)
+	disconnect_network
+	put "$device" A 0 &
+	old=$!
+	sleep 40
+	mend_network
+	wait "$old" || return
+	put "$device" B 0 && sync "$device" || return
+	while [ $(($(date +%s) - start_time)) -lt 80 ]; do
+		[ "$(get "$device" 0)" = B ] || return
+		sleep 0.5
+	done
+}
+
+cut_tcp() {
+	network 71 tcp && serve_there memory 64M &&
+		attach tcp "nbd://$server/" && old_write_stays_away && detach
+}
+cut_tls() {
+	head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' |
+		sed 's/^/alice:/; s/$/\n/' >"$dir/psk"
+	network 72 tls && serve_there --tls=require --tls-psk="$dir/psk" memory 64M &&
+		attach tls --psk-file "$dir/psk" "nbds://alice@$server/" &&
+		old_write_stays_away && detach
+}
+(cut_tcp >"$dir/tcp.log" 2>&1) &
+tcp=$!
+(cut_tls >"$dir/tls.log" 2>&1) &
+tls=$!
+
+# The daemon dies with a write in its socket: it dies with it.
+killed() {
+	network 73 kill && serve_there memory 64M &&
+		attach kill "nbd://$server/" || return
+	put "$device" A 0 && disconnect_network || return
+	put "$device" C 0 &
+	old=$!
+	sleep 2			# it is in the socket by now
+	kill -9 "$(field Pid)"
+	wait "$old"
+	nb disconnect --force "$name" >/dev/null 2>&1
+	mend_network
+	attach kill "nbd://$server/" || return
+	for _ in $(seq 14); do	# the next tries to send would be within 7 s
+		[ "$(get "$device" 0)" = A ] || return
+		sleep 0.5
+	done
+	detach
+}
+killed
+ok "what a killed daemon had in its socket does not land"
+
+# ---- a server that sleeps --------------------------------------------------------
+
+# Its first connection takes 2 s for a write, awake; it sleeps for longer than the fence.
+sleeper() {
+	truncate -s 16M "$dir/disk"
+	start nbdkit -f -U "$dir/sleeper" --filter=noextents eval \
+		thread_model='echo parallel' get_size='echo 16777216' \
+		open='n=$(cat '"$dir"'/opened 2>/dev/null || echo 0)
+			echo $((n + 1)) | tee '"$dir"'/opened' \
+		can_write='exit 0' can_flush='exit 0' flush='exit 0' \
+		can_multi_conn='exit 0' \
+		pread='dd if='"$dir"'/disk iflag=skip_bytes,count_bytes,fullblock \
+			skip=$4 count=$3 bs=64k status=none' \
+		pwrite='[ "$2" != 1 ] || sleep 2
+			dd of='"$dir"'/disk oflag=seek_bytes seek=$4 bs=64k \
+			conv=notrunc status=none'
+	server_pid=$pid
+	wait_until [ -S "$dir/sleeper" ] &&
+		attach sleeper --timeout 2s --fence 4s --open-timeout 1s \
+			--dead-timeout never "$dir/sleeper" || return
+	pkill -STOP -P "$server_pid"
+	put "$device" A 0 &
+	old=$!
+	sleep 8
+	pkill -CONT -P "$server_pid"
+	wait "$old" || return
+	put "$device" B 0 && sync "$device" || return
+	sleep 3
+	[ "$(get "$device" 0)" = B ] && detach
+}
+sleeper
+ok "a server that wakes with an old write loses no newer one"
+
+# The daemon is asleep for longer than the dead-timeout; the server is away.
+asleep() {
+	serve_memory "$dir/asleep" && attach asleep --dead-timeout 8s "$dir/asleep" ||
+		return
+	kill_server
+	get "$device" 0 >"$dir/got" 2>/dev/null &
+	reader=$!
+	sleep 1
+	daemon=$(field Pid)
+	kill -STOP "$daemon"
+	sleep 10
+	kill -CONT "$daemon"
+	sleep 1
+	serve_memory "$dir/asleep" || return
+	wait "$reader" && [ "$(cat "$dir/got")" = 0 ] && detach
+}
+# start's child is timeout, and the server is its child.
+kill_server() {
+	pkill -9 -P "$server_pid"
+	wait "$server_pid"
+} 2>/dev/null
+serve_memory() {
+	rm -f "$1"
+	start nbdkit -f -U "$1" memory 64M
+	server_pid=$pid
+	wait_until [ -S "$1" ]
+}
+asleep
+ok "time asleep counts for no dead-timeout"
+
+# ---- slow is not dead ------------------------------------------------------------
+
+# 2 MB/s and time-outs of a tenth of the defaults, so as 200 KB/s.
+slow_link() {
+	start nbdkit -f -U "$dir/slow" --filter=rate memory 256M rate=16M
+	wait_until [ -S "$dir/slow" ] &&
+		attach slow --timeout 3s --dead-timeout 12s "$dir/slow" || return
+	timeout 200 fio --name=slow --filename="$device" --rw=read --bs=1M \
+		--iodepth=64 --ioengine=libaio --direct=1 --runtime=20 --time_based \
+		>"$dir/out" 2>&1 &&
+		[ "$(count Timeouts)" = 0 ] && [ "$(count ConnectionsLost)" = 0 ] &&
+		detach
+}
+slow_link
+ok "64 reads of 1 MiB at once over a slow link"
+
+# slow_effect METHOD COMMAND...: the server needs 2 s for 4 GiB, the time-out is 1 s
+slow_effect() {
+	method=$1
+	shift
+	rm -f "$dir/effect"
+	start nbdkit -f -U "$dir/effect" eval get_size='echo 8589934592' \
+		can_write='exit 0' can_flush='exit 0' flush='exit 0' \
+		"can_$method=exit 0" \
+		pread='head -c $3 /dev/zero' pwrite='cat >/dev/null' \
+		"$method"'=sleep $(($3 / 2000000000)).$(printf %09d \
+			$(($3 % 2000000000 / 2)))'
+	wait_until [ -S "$dir/effect" ] &&
+		attach "effect-$method" --timeout 1s --dead-timeout 8s --fence 1s \
+			"$dir/effect" || return
+	timeout 200 "$@" "$device" && [ "$(field State)" = CONNECTED ] && detach
+}
+slow_effect zero blkdiscard -z -l 4G
+ok "zeroing that takes longer than the time-out gets done"
+
+# ---- a disk that grows -----------------------------------------------------------
+
+grows() {
+	truncate -s 16M "$dir/growing"
+	rm -f "$dir/grow"
+	start nbdkit -f -U "$dir/grow" file "$dir/growing"
+	wait_until [ -S "$dir/grow" ] && attach grow -c "$1" "$dir/grow" || return
+	put "$device" A 1
+	truncate -s 32M "$dir/growing"
+	nb reconnect "$name" || return
+	wait_until has_size 33554432 && put "$device" B 8191 &&
+		[ "$(get "$device" 8191)$(get "$device" 1)" = BA ] &&
+		[ "$(count ServerRestarts)" = 0 ] && detach
+	grown=$?
+	stop "$pid"
+	return $grown
+}
+has_size() { [ "$(blockdev --getsize64 "$device")" = "$1" ]; }
+grows 1
+ok "reconnect takes up a new size over one connection"
+grows 3
+ok "and over three"
+
+# ---- certificates that change ----------------------------------------------------
+
+# authority N: a CA, a server's certificate and a client's, all new
+authority() {
+	mkdir -p "$dir/new"
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=ca $1" \
+		-keyout "$dir/new/ca-key.pem" -out "$dir/new/ca-cert.pem" 2>/dev/null
+	for who in server client; do
+		openssl req -newkey rsa:2048 -nodes -subj "/CN=localhost" \
+			-keyout "$dir/new/$who-key.pem" -out "$dir/request" 2>/dev/null
+		openssl x509 -req -in "$dir/request" -CA "$dir/new/ca-cert.pem" \
+			-CAkey "$dir/new/ca-key.pem" -CAcreateserial -days 2 \
+			-out "$dir/new/$who-cert.pem" 2>/dev/null
+	done
+	rm -rf "$dir/pki"
+	mv "$dir/new" "$dir/pki"
+	chown -R nobody "$dir/pki"
+	chmod 600 "$dir/pki"/*
+}
+serve_tls() {
+	rm -f "$dir/rotate"
+	start nbdkit -f -U "$dir/rotate" --tls=require --tls-verify-peer \
+		--tls-certificates="$dir/pki" file "$dir/disk2"
+	server_pid=$pid
+	wait_until [ -S "$dir/rotate" ]
+}
+# Keys that only another user may read: the daemon has no right to, its helper has.
+rotates() {
+	truncate -s 16M "$dir/disk2"
+	authority 1
+	serve_tls && attach rotate --ca "$dir/pki/ca-cert.pem" --tls-hostname localhost \
+		--cert "$dir/pki/client-cert.pem" --key "$dir/pki/client-key.pem" \
+		"nbds+unix:///?socket=$dir/rotate" && put "$device" A 3 &&
+		sync "$device" || return
+	kill_server
+	authority 2
+	serve_tls || return
+	put "$device" B 3 && [ "$(get "$device" 3)" = B ] && detach
+}
+rotates
+ok "certificates and keys that are replaced under a disk"
+
+# ---- and the networks ------------------------------------------------------------
+
+wait $tcp
+ok "TCP, 40 s without a network: no old write lands"
+wait $tls
+ok "TLS in the process, 40 s without a network: no old write lands"
+[ "$tests_failed" -eq 0 ] || sed 's/^/# /' "$dir/tcp.log" "$dir/tls.log"
+finish
