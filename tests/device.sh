@@ -41,7 +41,7 @@ serve() {
 	"$@" >>"$dir/server.log" 2>&1 </dev/null &
 	server=$!
 	pids="$pids $server"
-	wait_until [ -S "$sock" ]
+	wait_until serves "$sock"
 }
 serve_disk() { serve nbdkit -f -U "$sock" file "$dir/disk"; }
 # The process id is not kept: another process may get it.

@@ -97,13 +97,18 @@ stop() {
 	wait "$1" 2>/dev/null
 }
 
+# serves SOCKET: somebody listens there; a name alone is there before.
+serves() {
+	grep -q " 00010000 [^/]*$1\$" /proc/net/unix
+}
+
 # start_nbdkit SOCKET ARGUMENT...: returns when it listens there.
 start_nbdkit() {
 	socket=$1
 	shift
 	rm -f "$socket"
 	start nbdkit -f -U "$socket" "$@"
-	wait_until [ -S "$socket" ] || {
+	wait_until serves "$socket" || {
 		echo "# nbdkit $* did not start"
 		sed 's/^/# /' "$dir/server.log"
 		return 1

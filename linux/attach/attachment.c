@@ -169,7 +169,6 @@ attachment_make(const struct state *s, const struct attachment_config *c,
 	struct loopdev_config config = {
 		.backing = backing_path(s, path), .block_min = c->block_min,
 		.read_only = c->read_only, .discard_max = c->discard_max,
-		.discard_asked = c->discard_asked,
 	};
 
 	*a = (struct attachment){ .loop.held = -1 };

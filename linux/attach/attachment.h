@@ -22,8 +22,8 @@ struct attachment {
 struct attachment_config {
 	uint32_t	block_min;	/* of the export */
 	bool		read_only;
-	uint64_t	discard_max;	/* bytes at a time; 0: no discards */
-	bool		discard_asked;	/* not to be had: an error */
+	uint64_t	discard_max;	/* bytes at a time; 0: no discards; UINT64_MAX:
+					 * not said, and no error if not to be had */
 };
 
 /* As root: a loop device under the file, and a link to it in /dev/nbdisk. */
@@ -41,7 +41,7 @@ bool	attachment_check(const struct state *, struct attachment *);
 bool	attachment_resize(const struct state *, struct attachment *,
 	    uint64_t size, struct errtext *);
 /* Detaches and unmounts; refuses, and has changed nothing, where it is in use.
- * is_open: somebody has the file open beside the loop device, as its server knows. */
+ * is_open: somebody, as who serves the file knows, has it open beside loop. */
 bool	attachment_undo(const struct state *, struct attachment *, bool is_open,
 	    unsigned timeout_ms, struct errtext *);
 /* Does not refuse: what is in use goes when its last user has gone; err names the

@@ -216,7 +216,7 @@ set_back(const struct loopdev *l, const struct loopdev_config *c, struct errtext
 		(void)write_queue(l->number, defaults[i].name, defaults[i].value);
 	(void)write_limit(l->number, "max_sectors_kb",
 	    read_queue(l->number, "max_hw_sectors_kb"));
-	if (!limit_discards(l->number, c->discard_max) && c->discard_asked)
+	if (!limit_discards(l->number, c->discard_max) && c->discard_max != UINT64_MAX)
 		return errtext_set(err, "loop%u: its discards cannot be limited: %s",
 		    l->number, strerror(errno));
 	if (c->read_only)

@@ -29,8 +29,8 @@ struct loopdev_config {
 	const char	*backing;	/* absolute path of the file */
 	uint32_t	block_min;	/* of the export */
 	bool		read_only;
-	uint64_t	discard_max;	/* bytes at a time; 0: no discards */
-	bool		discard_asked;	/* not to be had: an error */
+	uint64_t	discard_max;	/* bytes at a time; 0: no discards; UINT64_MAX:
+					 * not said, and no error if not to be had */
 };
 
 struct loopdev {

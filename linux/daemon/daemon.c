@@ -188,16 +188,6 @@ check_end(struct daemon *d)
 
 /* ---- the helper -------------------------------------------------------------- */
 
-/* Without a fast way to zero, a discard would make the server write (fuse_op.c). */
-static uint64_t
-discard_max(const struct daemon *d)
-{
-	uint64_t asked = d->config->settings.discard_max;
-	bool fast = (disk_export(d->disk)->flags & NBE_FLAG_SEND_FAST_ZERO) != 0;
-
-	return asked == UINT64_MAX && !fast ? 0 : asked;
-}
-
 static struct helper_order
 make_order(const struct daemon *d, enum helper_job job)
 {
@@ -212,8 +202,7 @@ make_order(const struct daemon *d, enum helper_job job)
 			.block_min = exp->block_min,
 			.read_only = settings->read_only ||
 			    (exp->flags & NBE_FLAG_READ_ONLY) != 0,
-			.discard_max = discard_max(d),
-			.discard_asked = settings->discard_max != UINT64_MAX,
+			.discard_max = settings->discard_max,
 		},
 		.size = exp->size,
 		.is_open = is_open(d, &status),
@@ -601,6 +590,7 @@ start_fuse(struct daemon *d, struct errtext *err)
 	struct fuse_config config = {
 		.mountpoint = state_path(d->config->state, "mnt", path),
 		.source = source, .read_only = d->config->settings.read_only,
+		.zero_slowly = d->config->settings.discard_max != UINT64_MAX,
 		.want_uring = true, .depth = FUSE_DEPTH,
 		.uid = geteuid(), .gid = getegid(), .mode = 0600,
 	};

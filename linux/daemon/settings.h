@@ -13,8 +13,8 @@ struct settings {
 	uint64_t	keep_size;
 	enum nbe_unflushed unflushed;
 	bool		read_only;	/* whatever the server allows */
-	uint64_t	discard_max;	/* bytes at a time; 0: no discards; UINT64_MAX:
-					 * as the server is good at it */
+	uint64_t	discard_max;	/* bytes at a time, though it may take long; 0:
+					 * no discards; UINT64_MAX: only if fast */
 };
 
 #endif

@@ -142,7 +142,7 @@ idle(void *arg)
 static void
 usage(void)
 {
-	fputs("usage: fuse_serve [-urnzfla] [-b block_min] [-d depth] [-s MiB] dir\n",
+	fputs("usage: fuse_serve [-urnzflpa] [-b block_min] [-d depth] [-s MiB] dir\n",
 	    stderr);
 	exit(2);
 }
@@ -152,7 +152,7 @@ parse(int argc, char **argv, struct fuse_config *f, struct memdisk_config *m)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "urnzflab:d:s:")) != -1) {
+	while ((option = getopt(argc, argv, "urnzflpab:d:s:")) != -1) {
 		switch (option) {
 		case 'u': f->want_uring = true; break;
 		case 'r': m->flags |= NBE_FLAG_READ_ONLY; break;
@@ -160,6 +160,7 @@ parse(int argc, char **argv, struct fuse_config *f, struct memdisk_config *m)
 		case 'z': m->flags &= (uint16_t)~NBE_FLAG_SEND_WRITE_ZEROES; break;
 		case 'f': m->flags &= (uint16_t)~NBE_FLAG_SEND_FAST_ZERO; break;
 		case 'l': m->fast = false; break;
+		case 'p': f->zero_slowly = true; break;
 		case 'a': m->has_alloc = false; break;
 		case 'b': m->block_min = (uint32_t)strtoul(optarg, NULL, 0); break;
 		case 'd': f->depth = (unsigned)strtoul(optarg, NULL, 0); break;

@@ -215,6 +215,9 @@ test_resize() {
 	    skip=500 count=12 iflag=direct,fullblock
 }
 
+fill() {
+	dd if=/dev/urandom of="/dev/loop$number" bs=1M count=8 oflag=direct 2>/dev/null
+}
 test_refusals() {
 	start "$serve" $flag -z
 	ok "$mode: without WRITE_ZEROES: no punch" no fallocate -p -l 4096 "$disk"
@@ -225,26 +228,27 @@ test_refusals() {
 	ok "$mode: but zeroout" blkdiscard -z -l 8M "/dev/loop$number"
 	detach
 	ok "$mode: ends" stop
-	# Says that it has a fast way to zero, and then it has not.
-	start "$serve" $flag -l
-	attach
-	dd if=/dev/urandom of="/dev/loop$number" bs=1M count=8 oflag=direct 2>/dev/null
-	ok "$mode: slow to zero: a discard" blkdiscard "/dev/loop$number"
-	ok "$mode: trims" above "$(count trim)" 0
-	ok "$mode: and makes nobody write zeroes" equal "$(count zero)" 0
-	dd if=/dev/urandom of="/dev/loop$number" bs=1M count=8 oflag=direct 2>/dev/null
-	ok "$mode: but zeroout" blkdiscard -z -l 8M "/dev/loop$number"
+	# Has no fast way to zero; says that it has one, and then it has not.
+	for slow in -f -l; do
+		start "$serve" $flag $slow
+		attach
+		fill
+		ok "$mode: slow ($slow): a discard" blkdiscard "/dev/loop$number"
+		ok "$mode: trims" above "$(count trim)" 0
+		ok "$mode: and makes nobody write zeroes" equal "$(count zero)" 0
+		fill
+		ok "$mode: but zeroout" blkdiscard -z -l 8M "/dev/loop$number"
+		ok "$mode: reads as zeroes" zeroes
+		detach
+		ok "$mode: ends" stop
+	done
+	start "$serve" $flag -f -p
+	attach 1 $((2 << 20))
+	fill
+	ok "$mode: slow, and may be: a discard" blkdiscard -l 8M "/dev/loop$number"
+	ok "$mode: trims, 2 MiB at a time" equal "$(count trim)" 4
+	ok "$mode: and zeroes" equal "$(count zero)" 4
 	ok "$mode: reads as zeroes" zeroes
-	detach
-	ok "$mode: ends" stop
-	start "$serve" $flag -f
-	attach 1 0
-	ok "$mode: no fast way to zero, no discards: none" no blkdiscard "/dev/loop$number"
-	dd if=/dev/urandom of="/dev/loop$number" bs=1M count=8 oflag=direct 2>/dev/null
-	# Loop zeroes by the same way; without, the block layer writes.
-	ok "$mode: but zeroout" blkdiscard -z -l 8M "/dev/loop$number"
-	ok "$mode: reads as zeroes" zeroes
-	ok "$mode: the server was not asked to" equal "$(count zero)" 0
 	detach
 	ok "$mode: ends" stop
 	start "$serve" $flag -r

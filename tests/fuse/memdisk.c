@@ -100,11 +100,12 @@ static void (*const carry_out[NBE_OPS])(struct disk *, struct disk_io *) = {
 	[NBE_EXTENTS] = op_extents,
 };
 
-/* A server that has a fast way to zero, but not here. */
+/* As the engine answers for a server that has no fast way to zero, or not here. */
 static bool
 offers(const struct disk *d, const struct nbe_req *r)
 {
-	return r->op != NBE_ZERO || (r->flags & NBE_FAST_ONLY) == 0 || d->fast;
+	return r->op != NBE_ZERO || (r->flags & NBE_FAST_ONLY) == 0 ||
+	    (d->fast && (d->exp.flags & NBE_FLAG_SEND_FAST_ZERO) != 0);
 }
 
 static enum nbe_err

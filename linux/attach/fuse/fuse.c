@@ -54,7 +54,8 @@ init_fs(struct fuse *f, const struct fuse_config *config)
 
 	f->fs = (struct fuse_fs){
 		.uid = config->uid, .gid = config->gid, .mode = config->mode & 0777,
-		.read_only = config->read_only, .started_s = time(NULL),
+		.read_only = config->read_only, .zero_slowly = config->zero_slowly,
+		.started_s = time(NULL),
 	};
 	f->fs.want_uring = config->want_uring && can_uring &&
 	    fuse_uring_init(f, config->depth);

@@ -31,6 +31,7 @@ struct fuse_config {
 	const char	*mountpoint;	/* absolute path of a directory */
 	const char	*source;	/* first column of /proc/mounts; no commas */
 	bool		read_only;	/* also when the export is */
+	bool		zero_slowly;	/* punch holes by writing zeroes, if need be */
 	bool		want_uring;	/* use it if offered; ring has SQE128 */
 	unsigned	depth;		/* requests in flight (io_uring: per CPU) */
 	uid_t		uid;		/* of the file; as root, these three decide */

@@ -26,7 +26,7 @@ struct fuse_fs {
 	uid_t		uid;
 	gid_t		gid;
 	mode_t		mode;
-	bool		read_only, want_uring;
+	bool		read_only, want_uring, zero_slowly;
 	uint16_t	max_background;
 	int64_t		started_s;		/* the file's times */
 	unsigned	opens;			/* of the file, now */

@@ -251,21 +251,21 @@ op_fsync(struct query *q)
 /*
  * The loop driver sends a discard and a "write zeroes, may unmap" alike, as
  * PUNCH_HOLE.  After the second the range must read as zeroes, which TRIM does not
- * promise, so WRITE_ZEROES has the last word and TRIM is only its herald.  A discard
- * must not make the server write: where WRITE_ZEROES can be fast it has to be, or the
- * answer is "not supported", after which loop offers no discards any more and the block
- * layer writes zeroes itself.  Where it never is, discards are not offered at all,
- * unless the user says so (daemon.c).
+ * promise, so WRITE_ZEROES has the last word and TRIM is only its herald.  But a
+ * discard must not make the server write: where it has no fast way to zero, and the
+ * user has not said that it may take its time, the answer is "not supported".  Then
+ * the block layer writes the zeroes that somebody wanted, and takes a discard, which
+ * was a hint, for done; Linux 6.10 and later offers neither discards nor zeroing on
+ * that loop device any more.
  *
  * Plain allocation (mode 0) is refused: NBD cannot promise space.
  */
 static uint8_t
-zero_flags(const struct nbe_export *exp, bool punch)
+zero_flags(const struct fuse_fs *fs, bool punch)
 {
 	if (!punch)
 		return NBE_NO_HOLE;
-	return (exp->flags & NBE_FLAG_SEND_FAST_ZERO) != 0 ?
-	    NBE_FAST_ZERO | NBE_FAST_ONLY : 0;
+	return NBE_FAST_ZERO | (fs->zero_slowly ? 0 : NBE_FAST_ONLY);
 }
 
 static enum fuse_verdict
@@ -294,7 +294,7 @@ op_fallocate(struct query *q)
 	q->answer->order = (struct fuse_order){
 		.goal = GOAL_ZERO, .offset = in->offset,
 		.length = in->length < left ? in->length : left,
-		.flags = zero_flags(q->exp, punch),
+		.flags = zero_flags(q->fs, punch),
 		.trim = punch &&
 		    (q->exp->flags & NBE_FLAG_SEND_TRIM) != 0,
 	};
