@@ -22,6 +22,7 @@
 
 #include <sys/capsicum.h>
 #include <sys/devctl.h>
+#include <sys/domain.h>
 #include <sys/file.h>
 #include <sys/kthread.h>
 #include <sys/ktls.h>
@@ -596,6 +597,19 @@ g_nbd_receiver(void *arg)
 
 /* ---- taking sockets over ------------------------------------------------- */
 
+/* 0: a kind of socket that we know how to use. */
+static int
+g_nbd_check_socket(const struct file *fp)
+{
+	const struct socket *so = fp->f_data;
+
+	if (fp->f_type != DTYPE_SOCKET || so->so_type != SOCK_STREAM)
+		return (ENOTSOCK);
+	if (!G_NBD_LOCAL_SOCKETS && so->so_proto->pr_domain->dom_family == AF_LOCAL)
+		return (EAFNOSUPPORT);
+	return (0);
+}
+
 /*
  * The descriptor stays open, and is good for nothing but close(2).  Its type goes
  * too: socket calls look at that and at f_data only, not at f_ops.
@@ -610,10 +624,10 @@ g_nbd_steal_one(struct thread *td, int fd, struct socket **so)
 	error = fget(td, fd, cap_rights_init_one(&rights, CAP_SOCK_CLIENT), &fp);
 	if (error != 0)
 		return (error);
-	if (fp->f_type != DTYPE_SOCKET ||
-	    ((struct socket *)fp->f_data)->so_type != SOCK_STREAM) {
+	error = g_nbd_check_socket(fp);
+	if (error != 0) {
 		fdrop(fp, td);
-		return (ENOTSOCK);
+		return (error);
 	}
 	*so = fp->f_data;
 	finit(fp, 0, DTYPE_NONE, NULL, &badfileops);

@@ -42,7 +42,7 @@ struct link {
 	size_t		sealed_len, sealed_pos;
 	uint8_t		*opened;
 	uint64_t	taken;		/* by the peer's system, or what tells of that */
-	nbe_time	asked_limit_at;	/* how much a session has left: see link_tend */
+	nbe_time	asked_limit_at;	/* how much a session has left */
 	char		problem[256];	/* of the last connection, for people */
 };
 

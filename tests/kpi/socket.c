@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <sys/domain.h>
 #include <sys/file.h>
 #include <sys/ktls.h>
+#include <sys/protosw.h>
 #include <sys/socketvar.h>
 #include <sys/sockopt.h>
 #include <vm/vm.h>
@@ -294,11 +296,14 @@ init_sb(struct sockbuf *sb, const char *name, bool tls)
 }
 
 static struct socket *
-new_socket(int fd, bool tls)
+new_socket(int fd, int family, bool tls)
 {
+	static const struct domain inet = { AF_INET }, local = { AF_LOCAL };
+	static const struct protosw tcp = { &inet }, stream = { &local };
 	struct socket *so = calloc(1, sizeof(*so));
 
 	so->so_type = SOCK_STREAM;
+	so->so_proto = family == AF_LOCAL ? &stream : &tcp;
 	so->so_fd = fd;
 	init_sb(&so->so_rcv, "so_rcv", tls);
 	init_sb(&so->so_snd, "so_snd", tls);
@@ -504,12 +509,13 @@ soreceive(struct socket *so, struct sockaddr **addr, struct uio *uio,
 /* ---- descriptors --------------------------------------------------------- */
 
 int
-kpi_fd_install(int fd, bool tls)
+kpi_fd_install(int fd, int family, bool tls)
 {
 	struct file *fp = calloc(1, sizeof(*fp));
 	int i;
 
-	*fp = (struct file){ DTYPE_SOCKET, 1, &goodfileops, new_socket(fd, tls) };
+	*fp = (struct file){ DTYPE_SOCKET, 1, &goodfileops,
+	    new_socket(fd, family, tls) };
 	((struct socket *)fp->f_data)->so_drop = true;
 	for (i = 0; files[i] != NULL; i++)
 		;

@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 struct ktls_session;
+struct protosw;
 struct socket;
 struct thread;
 typedef int so_upcall_t(struct socket *, void *, int);
@@ -34,6 +35,7 @@ struct sockbuf {
 };
 struct socket {
 	short		 so_type;
+	const struct protosw *so_proto;
 	int		 so_error;
 	struct sockbuf	 so_rcv, so_snd;
 	int		 so_fd;
