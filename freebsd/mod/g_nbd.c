@@ -304,6 +304,7 @@ g_nbd_task(void *arg, int pending __unused)
 
 	mtx_lock(&sc->sc_mtx);
 	now = g_nbd_now(sc);
+	g_nbd_conns_look(sc, now);
 	nbe_tick(sc->sc_dev, now);
 	done = g_nbd_turn(sc, now);
 	lent_done = sc->sc_done;
@@ -335,6 +336,7 @@ g_nbd_softc_new(struct gctl_req *req, const struct g_nbd_args *a)
 	TASK_INIT(&sc->sc_task, 0, g_nbd_task, sc);
 	sc->sc_unit = alloc_unr(g_nbd_units);
 	sc->sc_wake = NBE_NEVER;
+	sc->sc_look = MIN(cfg->timeout / 2, G_NBD_LOOK_MAX);
 	sc->sc_conns_max = cfg->conns_max;
 	sc->sc_sectorsize = a->a_sectorsize;
 	sc->sc_stripesize = a->a_stripesize;

@@ -41,7 +41,7 @@ struct link {
 	uint8_t		*sealed;
 	size_t		sealed_len, sealed_pos;
 	uint8_t		*opened;
-	uint64_t	taken;		/* by the peer's system, or what tells of that */
+	uint64_t	taken;		/* by the peer, or what tells of that */
 	nbe_time	asked_limit_at;	/* how much a session has left */
 	char		problem[256];	/* of the last connection, for people */
 };

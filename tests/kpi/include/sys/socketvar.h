@@ -29,6 +29,7 @@ struct sockbuf {
 	u_int		 sb_acc, sb_hiwat, sb_mbcnt, sb_mbmax;
 	struct mbuf	*sb_mb, *sb_mbtail;
 	struct ktls_session *sb_tls_info;
+	uint64_t	 sb_tls_seqno;
 	so_upcall_t	*sb_upcall;
 	void		*sb_upcallarg;
 	struct cv	 sb_cv;		/* the host's own thread waits */
