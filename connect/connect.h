@@ -116,6 +116,7 @@ struct nbc_options {
 };
 
 struct nbc_tls;		/* one TLS session, see tls.h */
+struct nbc_ktls;
 
 /* One negotiated connection: the next byte on it is transmission. */
 struct nbc_conn {
@@ -123,6 +124,7 @@ struct nbc_conn {
 					 * TCP_NODELAY */
 	struct nbc_tls	*tls;		/* NULL: clear text, or TLS in the kernel */
 	bool		ktls;
+	struct nbc_ktls	*keys;		/* NULL, or: they can be changed, see tls.h */
 	struct nbe_export exp;
 	char		*name, *about;	/* as the server says; NULL: did not say.
 					 * Printable UTF-8: other bytes escaped */

@@ -33,6 +33,7 @@ struct attempt {
 	bool		heard;		/* bytes came */
 	bool		tls_proved;	/* bytes came through TLS */
 	bool		ktls;
+	struct nbc_ktls	*keys;
 	struct nbc_export_list *list;	/* LIST: filled */
 	size_t		list_bytes;
 };
@@ -360,7 +361,7 @@ hand_to_kernel(struct attempt *a)
 {
 	if (a->stream.tls == NULL || !a->options->allow_ktls)
 		return true;
-	switch (nbc_tls_to_kernel(a->stream.tls, a->stream.fd)) {
+	switch (nbc_tls_to_kernel(a->stream.tls, a->stream.fd, &a->keys)) {
 	case NBC_HANDED_OVER:
 		nbc_tls_free(a->stream.tls);
 		a->stream.tls = NULL;
@@ -405,6 +406,7 @@ nbc_open(struct nbc_conn *conn, const struct nbc_target *target,
 		conn->fd = a.stream.fd;
 		conn->tls = a.stream.tls;
 		conn->ktls = a.ktls;
+		conn->keys = a.keys;
 		ok = true;
 	}
 	free(a.hs);
@@ -506,6 +508,7 @@ nbc_close(struct nbc_conn *conn, bool polite)
 	if (conn->fd >= 0 && conn->ktls)
 		nbc_ktls_shutdown(conn->fd);
 	nbc_tls_free(conn->tls);
+	nbc_ktls_free(conn->keys);
 	if (conn->fd >= 0 && polite)
 		nbc_end_in_order(conn->fd);
 	if (conn->fd >= 0)

@@ -66,15 +66,26 @@ enum nbc_handover {
 	NBC_NOT_HANDED_OVER,	/* nothing changed; go on with nbc_tls_seal, _open */
 	NBC_HALF_HANDED_OVER,	/* of no more use: close it */
 };
-enum nbc_handover nbc_tls_to_kernel(struct nbc_tls *, int fd);
+/* *keys is set if the kernel can change keys, else NULL. */
+enum nbc_handover nbc_tls_to_kernel(struct nbc_tls *, int fd, struct nbc_ktls **keys);
+void	nbc_ktls_free(struct nbc_ktls *);
+/*
+ * A receive failed with EIO: the next record is no data.  This reads and heeds it; with
+ * GOES_ON receive again.  Linux only.
+ */
+enum nbc_ktls_next { NBC_KTLS_GOES_ON, NBC_KTLS_CLOSED, NBC_KTLS_BROKEN };
+enum nbc_ktls_next nbc_ktls_read_control(struct nbc_ktls *, int fd);
+/* The peer has asked for a KeyUpdate of ours: send it before anything else, when no
+ * other send is under way.  False: the session is of no more use. */
+bool	nbc_ktls_owes_update(const struct nbc_ktls *);
+bool	nbc_ktls_send_update(struct nbc_ktls *, int fd);
 /* A close_notify from a session that is the kernel's. */
 void	nbc_ktls_shutdown(int fd);
 /*
  * How many more records such a session can protect, in the direction that has fewer
- * left, until the cipher's limit; UINT64_MAX: as many as one likes, or nobody knows.  A
- * kernel changes no keys, and a KeyUpdate of the peer, who has the same limit, ends the
- * session: make a new connection before.  Two system calls or four, so ask once in many
- * records.
+ * left, until the cipher's limit; UINT64_MAX: as many as one likes, or unknown.  We
+ * change no key before the server asks for it, so make a new connection before that.
+ * Two system calls or four: ask once in many records.
  */
 uint64_t nbc_ktls_records_left(int fd);
 

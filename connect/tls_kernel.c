@@ -11,11 +11,11 @@
  *
  * TLS 1.2 stays in user space: OpenSSL does not tell which nonces it has used.
  *
- * A record that is no application data, such as a KeyUpdate, ends a session that
- * the kernel has; its owner must connect again, and does well to do so before a side
- * has protected as many records as its cipher can stand.
+ * A KeyUpdate of the server is read by tls_rekey.c, on Linux from 6.14 on.  Older ones
+ * cannot change keys and get no session; FreeBSD's cannot either, and its module renews
+ * the connection before the cipher's limit.
  *
- * Handing over was run on FreeBSD (docs/freebsd.md), and on Linux 6.12 (tests/vm).
+ * Handing over was run on FreeBSD (docs/freebsd.md), and on Linux 7.3 (tests/vm).
  * Where the kernel has no "tls" protocol it is tested that keys and record numbers are
  * those that the server uses (ktls_probe), and that it falls back.
  */
@@ -28,6 +28,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/core_names.h>
@@ -36,6 +38,7 @@
 
 #ifdef __linux__
 #include <linux/tls.h>
+#include <sys/utsname.h>
 #else
 #include <crypto/cryptodev.h>
 #include <sys/ktls.h>
@@ -47,16 +50,14 @@
 /* 2^24.5, of AES-GCM with one key; ChaCha20 has no such limit (RFC 8446, 5.5). */
 #define GCM_RECORDS_MAX	UINT64_C(23726566)
 #define ALERT_WARNING	1
-#define ALERT_CLOSE_NOTIFY 0
 
 struct direction_keys {
 	uint8_t	key[KEY_MAX], iv[IV_LEN], record[8];
 };
 
-/* HKDF-Expand-Label with an empty context (RFC 8446, 7.1). */
-static bool
-expand_label(const struct tls_direction *d, const char *digest, const char *label,
-    uint8_t *out, size_t len)
+bool
+nbc_tls_expand_label(const struct tls_direction *d, const char *digest,
+    const char *label, uint8_t *out, size_t len)
 {
 	int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
 	char prefix[] = "tls13 ";
@@ -92,8 +93,8 @@ derive(const struct tls_direction *d, const SSL_CIPHER *cipher, size_t key_len,
 	for (i = 0; i < sizeof keys->record; i++)
 		keys->record[i] = (uint8_t)(d->records >> (56 - 8 * i));
 	return d->secret_len > 0 &&
-	    expand_label(d, digest, "key", keys->key, key_len) &&
-	    expand_label(d, digest, "iv", keys->iv, IV_LEN);
+	    nbc_tls_expand_label(d, digest, "key", keys->key, key_len) &&
+	    nbc_tls_expand_label(d, digest, "iv", keys->iv, IV_LEN);
 }
 
 /* Nothing that came may still be inside OpenSSL, and the secrets that were noted must
@@ -174,10 +175,10 @@ fill_crypto_info(union crypto_info *u, const struct tls_direction *d,
 	return ok;
 }
 
-static bool
-install(const struct nbc_tls *tls, int fd, int name, const struct tls_direction *d)
+bool
+nbc_ktls_install(const SSL_CIPHER *cipher, int fd, bool is_tx,
+    const struct tls_direction *d)
 {
-	const SSL_CIPHER *cipher = SSL_get_current_cipher(tls->ssl);
 	const struct layout *layout = find_layout(cipher);
 	union crypto_info u;
 	bool ok;
@@ -185,15 +186,43 @@ install(const struct nbc_tls *tls, int fd, int name, const struct tls_direction 
 	if (layout == NULL)
 		return false;
 	ok = fill_crypto_info(&u, d, cipher, layout) &&
-	    setsockopt(fd, SOL_TLS, name, &u, layout->len) == 0;
+	    setsockopt(fd, SOL_TLS, is_tx ? TLS_TX : TLS_RX, &u, layout->len) == 0;
 	OPENSSL_cleanse(&u, sizeof u);
 	return ok;
 }
 
+/* New keys for a session that it has: since Linux 6.14.  That cannot be tried, for a
+ * session that is the kernel's once cannot be taken back. */
 static bool
-prepare(int fd)
+kernel_changes_keys(void)
 {
-	return setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") == 0;
+	unsigned major, minor;
+	struct utsname u;
+
+	return uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
+	    (major > 6 || (major == 6 && minor >= 14));
+}
+
+/* A server may send KeyUpdate at any time, and by itself when it has sent enough: a
+ * kernel that could not go on from there would lose the connection. */
+static bool
+prepare(const struct nbc_tls *tls, int fd, struct nbc_ktls **keys)
+{
+	struct nbc_ktls *k;
+
+	if (!kernel_changes_keys())
+		return false;
+	k = calloc(1, sizeof *k);
+	if (k == NULL ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") != 0) {
+		free(k);
+		return false;
+	}
+	k->cipher = SSL_get_current_cipher(tls->ssl);
+	k->tx = tls->tx;
+	k->rx = tls->rx;
+	*keys = k;
+	return true;
 }
 
 /* The kernel gives back what it was given, with the record's number of now. */
@@ -254,16 +283,19 @@ nbc_ktls_records_left(int fd)
 }
 
 static bool
-prepare(int fd)
+prepare(const struct nbc_tls *tls, int fd, struct nbc_ktls **keys)
 {
+	(void)tls;
 	(void)fd;
+	(void)keys;
 	return true;
 }
 
 /* ktls(4): of TLS 1.3 it wants the key, the whole nonce and the first record's
  * number. */
-static bool
-install(const struct nbc_tls *tls, int fd, int name, const struct tls_direction *d)
+bool
+nbc_ktls_install(const SSL_CIPHER *cipher, int fd, bool is_tx,
+    const struct tls_direction *d)
 {
 	static const struct {
 		uint32_t suite;			/* RFC 8446, B.4 */
@@ -273,7 +305,6 @@ install(const struct nbc_tls *tls, int fd, int name, const struct tls_direction 
 		{ 0x1302, CRYPTO_AES_NIST_GCM_16, 32 },
 		{ 0x1303, CRYPTO_CHACHA20_POLY1305, 32 },
 	};
-	const SSL_CIPHER *cipher = SSL_get_current_cipher(tls->ssl);
 	struct direction_keys keys;
 	size_t i, n = sizeof ciphers / sizeof ciphers[0];
 	bool ok;
@@ -291,7 +322,7 @@ install(const struct nbc_tls *tls, int fd, int name, const struct tls_direction 
 		.tls_vmajor = TLS_MAJOR_VER_ONE, .tls_vminor = TLS_MINOR_VER_THREE,
 	};
 	memcpy(en.rec_seq, keys.record, sizeof en.rec_seq);
-	ok = setsockopt(fd, IPPROTO_TCP, name, &en, sizeof en) == 0;
+	ok = setsockopt(fd, IPPROTO_TCP, is_tx ? TLS_TX : TLS_RX, &en, sizeof en) == 0;
 	OPENSSL_cleanse(&keys, sizeof keys);
 	return ok;
 }
@@ -299,20 +330,29 @@ install(const struct nbc_tls *tls, int fd, int name, const struct tls_direction 
 #endif
 
 enum nbc_handover
-nbc_tls_to_kernel(struct nbc_tls *tls, int fd)
+nbc_tls_to_kernel(struct nbc_tls *tls, int fd, struct nbc_ktls **keys)
 {
-	if (!can_hand_over(tls) || !prepare(fd) ||
-	    !install(tls, fd, TLS_RX, &tls->rx))
-		return NBC_NOT_HANDED_OVER;
-	return install(tls, fd, TLS_TX, &tls->tx) ? NBC_HANDED_OVER :
-	    NBC_HALF_HANDED_OVER;
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(tls->ssl);
+
+	enum nbc_handover result = NBC_NOT_HANDED_OVER;
+
+	*keys = NULL;
+	if (!can_hand_over(tls) || !prepare(tls, fd, keys))
+		return result;
+	if (nbc_ktls_install(cipher, fd, false, &tls->rx))
+		result = nbc_ktls_install(cipher, fd, true, &tls->tx) ?
+		    NBC_HANDED_OVER : NBC_HALF_HANDED_OVER;
+	if (result != NBC_HANDED_OVER) {
+		nbc_ktls_free(*keys);
+		*keys = NULL;
+	}
+	return result;
 }
 
-void
-nbc_ktls_shutdown(int fd)
+bool
+nbc_ktls_send_control(int fd, uint8_t record_type, const uint8_t *content, size_t len)
 {
-	uint8_t alert[] = { ALERT_WARNING, ALERT_CLOSE_NOTIFY };
-	struct iovec iov = { alert, sizeof alert };
+	struct iovec iov = { (void *)(uintptr_t)content, len };
 	union {
 		struct cmsghdr head;
 		uint8_t room[CMSG_SPACE(1)];
@@ -325,17 +365,26 @@ nbc_ktls_shutdown(int fd)
 	type->cmsg_level = SOL_TLS;
 	type->cmsg_type = TLS_SET_RECORD_TYPE;
 	type->cmsg_len = CMSG_LEN(1);
-	*CMSG_DATA(type) = RECORD_ALERT;
-	(void)sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	*CMSG_DATA(type) = record_type;
+	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+void
+nbc_ktls_shutdown(int fd)
+{
+	static const uint8_t alert[] = { ALERT_WARNING, TLS_CLOSE_NOTIFY };
+
+	(void)nbc_ktls_send_control(fd, RECORD_ALERT, alert, sizeof alert);
 }
 
 #else
 
 enum nbc_handover
-nbc_tls_to_kernel(struct nbc_tls *tls, int fd)
+nbc_tls_to_kernel(struct nbc_tls *tls, int fd, struct nbc_ktls **keys)
 {
 	(void)tls;
 	(void)fd;
+	*keys = NULL;
 	return NBC_NOT_HANDED_OVER;
 }
 

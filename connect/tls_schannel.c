@@ -578,11 +578,18 @@ nbc_tls_open(struct nbc_tls *tls, uint8_t *buf, size_t size)
 /* ---- a kernel's TLS ------------------------------------------------------ */
 
 enum nbc_handover
-nbc_tls_to_kernel(struct nbc_tls *tls, int fd)
+nbc_tls_to_kernel(struct nbc_tls *tls, int fd, struct nbc_ktls **keys)
 {
 	(void)tls;
 	(void)fd;
+	*keys = NULL;
 	return NBC_NOT_HANDED_OVER;
+}
+
+void
+nbc_ktls_free(struct nbc_ktls *keys)
+{
+	(void)keys;
 }
 
 void

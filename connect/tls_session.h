@@ -63,6 +63,26 @@ struct nbc_tls {
 	uint8_t		stage[TLS_STAGE_MAX];
 };
 
+/* ---- tls_kernel.c, tls_rekey.c: what the kernel has ------------------------ */
+
+#define TLS_CLOSE_NOTIFY 0	/* of alerts */
+
+struct nbc_ktls {
+	const SSL_CIPHER *cipher;	/* OpenSSL's own, for ever */
+	struct tls_direction tx, rx;	/* their records do not count */
+	bool		owes_update;
+	uint8_t		record[TLS_STAGE_MAX];
+};
+
+/* HKDF-Expand-Label with an empty context (RFC 8446, 7.1). */
+bool	nbc_tls_expand_label(const struct tls_direction *, const char *digest,
+	    const char *label, uint8_t *out, size_t len);
+/* The kernel gets the keys of a secret, for one direction of its session. */
+bool	nbc_ktls_install(const SSL_CIPHER *, int fd, bool is_tx,
+	    const struct tls_direction *);
+/* Does not wait; false: the socket did not take all of the record. */
+bool	nbc_ktls_send_control(int fd, uint8_t type, const uint8_t *, size_t len);
+
 /* ---- tls_material.c: certificates, lists and keys ------------------------- */
 
 /* What the files of tls->context have now, into ssl, or for PSK into tls.  typed: the

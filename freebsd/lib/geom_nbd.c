@@ -27,6 +27,7 @@
 #define	G_NBD_VERSION	1
 #define	CLASS_NAME	"NBD"
 #define	ATTEMPT_MS	30000
+#define	LOCAL_REWRITTEN	1500000	/* compat.h of the module says why */
 #define	GONE_MS		5000	/* for GEOM to let go of a device */
 #define	GONE_STEP_MS	20
 
@@ -211,6 +212,18 @@ peer_from_operand(struct gctl_req *req)
 
 /* ---- connections --------------------------------------------------------- */
 
+/* Not what this program was built for, but what runs. */
+static bool
+kernel_takes(struct gctl_req *req, const struct nbc_target *t)
+{
+
+	if (t->family != NBC_UNIX || getosreldate() < LOCAL_REWRITTEN)
+		return (true);
+	gctl_error(req, "FreeBSD 15 and newer serve no disk over a UNIX socket; "
+	    "connect by TCP.");
+	return (false);
+}
+
 /* What the kernel cannot take is of no use. */
 static bool
 usable(struct gctl_req *req, const struct nbc_conn *c, int wanted)
@@ -246,6 +259,8 @@ static bool
 open_conns(struct gctl_req *req, struct peer *p, int n, int wanted, int retry)
 {
 
+	if (!kernel_takes(req, &p->target))
+		return (false);
 	while (p->count < n) {
 		if (open_one(req, p, wanted))
 			continue;

@@ -40,6 +40,13 @@
 #endif
 
 /*
+ * 15: stream sockets of unix(4) were rewritten.  A send wants a packet header, and one
+ * that was cut does not tell where; soreceive(9) gives no mbufs; no upcall tells of
+ * room.  Such a socket is refused.
+ */
+#define	G_NBD_LOCAL_SOCKETS	(__FreeBSD_version < 1500000)
+
+/*
  * All versions: pages of unmapped bios and mbufs are reached through the direct
  * map.  i386 and 32-bit arm have none; they are not supported.
  */

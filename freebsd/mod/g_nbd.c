@@ -222,15 +222,20 @@ g_nbd_args_sizes(struct gctl_req *req, struct g_nbd_args *a)
 	intmax_t stripe = a->a_exp.block_pref;
 
 	(void)g_nbd_param_int(req, "sectorsize", &sector);
-	(void)g_nbd_param_int(req, "stripesize", &stripe);
 	if (sector < MAX(512, (intmax_t)a->a_exp.block_min) ||
 	    sector > NBE_BLOCK_MAX || !powerof2(sector)) {
 		gctl_error(req, "The sector size is to be a power of two from "
 		    "%u to %u.", MAX(512, a->a_exp.block_min), NBE_BLOCK_MAX);
 		return (EINVAL);
 	}
-	if (stripe < 0 || stripe > INT_MAX || stripe % sector != 0)
-		stripe = 0;
+	if (stripe > INT_MAX || stripe % sector != 0)
+		stripe = 0;		/* the server knows no sectors */
+	(void)g_nbd_param_int(req, "stripesize", &stripe);
+	if (stripe < 0 || stripe > INT_MAX || stripe % sector != 0) {
+		gctl_error(req, "The stripe size is to be a multiple of the sector "
+		    "size %jd, or 0 for none.", sector);
+		return (EINVAL);
+	}
 	if (a->a_exp.size < (uint64_t)sector) {
 		gctl_error(req, "The export is smaller than a sector.");
 		return (EINVAL);
@@ -299,6 +304,7 @@ g_nbd_task(void *arg, int pending __unused)
 
 	mtx_lock(&sc->sc_mtx);
 	now = g_nbd_now(sc);
+	g_nbd_conns_look(sc, now);
 	nbe_tick(sc->sc_dev, now);
 	done = g_nbd_turn(sc, now);
 	lent_done = sc->sc_done;
@@ -330,6 +336,7 @@ g_nbd_softc_new(struct gctl_req *req, const struct g_nbd_args *a)
 	TASK_INIT(&sc->sc_task, 0, g_nbd_task, sc);
 	sc->sc_unit = alloc_unr(g_nbd_units);
 	sc->sc_wake = NBE_NEVER;
+	sc->sc_look = MIN(cfg->timeout / 2, G_NBD_LOOK_MAX);
 	sc->sc_conns_max = cfg->conns_max;
 	sc->sc_sectorsize = a->a_sectorsize;
 	sc->sc_stripesize = a->a_stripesize;
@@ -483,6 +490,18 @@ g_nbd_find(struct gctl_req *req, struct g_class *mp)
 	return (NULL);
 }
 
+static void
+g_nbd_tell_not_stolen(struct gctl_req *req, int error)
+{
+
+	if (error == EAFNOSUPPORT)
+		gctl_error(req, "This kernel serves no disk over a UNIX socket; "
+		    "connect by TCP.");
+	else
+		gctl_error(req, "The sockets cannot be taken over (error %d).",
+		    error);
+}
+
 /* All sockets become connections, or are closed.  The first error is told. */
 static int
 g_nbd_add_conns(struct gctl_req *req, struct g_nbd_softc *sc,
@@ -495,8 +514,7 @@ g_nbd_add_conns(struct gctl_req *req, struct g_nbd_softc *sc,
 
 	error = g_nbd_conn_steal(a->a_tid, a->a_fds, a->a_nfds, so);
 	if (error != 0) {
-		gctl_error(req, "The sockets cannot be taken over (error %d).",
-		    error);
+		g_nbd_tell_not_stolen(req, error);
 		return (error);
 	}
 	for (i = 0; i < a->a_nfds; i++) {

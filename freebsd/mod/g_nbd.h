@@ -48,6 +48,14 @@
 #define	G_NBD_KEEP_RECORDS	4096
 #define	G_NBD_DRAIN_SECONDS	30	/* a soft disconnect becomes a hard one */
 #define	G_NBD_SLOT_SECONDS	5	/* for a connection given up to end */
+#define	G_NBD_LOOK_MAX	(2 * NBE_SECOND)	/* between looks at a busy socket */
+#define	G_NBD_WAKE_MAX	(86400 * NBE_SECOND)	/* an sbintime_t can tell that */
+/*
+ * 2^24.5, of AES-GCM with one key (RFC 8446, 5.5); a connection that has fewer left
+ * than LOW is made anew: more than go between two looks.
+ */
+#define	G_NBD_RECORDS_MAX	UINT64_C(23726566)
+#define	G_NBD_RECORDS_LOW	(UINT64_C(1) << 22)
 
 struct mbuf;
 struct socket;
@@ -68,12 +76,15 @@ struct g_nbd_conn {
 	bool		 nc_borrowed;	/* (s) start sends in the sender's place */
 	struct socket	*nc_so;		/* constant while nc_refs != 0 */
 	u_int		 nc_tls_max;	/* likewise: bytes in a record; 0: no TLS */
+	bool		 nc_tls_limited;	/* likewise: see G_NBD_RECORDS_MAX */
 	lwpid_t		 nc_tid[2];	/* likewise: to be joined */
 	struct cv	 nc_work_cv;	/* sc_mtx: the sender waits for commands */
 	struct cv	 nc_room_cv;	/* so_snd: it waits for room */
 	struct cv	 nc_data_cv;	/* so_rcv: the receiver waits for data */
 	u_int		 nc_room_want;	/* so_snd */
 	u_int		 nc_data_want;	/* so_rcv */
+	u_int		 nc_taken;	/* so_snd: how often the peer took bytes */
+	u_int		 nc_taken_seen;	/* (s) */
 	struct nbe_seg	 nc_tx_seg[G_NBD_TX_SEGS];	/* (o) */
 	struct nbe_seg	 nc_rx_seg[G_NBD_RX_SEGS];	/* (o) */
 	/* atomic */
@@ -100,6 +111,7 @@ struct g_nbd_softc {
 	struct nbe_req	*sc_done;	/* (s) for the task to deliver */
 	nbe_time	 sc_now;	/* (s) when the clock was last looked at */
 	nbe_time	 sc_wake;	/* (s) when the callout fires */
+	nbe_time	 sc_look;	/* (c) between looks at busy sockets */
 	struct callout	 sc_callout;	/* (s) */
 	struct task	 sc_task;
 	struct cv	 sc_gone_cv;	/* sc_mtx: a connection is gone, or the
@@ -152,6 +164,8 @@ struct g_nbd_conn *g_nbd_borrow(struct g_nbd_softc *, u_int *nseg, nbe_time now)
  * that may take a mutex. */
 void	g_nbd_send_now(struct g_nbd_conn *, u_int nseg);
 void	g_nbd_conn_shutdown(struct g_nbd_softc *, uint32_t conns);
+/* With sc_mtx held, before a tick: what the sockets know and the engine cannot. */
+void	g_nbd_conns_look(struct g_nbd_softc *, nbe_time now);
 void	g_nbd_conn_free(struct g_nbd_softc *);
 
 /* g_nbd_mbuf.c */

@@ -22,6 +22,7 @@
 
 #include <sys/capsicum.h>
 #include <sys/devctl.h>
+#include <sys/domain.h>
 #include <sys/file.h>
 #include <sys/kthread.h>
 #include <sys/ktls.h>
@@ -33,6 +34,11 @@
 #include <sys/socketvar.h>
 #include <sys/sockopt.h>
 #include <sys/uio.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <opencrypto/cryptodev.h>
 
 #include "compat.h"
 
@@ -62,11 +68,13 @@ g_nbd_has_data(struct g_nbd_conn *nc, struct socket *so)
 	    (sb->sb_state & SBS_CANTRCVMORE) != 0 || so->so_error != 0);
 }
 
+/* The peer has taken bytes: acknowledged them, or of a local socket read them. */
 static int
 g_nbd_room_upcall(struct socket *so, void *arg, int waitflag __unused)
 {
 	struct g_nbd_conn *nc = arg;
 
+	atomic_add_int(&nc->nc_taken, 1);
 	if (nc->nc_room_want != 0 && g_nbd_has_room(nc, so))
 		cv_signal(&nc->nc_room_cv);
 	return (SU_OK);
@@ -81,6 +89,52 @@ g_nbd_data_upcall(struct socket *so, void *arg, int waitflag __unused)
 		cv_signal(&nc->nc_data_cv);
 	return (SU_OK);
 }
+
+/* ---- what the socket knows ------------------------------------------------ */
+
+/* Records that the busier side has protected.  The numbers are the socket buffers', and
+ * may be a moment old. */
+static uint64_t
+g_nbd_records(const struct socket *so)
+{
+	uint64_t sent = atomic_load_64(&so->so_snd.sb_tls_seqno);
+	uint64_t received = atomic_load_64(&so->so_rcv.sb_tls_seqno);
+
+	return (MAX(sent, received));
+}
+
+static void
+g_nbd_conn_look(struct g_nbd_conn *nc, nbe_time now)
+{
+	struct nbe_dev *dev = nc->nc_sc->sc_dev;
+	u_int taken = atomic_load_int(&nc->nc_taken);
+
+	if (taken != nc->nc_taken_seen) {
+		nc->nc_taken_seen = taken;
+		nbe_moved(dev, nc->nc_index, now);
+	}
+	if (nc->nc_tls_limited &&
+	    g_nbd_records(nc->nc_so) > G_NBD_RECORDS_MAX - G_NBD_RECORDS_LOW)
+		nbe_renew(dev, nc->nc_index);
+}
+
+/* The socket is there as long as its connection is not closing: the sender has a
+ * reference until then. */
+void
+g_nbd_conns_look(struct g_nbd_softc *sc, nbe_time now)
+{
+	struct g_nbd_conn *nc;
+	u_int i;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	for (i = 0; i < sc->sc_conns_max; i++) {
+		nc = sc->sc_conn[i];
+		if (nc != NULL && nc->nc_refs != 0 && !nc->nc_closing)
+			g_nbd_conn_look(nc, now);
+	}
+}
+
+/* ---- waiting -------------------------------------------------------------- */
 
 /* Room for len bytes, or for half of what the buffer holds.  How much there is;
  * 0: the connection is broken. */
@@ -141,12 +195,13 @@ g_nbd_socket_close(struct socket *so, bool abort)
 	(void)soclose(so);
 }
 
+/* Nobody is to make it again.  One that is to be made anew was not lost, but only user
+ * space can do that. */
 static bool
 g_nbd_was_meant(enum nbe_why why)
 {
 
-	return (why == NBE_WHY_SCALED || why == NBE_WHY_STOPPED ||
-	    why == NBE_WHY_RENEWED);
+	return (why == NBE_WHY_SCALED || why == NBE_WHY_STOPPED);
 }
 
 static void
@@ -531,7 +586,44 @@ g_nbd_feed(struct g_nbd_conn *nc, struct mbuf *m)
 	return (left);
 }
 
-/* What there is, without waiting.  NULL and 0: the end of the stream. */
+/*
+ * ktls(4) says of each record what it is.  Only data is the stream's: a KeyUpdate,
+ * after which the kernel has no key to go on with, must not land in a bio.
+ */
+static int
+g_nbd_check_record(struct mbuf *control)
+{
+	struct cmsghdr *c = mtod(control, struct cmsghdr *);
+	struct tls_get_record record;
+
+	if (c->cmsg_level != IPPROTO_TCP || c->cmsg_type != TLS_GET_RECORD ||
+	    c->cmsg_len != CMSG_LEN(sizeof(record)))
+		return (EBADMSG);
+	memcpy(&record, CMSG_DATA(c), sizeof(record));
+	return (record.tls_type == TLS_RLTYPE_APP ? 0 : EBADMSG);
+}
+
+/* One record, without waiting.  NULL and 0: the end of the stream. */
+static int
+g_nbd_pull_record(struct g_nbd_conn *nc, struct uio *uio, struct mbuf **m)
+{
+	struct mbuf *control = NULL;
+	int flags = MSG_DONTWAIT | MSG_TLSAPPDATA;	/* an alert is an error */
+	int error;
+
+	error = soreceive(nc->nc_so, NULL, uio, m, &control, &flags);
+	if (error == 0 && control == NULL)
+		return (*m == NULL ? 0 : EBADMSG);
+	if (error == 0)
+		error = g_nbd_check_record(control);
+	if (error == 0 && *m == NULL)
+		error = EWOULDBLOCK;		/* a record may be empty */
+	m_freem(control);
+	return (error == ENXIO ? EBADMSG : error);
+}
+
+/* What there is, without waiting.  NULL and 0: the end of the stream.  With an error
+ * there may be an mbuf, too. */
 static int
 g_nbd_pull(struct g_nbd_conn *nc, struct mbuf **m)
 {
@@ -542,10 +634,10 @@ g_nbd_pull(struct g_nbd_conn *nc, struct mbuf **m)
 	};
 	int flags = MSG_DONTWAIT;
 
-	if (nc->nc_tls_max != 0)
-		flags |= MSG_TLSAPPDATA;	/* an alert is an error */
 	atomic_add_64(&nc->nc_receives, 1);
 	*m = NULL;
+	if (nc->nc_tls_max != 0)
+		return (g_nbd_pull_record(nc, &uio, m));
 	return (soreceive(nc->nc_so, NULL, &uio, m, NULL, &flags));
 }
 
@@ -572,7 +664,7 @@ static void
 g_nbd_receiver(void *arg)
 {
 	struct g_nbd_conn *nc = arg;
-	struct mbuf *m;
+	struct mbuf *m = NULL;
 	uint64_t left = 0;
 	int error = 0;
 
@@ -587,7 +679,9 @@ g_nbd_receiver(void *arg)
 			break;
 		left = g_nbd_feed(nc, m);
 		m_freem(m);
+		m = NULL;
 	}
+	m_freem(m);
 	g_nbd_receive_failed(nc, error == EBADMSG ? NBE_WHY_TLS_FAILED :
 	    NBE_WHY_CLOSED);
 	g_nbd_conn_release(nc);
@@ -595,6 +689,19 @@ g_nbd_receiver(void *arg)
 }
 
 /* ---- taking sockets over ------------------------------------------------- */
+
+/* 0: a kind of socket that we know how to use. */
+static int
+g_nbd_check_socket(const struct file *fp)
+{
+	const struct socket *so = fp->f_data;
+
+	if (fp->f_type != DTYPE_SOCKET || so->so_type != SOCK_STREAM)
+		return (ENOTSOCK);
+	if (!G_NBD_LOCAL_SOCKETS && so->so_proto->pr_domain->dom_family == AF_LOCAL)
+		return (EAFNOSUPPORT);
+	return (0);
+}
 
 /*
  * The descriptor stays open, and is good for nothing but close(2).  Its type goes
@@ -610,10 +717,10 @@ g_nbd_steal_one(struct thread *td, int fd, struct socket **so)
 	error = fget(td, fd, cap_rights_init_one(&rights, CAP_SOCK_CLIENT), &fp);
 	if (error != 0)
 		return (error);
-	if (fp->f_type != DTYPE_SOCKET ||
-	    ((struct socket *)fp->f_data)->so_type != SOCK_STREAM) {
+	error = g_nbd_check_socket(fp);
+	if (error != 0) {
 		fdrop(fp, td);
-		return (ENOTSOCK);
+		return (error);
 	}
 	*so = fp->f_data;
 	finit(fp, 0, DTYPE_NONE, NULL, &badfileops);
@@ -738,6 +845,9 @@ g_nbd_socket_init(struct g_nbd_conn *nc)
 	so->so_snd.sb_flags |= SB_AUTOSIZE;
 	nc->nc_tls_max = so->so_snd.sb_tls_info == NULL ? 0 :
 	    so->so_snd.sb_tls_info->params.max_frame_len;
+	nc->nc_tls_limited = so->so_snd.sb_tls_info != NULL &&
+	    so->so_snd.sb_tls_info->params.cipher_algorithm ==
+	    CRYPTO_AES_NIST_GCM_16;
 	SOCK_SENDBUF_UNLOCK(so);
 	if (rx_tls != nc->nc_sc->sc_tls || rx_tls != (nc->nc_tls_max != 0))
 		return (ENOPROTOOPT);

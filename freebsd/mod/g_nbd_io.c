@@ -203,19 +203,31 @@ g_nbd_callout(void *arg)
 	taskqueue_enqueue(g_nbd_taskqueue, &sc->sc_task);
 }
 
+/* For how long nothing need be done by the clock; NBE_NEVER: no end is known. */
+static nbe_time
+g_nbd_rest(struct g_nbd_softc *sc, nbe_time now)
+{
+	nbe_time wake = nbe_wake(sc->sc_dev, now), rest;
+
+	rest = wake == NBE_NEVER ? NBE_NEVER : wake > now ? wake - now : 0;
+	if (sc->sc_reqs != 0)
+		rest = MIN(rest, sc->sc_look);
+	return (rest == NBE_NEVER ? NBE_NEVER : MIN(rest, G_NBD_WAKE_MAX));
+}
+
 /* Earlier only: a callout that fires too early costs less than to move it with
  * each reply. */
 static void
 g_nbd_set_callout(struct g_nbd_softc *sc, nbe_time now)
 {
-	nbe_time wake = nbe_wake(sc->sc_dev, now);
+	nbe_time rest = g_nbd_rest(sc, now);
 
 	mtx_assert(&sc->sc_mtx, MA_OWNED);
-	if (wake >= sc->sc_wake || sc->sc_stopped)
+	if (rest == NBE_NEVER || now + rest >= sc->sc_wake || sc->sc_stopped)
 		return;
-	sc->sc_wake = wake;
-	callout_reset_sbt(&sc->sc_callout, wake > now ? nstosbt(wake - now) : 1,
-	    SBT_1MS, g_nbd_callout, sc, 0);
+	sc->sc_wake = now + rest;
+	callout_reset_sbt(&sc->sc_callout, rest != 0 ? nstosbt(rest) : 1, SBT_1MS,
+	    g_nbd_callout, sc, 0);
 }
 
 struct nbe_req *

@@ -91,9 +91,34 @@ mistakes_body()
 	atf_check -s exit:1 -e not-empty gnbd connect -p 1 127.0.0.1
 	atf_check -s exit:1 -e match:"needed with each other" \
 	    gnbd connect -C cert.pem "$HOST"
+	atf_check -s exit:1 -e match:"stripe size is to be a multiple" \
+	    gnbd connect -p "$PORT" -S 777 "$HOST"
+	atf_check -s exit:1 -e match:"is not a port" gnbd connect -p 65536 "$HOST"
 	gnbd_connect
 	atf_check -s exit:1 -e match:"TLS is not used on this device" \
 	    gnbd scale -A ca.pem -c 2 "$dev"
+}
+
+gnbd_test_case local "a UNIX socket serves, or is refused: FreeBSD 15"
+local_body()
+{
+	atf_require_prog nbdkit
+	gnbd_load
+	truncate -s 64m disk
+	nbdkit -U "$PWD/socket" -P socket.pid file disk
+	cat socket.pid >>$PIDS
+	atf_check -o ignore gnbd exports "$PWD/socket"
+	if [ "$(uname -K)" -ge 1500000 ]; then
+		atf_check -s exit:1 -e match:"over a UNIX socket" \
+		    gnbd connect "$PWD/socket"
+		return
+	fi
+	atf_check -o save:connected gnbd connect "$PWD/socket"
+	dev=$(cat connected)
+	echo "$dev" >>$DEVS
+	gnbd_random data 4
+	atf_check dd if=data of="/dev/$dev" bs=1m status=none
+	atf_check_equal "$(gnbd_md5 data 4)" "$(gnbd_md5 "/dev/$dev" 4)"
 }
 
 gnbd_test_case busy "an open device is disconnected only by force"
@@ -171,7 +196,7 @@ no_leaks_body()
 atf_init_test_cases()
 {
 	for name in load_unload connect list attributes four_connections scale \
-	    mistakes busy mounted unload_connected no_leaks; do
+	    mistakes local busy mounted unload_connected no_leaks; do
 		atf_add_test_case $name
 	done
 }

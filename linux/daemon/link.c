@@ -249,9 +249,21 @@ send_some(struct link *l)
 	return false;
 }
 
+/* What the server asked for comes before all else. */
+static void
+update_keys(struct link *l)
+{
+	if (l->sending || l->closing || l->nbc.keys == NULL ||
+	    !nbc_ktls_owes_update(l->nbc.keys))
+		return;
+	if (!nbc_ktls_send_update(l->nbc.keys, l->nbc.fd))
+		cut(l);
+}
+
 void
 link_send(struct link *l)
 {
+	update_keys(l);
 	while (!l->sending && !l->closing && send_some(l))
 		;
 }
@@ -394,6 +406,26 @@ recv_failed(struct link *l, int res)
 	nbe_rx_end(l->dev, l->conn, 0, why, l->now(l->arg));
 }
 
+/* The kernel's TLS gives no bytes of a record that is no data.  True: it may be gone on
+ * from there. */
+static bool
+pass_control(struct link *l, int *res)
+{
+	enum nbc_ktls_next next;
+
+	if (*res != -EIO || l->nbc.keys == NULL || l->closing)
+		return false;
+	next = nbc_ktls_read_control(l->nbc.keys, l->nbc.fd);
+	if (next == NBC_KTLS_CLOSED)
+		*res = 0;
+	if (next != NBC_KTLS_GOES_ON)
+		return false;
+	if (l->rx_direct != 0)
+		nbe_rx_end(l->dev, l->conn, 0, NBE_WHY_NONE, l->now(l->arg));
+	update_keys(l);
+	return true;
+}
+
 static void
 received_plain(struct link *l, size_t len)
 {
@@ -459,7 +491,9 @@ received(struct ring_op *op, int res, uint32_t flags)
 
 	(void)flags;
 	l->receiving = false;
-	if (res <= 0)
+	if (pass_control(l, &res))
+		start_recv(l);
+	else if (res <= 0)
 		recv_failed(l, res);
 	else if (in_process_tls(l))
 		received_sealed(l, (size_t)res);

@@ -376,9 +376,16 @@ EOF
 	run "$probe" -ca "$dir/authority.pem" -ktls 1 read "$nbds"
 	status_is 0 && out_has tls=1 && out_has ktls=0 && out_has $data
 	ok "kernel TLS falls back where there is none"
-	run "$ktls_probe" "$dir/authority.pem" "$nbds"
-	status_is 0 && out_has ktls=1 && out_has $data
-	ok "keys and record numbers for the kernel, GnuTLS server"
+	for release in 6.14.0 7.3.4+deb13-cloud-amd64 10.0-rc1; do
+		run "$ktls_probe" "$dir/authority.pem" "$nbds" $release
+		status_is 0 && out_has ktls=1 && out_has $data
+		ok "keys and record numbers for the kernel, GnuTLS server, Linux $release"
+	done
+	for release in 6.13.12 5.15.0-91-generic unknown; do
+		run "$ktls_probe" "$dir/authority.pem" "$nbds" $release
+		out_has tls=1 && out_has ktls=0
+		ok "a kernel that cannot change keys gets no session, Linux $release"
+	done
 	run "$probe" -ca "$dir/authority.pem" -framing 2 -alloc 1 open "$nbds"
 	status_is 0 && out_has framing=1 && out_has alloc=1
 	ok "X.509, options inside TLS"
@@ -438,7 +445,7 @@ EOF
 	run "$probe" -ca "$dir/authority.pem" read "$nbds"
 	status_is 0 && out_has tls=1 && out_has $data
 	ok "and a read after them"
-	run "$ktls_probe" "$dir/authority.pem" "$nbds"
+	run "$ktls_probe" "$dir/authority.pem" "$nbds" 6.14.0
 	out_has tls=1 && out_has ktls=0
 	ok "the kernel does not get keys that are the first no more"
 	stop "$pid"

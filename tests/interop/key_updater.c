@@ -2,13 +2,14 @@
  * key_updater.c - TLS in front of an NBD server, with new keys again and again.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- *	key_updater LISTEN SERVER CERTIFICATES BYTES
+ *	key_updater LISTEN SERVER CERTIFICATES BYTES [ask]
  *
  * LISTEN is a port of any address, or the path of a UNIX socket; SERVER is the path of
  * the socket of an NBD server without TLS.  It answers STARTTLS itself, with
  * server-cert.pem and server-key.pem of the directory CERTIFICATES, and passes on all
  * else.  Before it sends more than BYTES to a client with one key, it sends a KeyUpdate
- * of TLS 1.3 (RFC 8446, 4.6.3), and prints a line; with 0 bytes, never.
+ * of TLS 1.3 (RFC 8446, 4.6.3), and prints a line; with 0 bytes, never.  With "ask" it
+ * asks the client for one, too.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -42,6 +43,7 @@ struct proxy {
 	struct flow to_server, to_client;
 	size_t	sent;		/* bytes with the present key */
 	size_t	update_after;
+	int	update_type;
 };
 
 static void
@@ -180,7 +182,7 @@ update_keys(struct proxy *p)
 	if (p->update_after == 0 || p->sent + p->to_client.end <= p->update_after)
 		return;
 	p->sent = 0;
-	if (SSL_key_update(p->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1)
+	if (SSL_key_update(p->ssl, p->update_type) != 1)
 		die("KeyUpdate");
 	(void)went_on(p, SSL_do_handshake(p->ssl));
 	printf("key update\n");
@@ -226,14 +228,16 @@ wait_for_more(const struct proxy *p)
 }
 
 static void
-serve(int client, SSL_CTX *context, const char *server, size_t update_after)
+serve(int client, SSL_CTX *context, char **argv)
 {
 	static struct proxy p;
 	int on = 1;
 
 	p.client = client;
-	p.server = connect_to(server);
-	p.update_after = update_after;
+	p.server = connect_to(argv[2]);
+	p.update_after = strtoul(argv[4], NULL, 10);
+	p.update_type = argv[5] != NULL ? SSL_KEY_UPDATE_REQUESTED :
+	    SSL_KEY_UPDATE_NOT_REQUESTED;
 	start_tls(&p, context);
 	if (ioctl(client, FIONBIO, &on) != 0)
 		die("FIONBIO");
@@ -251,7 +255,7 @@ main(int argc, char **argv)
 	SSL_CTX *context;
 	int listener, client;
 
-	if (argc != 5)
+	if (argc != 5 && argc != 6)
 		return 2;
 	signal(SIGCHLD, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
@@ -259,7 +263,7 @@ main(int argc, char **argv)
 	listener = listen_at(argv[1]);
 	while ((client = accept(listener, NULL, NULL)) >= 0) {
 		if (fork() == 0)
-			serve(client, context, argv[2], strtoul(argv[4], NULL, 10));
+			serve(client, context, argv);
 		close(client);
 	}
 	return 1;

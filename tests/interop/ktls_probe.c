@@ -2,7 +2,9 @@
  * ktls_probe.c - are the keys right that the kernel would get?
  * SPDX-License-Identifier: BSD-2-Clause
  *
- *	ktls_probe CA target
+ *	ktls_probe CA target RELEASE
+ *
+ * RELEASE is the kernel's, as uname(2) tells it.
  *
  * Connects with kernel TLS allowed, but setsockopt is replaced (ld --wrap): it keeps
  * what TLS_TX and TLS_RX were given.  So is getsockopt, which gives it back as the
@@ -19,6 +21,7 @@
 #include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 
 #include "connect.h"
 #include "tls.h"
@@ -52,6 +55,16 @@ int __real_setsockopt(int, int, int, const void *, socklen_t);
 int __wrap_setsockopt(int, int, int, const void *, socklen_t);
 int __real_getsockopt(int, int, int, void *, socklen_t *);
 int __wrap_getsockopt(int, int, int, void *, socklen_t *);
+int __wrap_uname(struct utsname *);
+
+static const char *release;
+
+int
+__wrap_uname(struct utsname *u)
+{
+	snprintf(u->release, sizeof u->release, "%s", release);
+	return 0;
+}
 
 int
 __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
@@ -234,7 +247,8 @@ main(int argc, char **argv)
 	struct nbc_error err;
 	bool ok;
 
-	if (argc != 3 || !nbc_target_parse(&target, argv[2], &err))
+	release = argc == 4 ? argv[3] : "";
+	if (argc != 4 || !nbc_target_parse(&target, argv[2], &err))
 		return 99;
 	target.ca_file = strdup(argv[1]);
 	ok = nbc_tls_context_load(&context, &target, &err) &&

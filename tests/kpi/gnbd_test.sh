@@ -52,6 +52,26 @@ ok "a device that is not there"
 run "$gnbd" "connect $dir/nobody"
 status_is 1 && [ -s "$dir/err" ]
 ok "nobody listens"
+run "$gnbd" "connect -S 777 $sock"
+status_is 1 && grep -q "stripe size is to be a multiple" "$dir/err"
+ok "a stripe size that is none"
+for port in 0 65536 70000 4294978105 -1; do
+	run "$gnbd" "connect -p $port -- localhost"
+	status_is 1 && grep -q "\"$port\" is not a port" "$dir/err"
+	ok "port $port"
+done
+for time in -1 2147483648 9223372036854775807; do
+	run "$gnbd" "connect -t $time $sock"
+	status_is 1 && grep -q "is not a number of seconds" "$dir/err"
+	ok "a time-out of $time seconds"
+done
+run "$gnbd" "connect -t 2147483647 -T 2147483647 -f 2147483647 $sock" "io nbd0" \
+	"disconnect nbd0"
+status_is 0
+ok "times of 68 years"
+KPI_OSRELDATE=1500068 run "$gnbd" "connect $sock"
+status_is 1 && grep -q "over a UNIX socket" "$dir/err"
+ok "FreeBSD 15 serves no disk over a UNIX socket"
 run "$gnbd" "connect -C cert.pem $sock"
 status_is 1 && grep -q "needed with each other" "$dir/err"
 ok "-C without -K"
@@ -77,6 +97,9 @@ start_nbdkit "$sock" eval list_exports='echo INTERLEAVED; echo one; echo first; 
 run "$gnbd" "exports $sock"
 status_is 0 && out_has "$(printf 'one\tfirst')" && out_has "$(printf 'two\tsecond')"
 ok "exports"
+KPI_OSRELDATE=1500068 run "$gnbd" "exports $sock"
+status_is 0 && out_has "$(printf 'one\tfirst')"
+ok "exports need no kernel, also on FreeBSD 15"
 run "$gnbd" "connect -c 2 --  $sock"
 status_is 0 || grep -q "does not allow multiple" "$dir/err"
 ok "more than one connection needs CAN_MULTI_CONN"

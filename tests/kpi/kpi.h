@@ -38,8 +38,13 @@ u_int	kpi_devctl_count(void);
 void	kpi_devctl_last(char *buf, size_t len);
 
 /* A connected socket of the system as a descriptor of the playing process, which a
- * close resets; with tls as if ktls(4) were on.  Takes fd over. */
-int	kpi_fd_install(int fd, bool tls);
+ * close resets; it plays one of this family, AF_INET or AF_LOCAL; with tls as if
+ * ktls(4) were on.  Takes fd over. */
+int	kpi_fd_install(int fd, int family, bool tls);
+/* Sessions of sockets that are installed from now on have protected so many records. */
+void	kpi_tls_records(uint64_t);
+/* Amid the next reply, after so many records, comes a KeyUpdate. */
+void	kpi_tls_update(u_int after);
 void	kpi_fd_close(int kfd);
 
 /* kldload, kldunload. */

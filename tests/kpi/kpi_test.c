@@ -151,19 +151,84 @@ negotiate(struct nbe_export *e, enum nbe_framing framing)
 	return fd;
 }
 
+/* ---- a way that is slow -------------------------------------------------- */
+
+#define SLOW_BYTES	65536
+#define SLOW_US		200000
+
+static bool
+copy_some(int from, int to)
+{
+	static __thread char buf[SLOW_BYTES];
+	ssize_t n = recv(from, buf, sizeof(buf), 0), did;
+
+	for (ssize_t at = 0; at < n; at += did)
+		if ((did = send(to, buf + at, (size_t)(n - at), MSG_NOSIGNAL)) < 0)
+			return false;
+	if (n > 0)
+		return true;
+	shutdown(from, SHUT_RDWR);
+	shutdown(to, SHUT_RDWR);
+	return false;
+}
+
+static void *
+commands_main(void *arg)
+{
+	int *fd = arg;
+
+	while (copy_some(fd[0], fd[1]))
+		usleep(SLOW_US);
+	return NULL;
+}
+
+static void *
+replies_main(void *arg)
+{
+	int *fd = arg;
+	pthread_t commands;
+
+	pthread_create(&commands, NULL, commands_main, fd);
+	while (copy_some(fd[1], fd[0]))
+		;
+	pthread_join(commands, NULL);
+	close(fd[0]);
+	close(fd[1]);
+	free(fd);
+	return NULL;
+}
+
+/* Commands go on to the server at 320 KiB a second, replies at once. */
+static int
+slow_way(int server_fd)
+{
+	int pair[2], *fd = malloc(2 * sizeof(int)), room = SLOW_BYTES;
+	pthread_t t;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+		exit(99);
+	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	fd[0] = pair[1];
+	fd[1] = server_fd;
+	pthread_create(&t, NULL, replies_main, fd);
+	pthread_detach(t);
+	return pair[0];
+}
+
 /* ---- verbs --------------------------------------------------------------- */
 
 /* What a test wants other than usual. */
 static struct {
 	enum nbe_framing framing;
-	intmax_t timeout, dead_timeout, sectorsize;
+	intmax_t timeout, dead_timeout, sectorsize, stripesize;
+	int family;			/* AF_INET */
 	const char *unflushed, *name;
-	bool tls;
+	bool tls, slow;
 	uint64_t lie_size;
 	uint32_t lie_block;
 	long lie_tid;
 	bool lie_fd;			/* the last one */
-} want;
+} want = { .family = AF_INET };
 static char error[256];
 
 static void
@@ -195,7 +260,9 @@ add_sockets(struct gctl_req *req, int n, int *kfd)
 
 		if (fd < 0)
 			return false;
-		kfd[i] = kpi_fd_install(fd, want.tls);
+		if (want.slow)
+			fd = slow_way(fd);
+		kfd[i] = kpi_fd_install(fd, want.family, want.tls);
 	}
 	memcpy(told, kfd, (size_t)n * sizeof(int));
 	if (want.lie_fd)
@@ -226,6 +293,8 @@ attach(int conns)
 		kpi_req_int(req, "timeout", want.timeout);
 	if (want.sectorsize != 0)
 		kpi_req_int(req, "sectorsize", want.sectorsize);
+	if (want.stripesize != 0)
+		kpi_req_int(req, "stripesize", want.stripesize);
 	kpi_req_text(req, "unflushed", want.unflushed == NULL ? "ignore" :
 	    want.unflushed);
 	kpi_req_int(req, "fence", 0);
@@ -788,6 +857,90 @@ test_timeout(void)
 	stop(SIGTERM);
 }
 
+/* Late is a connection that does not move, not one that is slow. */
+static void
+test_slow(void)
+{
+	struct g_provider *pp;
+
+	start_file();
+	want.timeout = 2;
+	want.dead_timeout = 1;
+	want.slow = true;
+	pp = attach(1);
+	want.timeout = want.dead_timeout = 0;
+	want.slow = false;
+	ok(simple(pp, BIO_WRITE, 0, BIO_MAX, shadow[1], true) == 0 &&
+	    field_is("Timeouts", "0"), "a slow write is not late");
+	ok(detach("nbd0", 0) && nothing_left(), "and nothing is left");
+	stop(SIGTERM);
+}
+
+/* A session near its cipher's limit is left in order: nothing unflushed is lost. */
+static void
+test_records(int conns)
+{
+	uint64_t limit = UINT64_C(23726566) - (UINT64_C(1) << 22);
+	u_int events = kpi_devctl_count();
+	long resets = kpi_sockets_reset();
+	struct g_provider *pp;
+	bool good;
+
+	start_file();
+	want.unflushed = "fail";
+	want.tls = true;
+	kpi_tls_records(limit + 1);
+	pp = attach(conns);
+	kpi_tls_records(0);
+	good = simple(pp, BIO_WRITE, 0, 131072, shadow[0], true) == 0;
+	ok(good && field_is("ActiveConnections", "0") &&
+	    kpi_devctl_count() == events + (u_int)conns,
+	    "a session at its limit is to be made anew, and devd is told");
+	ok(scale("nbd0", conns, conns) &&
+	    simple(pp, BIO_READ, 0, 131072, shadow[0], true) == 0 &&
+	    simple(pp, BIO_FLUSH, 0, 0, NULL, false) == 0 &&
+	    kpi_sockets_reset() == resets, "which loses nothing");
+	want.unflushed = NULL;
+	want.tls = false;
+	ok(detach("nbd0", 0) && nothing_left(), "and leaves nothing");
+	stop(SIGTERM);
+}
+
+/* ktls(4) has no second key.  No byte of the record may reach a bio. */
+static void
+test_key_update(int conns)
+{
+	char name[80], left[8];
+	struct g_provider *pp;
+	struct io *io;
+	int flushed;
+	bool good = true;
+
+	start_file();
+	want.unflushed = "fail";
+	want.tls = true;
+	pp = attach(conns);
+	for (int i = 0; i < 16; i++)
+		good = good && simple(pp, BIO_WRITE, i * 65536, 65536, shadow[0],
+		    true) == 0;
+	kpi_tls_update(3);
+	snprintf(left, sizeof(left), "%d", conns - 1);
+	io = io_new(BIO_READ, 0, 65536, true);
+	io_start(io, pp);
+	good = good && field_is("ActiveConnections", left) &&
+	    scale("nbd0", conns, 1) && io_wait(io) == 0 &&
+	    io_data(io, shadow[0], false, true);
+	io_free(io);
+	flushed = simple(pp, BIO_FLUSH, 0, 0, NULL, false);
+	snprintf(name, sizeof(name), "KeyUpdate, connections: %d; %s", conns,
+	    conns > 1 ? "nothing is lost" : "the flush says that it may be");
+	ok(good && flushed == (conns > 1 ? 0 : EIO), name);
+	want.unflushed = NULL;
+	want.tls = false;
+	ok(detach("nbd0", 0) && nothing_left(), "and nothing is left");
+	stop(SIGTERM);
+}
+
 /* What was written and not flushed may be lost with the server. */
 static void
 test_unflushed(void)
@@ -870,6 +1023,51 @@ test_unload(void)
 	ok(attach(4) != NULL && attach(2) != NULL, "two devices");
 	ok(kpi_unload(kpi_g_nbd) == 0 && nothing_left(), "unload takes them along");
 	kpi_load(kpi_g_nbd);
+	stop(SIGTERM);
+}
+
+/* The way to a server on the same machine. */
+static void
+test_local(void)
+{
+	struct g_provider *pp;
+	bool refused;
+
+	start("memory", "64M", NULL);
+	want.family = AF_LOCAL;
+	pp = attach(2);
+	want.family = AF_INET;
+	if (__FreeBSD_version < 1500000) {
+		ok(pp != NULL && detach("nbd0", 0), "UNIX sockets");
+	} else {
+		refused = pp == NULL && strstr(error, "UNIX socket") != NULL;
+		ok(refused, "UNIX sockets are refused");
+	}
+	ok(nothing_left(), "and nothing is left");
+	stop(SIGTERM);
+}
+
+static void
+test_stripe(void)
+{
+	struct g_provider *pp;
+
+	start("memory", "64M", NULL);
+	want.stripesize = 777;
+	ok(attach(1) == NULL && strstr(error, "multiple") != NULL && nothing_left(),
+	    "a stripe size that is no multiple of the sector");
+	want.stripesize = -512;
+	ok(attach(1) == NULL && nothing_left(), "a stripe size below 0");
+	want.stripesize = 8192;
+	pp = attach(1);
+	ok(pp != NULL && pp->stripesize == 8192 && detach("nbd0", 0),
+	    "a stripe size chosen by the user");
+	want.stripesize = 0;
+	want.sectorsize = 65536;
+	pp = attach(1);
+	ok(pp != NULL && pp->stripesize == 0 && detach("nbd0", 0),
+	    "the server's is none where a sector is larger");
+	want.sectorsize = 0;
 	stop(SIGTERM);
 }
 
@@ -1125,11 +1323,18 @@ main(void)
 	test_loss(2, "ignore", true);
 	test_dead();
 	test_timeout();
+	test_slow();
+	test_records(1);
+	test_records(2);
+	test_key_update(1);
+	test_key_update(3);
 	test_unflushed();
 	test_huge_trim();
 	test_small_buffers();
 	test_force(1);
 	test_force(4);
+	test_local();
+	test_stripe();
 	test_refusals();
 	test_shortage();
 	test_unload();

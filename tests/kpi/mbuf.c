@@ -65,6 +65,7 @@ m_extadd(struct mbuf *m, char *buf, u_int size, m_ext_free_t *func, void *arg1,
 	m->m_ext.ext_arg1 = arg1;
 }
 
+#undef mb_alloc_ext_pgs
 struct mbuf *
 mb_alloc_ext_pgs(int how, m_ext_free_t *func)
 {

@@ -10,10 +10,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <sys/domain.h>
 #include <sys/file.h>
 #include <sys/ktls.h>
+#include <sys/protosw.h>
 #include <sys/socketvar.h>
 #include <sys/sockopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <opencrypto/cryptodev.h>
 #include <vm/vm.h>
 
 #include "host.h"
@@ -24,11 +29,14 @@
 
 #define WIRE_IOVS	64
 #define WIRE_MAX	65536
+#define TLS_HANDSHAKE	22
 
 u_long sb_max = 2 * 1024 * 1024;
 const struct fileops badfileops, goodfileops;
 static struct file *files[256];
 static long sockets, sockets_reset;
+static uint64_t tls_records;
+static u_int tls_update;		/* it comes with this record; 0: it does not */
 
 /* ---- buffers ------------------------------------------------------------- */
 
@@ -284,21 +292,25 @@ pump_in(void *arg)
 static void
 init_sb(struct sockbuf *sb, const char *name, bool tls)
 {
-	static struct ktls_session session = { { 16384 } };
+	static struct ktls_session session = { { CRYPTO_AES_NIST_GCM_16, 16384 } };
 
 	mtx_init(&sb->sb_mtx, name, NULL, MTX_DEF);
 	cv_init(&sb->sb_cv, name);
 	sb->sb_hiwat = 131072;
 	sb->sb_mbmax = 2 * sb->sb_hiwat;
 	sb->sb_tls_info = tls ? &session : NULL;
+	sb->sb_tls_seqno = tls_records;
 }
 
 static struct socket *
-new_socket(int fd, bool tls)
+new_socket(int fd, int family, bool tls)
 {
+	static const struct domain inet = { AF_INET }, local = { AF_LOCAL };
+	static const struct protosw tcp = { &inet }, stream = { &local };
 	struct socket *so = calloc(1, sizeof(*so));
 
 	so->so_type = SOCK_STREAM;
+	so->so_proto = family == AF_LOCAL ? &stream : &tcp;
 	so->so_fd = fd;
 	init_sb(&so->so_rcv, "so_rcv", tls);
 	init_sb(&so->so_snd, "so_snd", tls);
@@ -424,15 +436,62 @@ soupcall_clear(struct socket *so, sb_which which)
 
 /* ---- data ---------------------------------------------------------------- */
 
-static void
-check_tls(const struct socket *so, const struct mbuf *m)
+void
+kpi_tls_records(uint64_t n)
 {
-	for (; so->so_snd.sb_tls_info != NULL && m != NULL; m = m->m_next)
+	tls_records = n;
+}
+
+void
+kpi_tls_update(u_int after)
+{
+	__atomic_store_n(&tls_update, after + 1, __ATOMIC_SEQ_CST);
+}
+
+static bool
+is_update(void)
+{
+	return __atomic_load_n(&tls_update, __ATOMIC_SEQ_CST) != 0 &&
+	    __atomic_sub_fetch(&tls_update, 1, __ATOMIC_SEQ_CST) == 0;
+}
+
+/* What a record is, and in place of data a KeyUpdate, if a test wants that. */
+static struct mbuf *
+open_record(struct sockbuf *sb, struct mbuf **control)
+{
+	static const uint8_t message[] = { 24, 0, 0, 1, 0 };
+	bool update = is_update();
+	struct tls_get_record record = { .tls_type = update ? TLS_HANDSHAKE :
+		TLS_RLTYPE_APP };
+	struct mbuf *m = m_get2(CMSG_SPACE(sizeof(record)), M_WAITOK, MT_DATA, 0);
+	struct cmsghdr *c = mtod(m, struct cmsghdr *);
+
+	c->cmsg_level = IPPROTO_TCP;
+	c->cmsg_type = TLS_GET_RECORD;
+	c->cmsg_len = CMSG_LEN(sizeof(record));
+	memcpy(CMSG_DATA(c), &record, sizeof(record));
+	*control = m;
+	sb->sb_tls_seqno++;
+	if (!update)
+		return take(sb);
+	m = m_get2(sizeof(message), M_WAITOK, MT_DATA, 0);
+	memcpy(m->m_data, message, sizeof(message));
+	m->m_len = sizeof(message);
+	return m;
+}
+
+/* Each mbuf is a record. */
+static void
+check_tls(struct socket *so, const struct mbuf *m)
+{
+	for (; so->so_snd.sb_tls_info != NULL && m != NULL; m = m->m_next) {
+		so->so_snd.sb_tls_seqno++;
 		if ((m->m_flags & M_EXTPG) == 0 || m->m_len <= 0 ||
 		    m->m_len > so->so_snd.sb_tls_info->params.max_frame_len ||
 		    m->m_epg_npgs * PAGE_SIZE >
 		    so->so_snd.sb_tls_info->params.max_frame_len)
 			kpi_panic("an mbuf that cannot be a TLS record");
+	}
 }
 
 int
@@ -481,8 +540,8 @@ soreceive(struct socket *so, struct sockaddr **addr, struct uio *uio,
 	int error = 0;
 
 	kpi_may_sleep("soreceive", NULL);
-	if (addr != NULL || control != NULL || mp == NULL ||
-	    (*flags & MSG_DONTWAIT) == 0)
+	if (addr != NULL || (control != NULL) != (sb->sb_tls_info != NULL) ||
+	    mp == NULL || (*flags & MSG_DONTWAIT) == 0)
 		kpi_panic("soreceive: not played");
 	mtx_lock(&sb->sb_mtx);
 	if (sb->sb_mb == NULL && so->so_error != 0)
@@ -490,10 +549,10 @@ soreceive(struct socket *so, struct sockaddr **addr, struct uio *uio,
 	else if (sb->sb_mb == NULL && (sb->sb_state & SBS_CANTRCVMORE) == 0)
 		error = EWOULDBLOCK;
 	while (sb->sb_mb != NULL && uio->uio_resid > 0) {
-		*tail = take(sb);
+		*tail = control != NULL ? open_record(sb, control) : take(sb);
 		uio->uio_resid -= (*tail)->m_len;
 		tail = &(*tail)->m_next;
-		if (sb->sb_tls_info != NULL)	/* a record at a time */
+		if (control != NULL)		/* a record at a time */
 			break;
 	}
 	cv_broadcast(&sb->sb_cv);
@@ -504,12 +563,13 @@ soreceive(struct socket *so, struct sockaddr **addr, struct uio *uio,
 /* ---- descriptors --------------------------------------------------------- */
 
 int
-kpi_fd_install(int fd, bool tls)
+kpi_fd_install(int fd, int family, bool tls)
 {
 	struct file *fp = calloc(1, sizeof(*fp));
 	int i;
 
-	*fp = (struct file){ DTYPE_SOCKET, 1, &goodfileops, new_socket(fd, tls) };
+	*fp = (struct file){ DTYPE_SOCKET, 1, &goodfileops,
+	    new_socket(fd, family, tls) };
 	((struct socket *)fp->f_data)->so_drop = true;
 	for (i = 0; files[i] != NULL; i++)
 		;

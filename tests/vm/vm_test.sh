@@ -1,6 +1,7 @@
 #!/bin/bash
 # vm_test.sh NBDISK KERNEL TEST [ARGUMENT...] - a test of this source tree, in a QEMU
-# machine with Debian's kernel; prints what the test prints, TAP.
+# machine with Debian's kernel; prints what the test prints, TAP.  An argument that is a
+# program here is one in the machine.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # TEST is a path below tests/, without python.  KERNEL is where tools/vm-kernel has unpacked it.  The
@@ -27,6 +28,14 @@ tree=$dir/tree
 mkdir -p "$tree/tests"
 cp -r "$tests/lib.sh" "$tests/device.sh" "$tests/interop" "$tests/vm" "$tree/tests"
 cp "$nbdisk" "$tree/nbdisk"
+for argument; do
+	shift
+	if [ -x "$argument" ]; then
+		cp "$argument" "$tree"
+		argument=/t/$(basename "$argument")
+	fi
+	set -- "$@" "$argument"
+done
 printf '#!/bin/sh\nexec /t/tests/%s /t/nbdisk %s\n' "$test" "$*" >"$tree/run"
 chmod +x "$tree/run"
 

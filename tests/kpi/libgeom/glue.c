@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <sys/proc.h>
+#include <sys/socket.h>
 
 #include "kpi.h"
 
@@ -43,7 +44,7 @@ glue_tid(void)
 int
 glue_install(int fd)
 {
-	return kpi_fd_install(fd, false);
+	return kpi_fd_install(fd, AF_LOCAL, false);
 }
 
 void

@@ -34,6 +34,15 @@ thr_self(long *tid)
 	return 0;
 }
 
+/* KPI_OSRELDATE plays another kernel. */
+int
+getosreldate(void)
+{
+	const char *s = getenv("KPI_OSRELDATE");
+
+	return s != NULL ? atoi(s) : 1400063;
+}
+
 static struct gctl_arg *
 find(struct gctl_req *req, const char *name)
 {

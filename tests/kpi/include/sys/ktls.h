@@ -8,8 +8,15 @@
 #include <sys/param.h>
 
 struct tls_session_params {
+	int		 cipher_algorithm;
 	uint16_t	 max_frame_len;
 };
+/* What soreceive(9) says of a record. */
+struct tls_get_record {
+	uint8_t		 tls_type, tls_vmajor, tls_vminor;
+	uint16_t	 tls_length;
+};
+#define TLS_RLTYPE_APP	23
 struct ktls_session {
 	struct tls_session_params params;
 };

@@ -50,6 +50,10 @@ struct mbuf {
 struct mbuf *m_get(int how, short type);
 struct mbuf *m_get2(int size, int how, short type, int flags);
 struct mbuf *mb_alloc_ext_pgs(int how, m_ext_free_t *);
+#if __FreeBSD_version >= 1500027
+#define mb_alloc_ext_pgs(how, free, flags)				\
+	((void)(flags), (mb_alloc_ext_pgs)(how, free))
+#endif
 struct mbuf *mb_alloc_ext_plus_pages(int len, int how);
 void	m_extadd(struct mbuf *, char *, u_int, m_ext_free_t *, void *, void *,
 	    int flags, int type);

@@ -11,7 +11,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#ifndef __FreeBSD_version
 #define __FreeBSD_version 1400063
+#endif
 #define ENOIOCTL	(-3)
 
 #define KPI_PAGE_SHIFT	12

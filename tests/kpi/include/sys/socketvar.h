@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 struct ktls_session;
+struct protosw;
 struct socket;
 struct thread;
 typedef int so_upcall_t(struct socket *, void *, int);
@@ -28,12 +29,14 @@ struct sockbuf {
 	u_int		 sb_acc, sb_hiwat, sb_mbcnt, sb_mbmax;
 	struct mbuf	*sb_mb, *sb_mbtail;
 	struct ktls_session *sb_tls_info;
+	uint64_t	 sb_tls_seqno;
 	so_upcall_t	*sb_upcall;
 	void		*sb_upcallarg;
 	struct cv	 sb_cv;		/* the host's own thread waits */
 };
 struct socket {
 	short		 so_type;
+	const struct protosw *so_proto;
 	int		 so_error;
 	struct sockbuf	 so_rcv, so_snd;
 	int		 so_fd;

@@ -25,7 +25,9 @@ size_t	kpi_strlcpy(char *, const char *, size_t);
 uint32_t kpi_arc4random(void);
 #define arc4random	kpi_arc4random
 
+#define atomic_load_int(p)	__atomic_load_n(p, __ATOMIC_RELAXED)
 #define atomic_load_64(p)	__atomic_load_n(p, __ATOMIC_RELAXED)
+#define atomic_add_int(p, n)	(void)__atomic_fetch_add(p, n, __ATOMIC_SEQ_CST)
 #define atomic_add_64(p, n)	(void)__atomic_fetch_add(p, n, __ATOMIC_SEQ_CST)
 
 struct unrhdr;
