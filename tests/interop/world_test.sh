@@ -166,7 +166,20 @@ sleeper() {
 	sleep 3
 	[ "$(get "$device" 0)" = B ] && detach
 }
-sleeper
+# nbdkit 1.32 aborts now and then when a client leaves it; then it is another one's turn.
+aborted() {
+	! pgrep -P "$server_pid" >/dev/null
+}
+sleepers() {
+	for _ in 1 2 3; do
+		sleeper && return
+		aborted || return 1
+		nb disconnect --force "$name" >/dev/null 2>&1
+		rm -f "$dir/sleeper" "$dir/opened"
+	done
+	return 1
+}
+sleepers
 ok "a server that wakes with an old write loses no newer one"
 
 # The daemon is asleep for longer than the dead-timeout; the server is away.
