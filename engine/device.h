@@ -116,6 +116,7 @@ struct conn {
 	bool		aborted;	/* may carry commands of aborted requests */
 	bool		renew;		/* to be replaced, in an orderly way */
 	bool		tx_open, rx_open, rx_direct;
+	bool		babbles;	/* error chunks come, and nothing that helps */
 	enum nbe_framing framing;
 	uint32_t	alloc_context;
 	uint64_t	size;		/* of the disk, as this connection has it */

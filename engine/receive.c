@@ -73,6 +73,7 @@ static void
 answered(struct nbe_dev *d, struct conn *c, struct slot *s)
 {
 	s->answered = true;
+	c->babbles = false;
 	list_remove(d, &c->sent, s);
 	list_append(d, &c->answered, s);
 	want_head(c);
@@ -134,9 +135,11 @@ chunk_end(struct nbe_dev *d, struct conn *c)
 {
 	struct slot *s = slot_at(d, c->rx.slot);
 
-	if ((c->rx.flags & REPLY_FLAG_DONE) == 0)
+	/* Of all chunks only errors may come without end. */
+	if ((c->rx.flags & REPLY_FLAG_DONE) == 0) {
+		c->babbles |= REPLY_TYPE_IS_ERROR(c->rx.type);
 		want_head(c);
-	else if (complete(s))
+	} else if (complete(s))
 		answered(d, c, s);
 	else
 		conn_close(c, NBE_WHY_INCOMPLETE);
@@ -182,6 +185,7 @@ content(struct nbe_dev *d, struct conn *c, enum rx_step step, uint64_t off,
 		return;
 	}
 	c->rx.pos = s->pos + (off - s->off);
+	c->babbles = false;
 	want_payload(c, step, len);
 }
 
@@ -592,7 +596,7 @@ nbe_rx_end(struct nbe_dev *d, unsigned conn, uint64_t got, enum nbe_why why,
 	finish_answered(d, c, now);
 	if (c->answers != 0 && now != c->answered_at)
 		conn_pace(c, now);
-	if (moved)
+	if (moved && !c->babbles)
 		c->moved_at = now;
 	if (why != NBE_WHY_NONE)
 		conn_close(c, why);

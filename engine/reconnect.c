@@ -86,6 +86,7 @@ nbe_conn_up(struct nbe_dev *d, unsigned conn, const struct nbe_export *e, nbe_ti
 	c->moment = ++d->moment;
 	c->proven = d->proven == 0;
 	c->passed = NO_SLOT;
+	c->babbles = false;
 	c->window = WINDOW_START;
 	c->window_cut_at = 0;
 	c->gap = 0;

@@ -71,6 +71,39 @@ test_silence_in_a_reply_is_late(void)
 	rig_end(g);
 }
 
+/* Error chunks may come without end, and must not be waited for; data behind one is as
+ * good as any. */
+static void
+test_errors_without_end_are_late(void)
+{
+	static const struct way way = { 4096, 4 };
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct command c;
+	struct bytes b = { 0 };
+
+	g->cfg.timeout = TIMEOUT;
+	rig_start(g);
+	c = sent_read(g, 0, 1024);
+	reply_error(&b, g, &c, 0, WIRE_EIO, "again");
+	rig_wait(g, TIMEOUT - 1);
+	rig_receive(g, 0, b.at, b.len, way);
+	CHECK(!rig_closing(g, 0));
+	bytes_free(&b);
+	reply_data(&b, g, &c, 0, 0, 512);
+	rig_receive(g, 0, b.at, b.len, way);
+	rig_wait(g, TIMEOUT - 1);
+	CHECK(!rig_closing(g, 0));
+	bytes_free(&b);
+	reply_error(&b, g, &c, 0, WIRE_EIO, "and again");
+	for (unsigned i = 0; i < 3; i++)
+		rig_receive(g, 0, b.at, b.len, way);
+	rig_wait(g, 1);
+	CHECK(rig_closing(g, 0));
+	rig_close(g, 0);
+	bytes_free(&b);
+	rig_end(g);
+}
+
 /* The front says that the peer has taken bytes; what its own system took is nothing. */
 static void
 test_bytes_that_the_peer_takes_put_it_off(void)
@@ -306,6 +339,7 @@ test_commands_without_payload_do_not_count(void)
 static const struct test tests[] = {
 	TEST(bytes_that_come_put_it_off),
 	TEST(silence_in_a_reply_is_late),
+	TEST(errors_without_end_are_late),
 	TEST(bytes_that_the_peer_takes_put_it_off),
 	TEST(idle_time_does_not_count),
 	TEST(a_forgotten_command_is_late),
