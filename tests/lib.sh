@@ -99,7 +99,7 @@ stop() {
 
 # serves SOCKET: somebody listens there; a name alone is there before.
 serves() {
-	grep -q " 00010000 [^/]*$1\$" /proc/net/unix
+	[ -S "$1" ] && grep -q " 00010000 [^/]*$1\$" /proc/net/unix
 }
 
 # start_nbdkit SOCKET ARGUMENT...: returns when it listens there.

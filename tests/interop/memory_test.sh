@@ -75,6 +75,7 @@ life() {
 		must "$nbdisk" disconnect "$name" || return
 	wait $daemon
 	status=$?
+	kill_server		# else it listens on, where nobody finds it
 	clean && status_is 0
 }
 head -c 4194304 /dev/urandom >"$dir/data"

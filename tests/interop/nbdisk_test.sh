@@ -591,6 +591,7 @@ run nb stats --json "$name"
 json 'd["connection"]["server_restarts"] >= 1 and d["operations"]["write"]["errors"] == 0'
 ok "the restart was counted, and no write failed"
 
+dd if=/dev/zero of="/dev/nbdisk/$name" bs=4k count=1 oflag=direct 2>/dev/null
 crash "$pid"
 dd if="/dev/nbdisk/$name" of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &
 reader=$!
@@ -598,7 +599,7 @@ wait_until counted OutstandingIOCount 1
 note_daemon "$name"
 run nb disconnect --force "$name"
 status_is 1 && err_has "may be lost" && nothing_left "$name" && all_gone
-ok "a request waits for a dead server: by force it ends, and says what fio loses"
+ok "a request waits for a dead server: by force it ends, and says what is lost"
 wait "$reader"
 [ $? != 0 ]
 ok "and the request has failed"
