@@ -7,6 +7,13 @@
 if [ "$(id -u)" -eq 0 ] && [ -z "$NBDISK_OWN_MOUNTS" ] && unshare -m true 2>/dev/null; then
 	NBDISK_OWN_MOUNTS=yes exec unshare -m "$0" "$@"
 fi
+# What other tests have mounted came along, and would keep their devices in use.
+if [ -n "$NBDISK_OWN_MOUNTS" ]; then
+	sed -n 's|^[^ ]* \([^ ]*/nbdisk-test\.[^ ]*\) .*|\1|p' /proc/self/mounts | tac |
+		while read -r mounted; do
+			umount -l "$mounted" 2>/dev/null
+		done
+fi
 if [ -n "$NBDISK_OWN_MOUNTS" ] && [ -e /dev/fuse ] && mount -t tmpfs own /mnt; then
 	# A node of our own in the place of the machine's.
 	mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse
