@@ -6,9 +6,10 @@
 # under fio --verify on ext4 and on xfs; the daemon sleeps for a minute; memory,
 # descriptors and the log's disk run out.  Root, and time.
 
+here=$(dirname "$0")
+. "$here/../own_mounts.sh"
 nbdisk=$(realpath "$1")
 rounds=$2
-here=$(dirname "$0")
 . "$here/../lib.sh"
 . "$here/../device.sh"
 
