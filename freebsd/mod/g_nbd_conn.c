@@ -593,7 +593,7 @@ g_nbd_feed(struct g_nbd_conn *nc, struct mbuf *m)
 static int
 g_nbd_check_record(struct mbuf *control)
 {
-	struct cmsghdr *c = mtod(control, struct cmsghdr *);
+	struct cmsghdr *c = mtod(control, void *);
 	struct tls_get_record record;
 
 	if (c->cmsg_level != IPPROTO_TCP || c->cmsg_type != TLS_GET_RECORD ||
