@@ -464,7 +464,7 @@ open_record(struct sockbuf *sb, struct mbuf **control)
 	struct tls_get_record record = { .tls_type = update ? TLS_HANDSHAKE :
 		TLS_RLTYPE_APP };
 	struct mbuf *m = m_get2(CMSG_SPACE(sizeof(record)), M_WAITOK, MT_DATA, 0);
-	struct cmsghdr *c = mtod(m, struct cmsghdr *);
+	struct cmsghdr *c = mtod(m, void *);
 
 	c->cmsg_level = IPPROTO_TCP;
 	c->cmsg_type = TLS_GET_RECORD;
