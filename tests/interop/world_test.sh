@@ -241,6 +241,7 @@ slow_effect() {
 			$(($3 % 2000000000 / 2)))'
 	wait_until [ -S "$dir/effect" ] &&
 		attach "effect-$method" --timeout 1s --dead-timeout 8s --fence 1s \
+			--discard-max 4G \
 			"$dir/effect" || return
 	timeout 200 "$@" "$device" && [ "$(field State)" = CONNECTED ] && detach
 }
