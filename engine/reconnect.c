@@ -41,12 +41,14 @@ renew(struct nbe_dev *d, struct conn *c)
 
 /*
  * The disk has grown when all connections have it so: what lies beyond the old end must
- * not go to one that would refuse it.  Those that do not are renewed.
+ * not go to one that would refuse it.  Those that do not are renewed, if they are older
+ * than the one that does: a newer one would come back as it is.
  */
 static void
 grow(struct nbe_dev *d)
 {
 	uint64_t least = UINT64_MAX, most = 0;
+	uint32_t since = 0;
 	unsigned i;
 
 	for (i = 0; i < d->live; i++) {
@@ -54,11 +56,14 @@ grow(struct nbe_dev *d)
 			continue;
 		if (d->conn[i].size < least)
 			least = d->conn[i].size;
-		if (d->conn[i].size > most)
+		if (d->conn[i].size > most) {
 			most = d->conn[i].size;
+			since = d->conn[i].moment;
+		}
 	}
 	for (i = 0; i < d->live; i++)
-		if (d->conn[i].up && d->conn[i].size < most)
+		if (d->conn[i].up && d->conn[i].size < most &&
+		    d->conn[i].moment < since)
 			renew(d, &d->conn[i]);
 	if (d->up == 0 || least <= d->exp.size)
 		return;

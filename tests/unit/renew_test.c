@@ -264,6 +264,31 @@ test_growth_is_told_when_all_have_it(void)
 	rig_end(g);
 }
 
+/* Two servers of different sizes behind one address: who comes back small is left
+ * alone, and nothing is promised. */
+static void
+test_no_growth_where_servers_differ(void)
+{
+	struct rig *g = start(3);
+
+	rig_down(g, 1);
+	rig_wait(g, 2 * NBE_SECOND);
+	g->exp.size = 2 * MEGABYTE;
+	CHECK(rig_up(g, 1) == NBE_WHY_NONE);
+	g->exp.size = MEGABYTE;
+	disc(g, 0);
+	make_anew(g, 0);
+	disc(g, 2);
+	make_anew(g, 2);
+	rig_wait(g, 60 * NBE_SECOND);
+	for (unsigned i = 0; i < 3; i++) {
+		rig_send(g, i);
+		CHECK(rig_count(g, i) == 0);
+	}
+	CHECK(!g->resized && g->work.close == 0);
+	rig_end(g);
+}
+
 static void
 test_growth_by_reconnect(void)
 {
@@ -288,6 +313,7 @@ static const struct test tests[] = {
 	TEST(reconnect_renews_all),
 	TEST(loss_during_a_renewal),
 	TEST(growth_is_told_when_all_have_it),
+	TEST(no_growth_where_servers_differ),
 	TEST(growth_by_reconnect),
 };
 
