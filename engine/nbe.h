@@ -36,6 +36,7 @@ typedef uint64_t nbe_time;		/* ns, monotonic, any origin */
 #define NBE_SECOND	UINT64_C(1000000000)
 
 #define NBE_MAX_CONNS	32
+#define NBE_MAX_PATHS	8
 #define NBE_MAX_DEPTH	1024		/* commands in flight on one connection */
 #define NBE_MAX_STRING	4096		/* bytes of a name or text (proto.md) */
 #define NBE_BLOCK_MAX	65536		/* largest minimum block size (proto.md) */
@@ -102,6 +103,8 @@ enum nbe_why {
 	NBE_WHY_SERVER_SHUTDOWN,/* the server answered ESHUTDOWN */
 	NBE_WHY_SCALED,		/* fewer connections are wanted */
 	NBE_WHY_RENEWED,	/* it is to be made anew */
+	NBE_WHY_MOVED,		/* the device goes to another path */
+	NBE_WHY_UNFLUSHED,	/* of a move: what was written could not be flushed */
 	NBE_WHY_STOPPED,
 	/* nbe_conn_up: the connection contradicts the device */
 	NBE_WHY_SHRANK,
@@ -111,6 +114,8 @@ enum nbe_why {
 	NBE_WHY_PAYLOAD_SHRANK,
 	NBE_WHY_FRAMING_LOST,
 	NBE_WHY_NO_MULTI_CONN,
+	NBE_WHY_OTHER_PATH,	/* the device left that path while it was dialed */
+	NBE_WHY_OTHER_DISK,	/* said by the front: see nbe_compared */
 	NBE_WHYS
 };
 const char *nbe_why_text(enum nbe_why);
@@ -251,6 +256,8 @@ const char *nbe_op_name(enum nbe_op);
 #define NBE_FAST_ZERO	0x08	/* ZERO: try the server's fast way first; where it
 				 * has none, the zeroing is an ordinary one */
 #define NBE_FAST_ONLY	0x10	/* with FAST_ZERO: where it has none, ENOTSUP */
+#define NBE_COMPARE	0x20	/* READ: one of those for nbe_compared.  It overtakes all,
+				 * and is not sent again: EIO when its connection is lost */
 
 /* One run of base:allocation (proto.md, "Metadata querying"). */
 #define NBE_EXTENT_HOLE	0x01	/* not allocated (a hint) */
@@ -302,6 +309,40 @@ enum nbe_unflushed {
 };
 
 /*
+ * Paths: several servers of one disk.
+ *
+ * A path is one server of a list; the engine knows it by its number, the front knows
+ * how to dial it.  One path at a time is active: all connections are to that one.  It is
+ * left
+ *
+ *  - when it has had no connection for path_timeout (failover), or says ESHUTDOWN; the
+ *    next ones by order are tried then, the first of the list after the last, one dial
+ *    at a time; after each round of the whole list the device waits (backoff);
+ *  - when the user says so (nbe_move), or by failback: in order, when the new one is
+ *    known to answer (nbe_work.probe).  All is finished and flushed first, so nothing is
+ *    lost, and nothing needs a fence.  So it is with a server that says ESHUTDOWN and
+ *    goes on to answer, as far as it does.
+ *
+ * What the path that was left still has of ours, it may write at any time: commands that
+ * were in flight, and what it acknowledged and no flush has covered.  Newer changes of
+ * these places wait until it is fenced.  With NBE_UNFLUSHED_REPLAY that is known place
+ * by place (reads of what is to be written again wait, too); else all changes wait,
+ * unless all was flushed.  Other reads go on at once.  How it is fenced:
+ *
+ *  TIME	when the new path has answered and the fence time is over.  Rests on the old
+ *	server to be dead or awake: one that sleeps for longer still writes.
+ *  COMMAND	when the front has seen to it that the old server writes no more:
+ *	nbe_work.fence, nbe_fenced.
+ *  STORE	the store lets no server write but the one that wrote last; nothing waits.
+ *	It may need the fence time to shut the old one out: until the first change on
+ *	the new path is answered, time-outs are so much longer.
+ *
+ * Acknowledged writes that no flush has covered: nbe_unflushed, as with a server that
+ * restarts.
+ */
+enum nbe_fence_by { NBE_FENCE_TIME, NBE_FENCE_COMMAND, NBE_FENCE_STORE };
+
+/*
  * A connection is given up (NBE_WHY_TIMEOUT) that owes an answer, and no byte of which
  * has moved for the time-out, in either direction; or whose oldest command is overtaken
  * by later ones of its kind and size for 3 time-outs, or by any for 10.
@@ -320,6 +361,15 @@ struct nbe_dev_config {
 	uint64_t keep_size;		/* REPLAY: bytes of the front's keep buffer */
 	uint32_t keep_records;		/* REPLAY: requests that may be kept */
 	uint64_t seed;			/* of the jitter; same seed, same run */
+	/* Paths.  All zero: there is one, and nothing of them matters. */
+	uint8_t	 paths;			/* up to NBE_MAX_PATHS */
+	uint8_t	 path;			/* the one that is active at first */
+	enum nbe_fence_by fence_by;
+	nbe_time path_timeout;
+	nbe_time failback;		/* so long on another path, then back to the
+					 * first, if it answers; twice as long after
+					 * each time.  0: only by hand */
+	bool	 compare;		/* see nbe_compared */
 };
 
 struct nbe_dev;
@@ -360,6 +410,43 @@ void	nbe_renew(struct nbe_dev *, unsigned conn);
 /* Ask at once for the connections that are missing, without backoff, and renew the
  * others one by one: so a disk that has grown is seen. */
 void	nbe_reconnect(struct nbe_dev *, nbe_time now);
+
+enum nbe_path_state {
+	NBE_PATH_STANDBY,
+	NBE_PATH_ACTIVE,	/* the device is there, or was last */
+	NBE_PATH_FAILED,	/* it was lost, or could not be taken, when tried last */
+};
+struct nbe_path {
+	enum nbe_path_state state;
+	enum nbe_why	why;		/* it is not active; NONE: nothing happened */
+	nbe_time	since;		/* it is so */
+	bool		tried;		/* no path has a connection; it is its turn */
+	bool		moving;		/* the device is about to move to it */
+	bool		fencing;	/* it was left, and changes may have to wait for
+					 * it to be fenced */
+};
+void	nbe_path(const struct nbe_dev *, unsigned path, struct nbe_path *);
+/* Which path to dial for a connection of nbe_work.open; else the one that it is to.
+ * The same from nbe_work.open to nbe_conn_up or nbe_conn_down. */
+unsigned nbe_conn_path(const struct nbe_dev *, unsigned conn);
+/* Go there, in order.  Where it cannot be reached, or what was written cannot be
+ * flushed, the device stays, and nbe_path.why of that path says why.  Without any
+ * connection it is tried next, and the path that was lost is left as with a failover. */
+void	nbe_move(struct nbe_dev *, unsigned path, nbe_time now);
+/* nbe_work.probe: the path was dialed and shook hands (NBE_WHY_NONE), or did not. */
+void	nbe_probed(struct nbe_dev *, unsigned path, enum nbe_why, nbe_time now);
+/* nbe_work.fence: is it certain that nothing of what this path was sent will be written
+ * any more?  Else the front is asked again after a while. */
+void	nbe_fenced(struct nbe_dev *, unsigned path, bool certain, nbe_time now);
+/*
+ * nbe_work.compare has a number: the server may be another one than before (it was
+ * restarted, or is another path), and nothing but READs with NBE_COMPARE is sent until
+ * the front has said whether it has the same disk.  What it compares are blocks that a
+ * flush has covered and that were not changed since.  Each new server has a new number;
+ * what is said of an earlier one does not count.  Not the same: all connections are
+ * closed (NBE_WHY_OTHER_DISK), and the path has failed.
+ */
+void	nbe_compared(struct nbe_dev *, uint32_t compare, bool same, nbe_time now);
 /* Take no more requests.  drain: finish all, flush, say DISC; else fail all now.
  * May be called again with drain false.  Ends with nbe_work.stopped. */
 void	nbe_stop(struct nbe_dev *, bool drain, nbe_time now);
@@ -440,7 +527,13 @@ struct nbe_work {
 	uint32_t	 open;	/* bit per conn: connect, handshake, nbe_conn_up or
 				 * nbe_conn_down; stays set until one of them */
 	uint32_t	 close;	/* bit per conn: shut it down, end tx and
-				 * rx, nbe_conn_down */
+				 * rx, nbe_conn_down; or it is being dialed, and need
+				 * not be: nbe_conn_down, the sooner the better */
+	uint32_t	 probe;	/* bit per path: dial it, shake hands, leave it, and
+				 * call nbe_probed; stays set until then */
+	uint32_t	 fence;	/* bit per path: end what it has of ours, and call
+				 * nbe_fenced; stays set until then */
+	uint32_t	 compare; /* nbe_compared is to be called; 0: it is not */
 	bool		 resized;	/* nbe_dev_export has a new size, and so has
 					 * each connection that is up */
 	bool		 stopped;	/* all is closed; the memory may go */
@@ -483,6 +576,7 @@ struct nbe_stats {
 	uint64_t restarts;		/* times the server may have restarted */
 	uint64_t flushes_failed;	/* because of unflushed, lost writes */
 	uint64_t replayed;		/* kept requests written again */
+	uint64_t failovers, moves;	/* to another path: it had to, it was to */
 	nbe_time last_received, last_started, last_replied;	/* 0: never */
 	uint32_t queued, active;	/* now: not begun, begun */
 	uint32_t in_flight;		/* now: commands at the server */

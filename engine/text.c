@@ -61,6 +61,9 @@ static const char *const why_texts[NBE_WHYS] = {
 	[NBE_WHY_SERVER_SHUTDOWN] = "the server is shutting down",
 	[NBE_WHY_SCALED] = "fewer connections were asked for",
 	[NBE_WHY_RENEWED] = "it is made anew",
+	[NBE_WHY_MOVED] = "the device moves to another server",
+	[NBE_WHY_UNFLUSHED] =
+	    "what was written could not be flushed; the device stays where it is",
 	[NBE_WHY_STOPPED] = "the device was stopped",
 
 	[NBE_WHY_SHRANK] =
@@ -74,6 +77,9 @@ static const char *const why_texts[NBE_WHYS] = {
 	    "the server no longer offers the replies that the device relies on",
 	[NBE_WHY_NO_MULTI_CONN] =
 	    "the server does not allow several connections to this export",
+	[NBE_WHY_OTHER_PATH] = "the device has left this server meanwhile",
+	[NBE_WHY_OTHER_DISK] =
+	    "the server has another disk; not used, to save the data on both",
 };
 
 static const char *const op_names[NBE_OPS] = {
