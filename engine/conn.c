@@ -43,6 +43,16 @@ conn_drain(struct nbe_dev *d, struct conn *c, enum nbe_why why)
 	conn_recount(d);
 }
 
+/* proto.md: it MUST be left.  Where there are other paths, in order: path.c. */
+void
+conn_shut_down(struct nbe_dev *d, struct conn *c)
+{
+	if (d->cfg.paths > 1)
+		d->mp.shutdown = true;
+	else
+		conn_drain(d, c, NBE_WHY_SERVER_SHUTDOWN);
+}
+
 /* Connections made up to that moment reach the same server as the proven ones. */
 void
 conn_prove(struct nbe_dev *d, uint32_t moment)
@@ -60,13 +70,41 @@ conn_prove(struct nbe_dev *d, uint32_t moment)
 	conn_recount(d);
 }
 
+/* ---- again --------------------------------------------------------------------- */
+
+/* xorshift64: spreads the reconnects of many devices, nothing more. */
+static uint64_t
+jitter(struct nbe_dev *d, uint64_t below)
+{
+	d->rng ^= d->rng << 13;
+	d->rng ^= d->rng >> 7;
+	d->rng ^= d->rng << 17;
+	return below == 0 ? 0 : d->rng % below;
+}
+
+/* Twice as long after each failure, up to a limit, and up to a half more. */
+nbe_time
+conn_backoff(struct nbe_dev *d, uint32_t *tries)
+{
+	nbe_time wait = d->cfg.backoff_min;
+	uint32_t i;
+
+	for (i = 0; i < *tries && wait < d->cfg.backoff_max; i++)
+		wait = after(wait, wait);
+	if (wait > d->cfg.backoff_max)
+		wait = d->cfg.backoff_max;
+	if (*tries < 63)
+		++*tries;
+	return after(wait, jitter(d, wait / 2));
+}
+
+/* ---- late ---------------------------------------------------------------------- */
+
 static nbe_time
 times(nbe_time t, unsigned n)
 {
 	return t > NBE_NEVER / n ? NBE_NEVER : t * n;
 }
-
-/* ---- late ---------------------------------------------------------------------- */
 
 /* s was answered, and the oldest command in flight was sent before it. */
 void
@@ -89,7 +127,7 @@ conn_passed(struct nbe_dev *d, struct conn *c, const struct slot *s, nbe_time no
 nbe_time
 conn_passed_late_at(const struct nbe_dev *d, const struct conn *c)
 {
-	nbe_time any, alike, timeout = d->cfg.timeout;
+	nbe_time any, alike, timeout = d->patience;
 
 	if (c->passed != c->sent.head || c->passed_gen != d->slot[c->passed].gen)
 		return NBE_NEVER;

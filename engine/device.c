@@ -16,13 +16,21 @@ pad(size_t n)
 }
 
 /* Parts that wait to be sent again keep their slots, and a replay goes first: it
- * has slots of its own. */
+ * has slots of its own.  So have what is compared, and a flush before a path is left. */
 static uint32_t
 slots_of(const struct nbe_dev_config *cfg)
 {
-	uint32_t replay = cfg->unflushed == NBE_UNFLUSHED_REPLAY;
+	uint32_t first = cfg->unflushed == NBE_UNFLUSHED_REPLAY || cfg->compare ||
+	    cfg->paths > 1;
 
-	return ((uint32_t)cfg->conns_max + replay) * cfg->depth;
+	return ((uint32_t)cfg->conns_max + first) * cfg->depth;
+}
+
+/* See put() of fence.c. */
+static uint32_t
+fences_of(const struct nbe_dev_config *cfg)
+{
+	return 2 * slots_of(cfg) + 2 * NBE_MAX_PATHS;
 }
 
 static uint32_t
@@ -38,7 +46,7 @@ nbe_dev_size(const struct nbe_dev_config *cfg)
 
 	return pad(sizeof(struct nbe_dev)) + pad(conns * sizeof(struct conn)) +
 	    pad(slots * sizeof(struct slot)) +
-	    pad(2 * slots * sizeof(struct fence)) +
+	    pad(fences_of(cfg) * sizeof(struct fence)) +
 	    pad(records_of(cfg) * sizeof(struct record)) +
 	    conns * (pad(cfg->depth * sizeof(uint16_t)) +
 	    pad((size_t)cfg->depth * LEN_EXT_REQUEST));
@@ -86,6 +94,8 @@ check_config(const struct nbe_dev_config *cfg, const struct nbe_export *e)
 	NBE_ASSERT(cfg->depth >= 1 && cfg->depth <= NBE_MAX_DEPTH);
 	NBE_ASSERT(cfg->unflushed != NBE_UNFLUSHED_REPLAY ||
 	    (cfg->keep_records >= 2 && cfg->keep_size >= 2 * e->block_min));
+	NBE_ASSERT(cfg->paths <= NBE_MAX_PATHS && (cfg->path == 0 ||
+	    cfg->path < cfg->paths));
 	NBE_ASSERT(e->size != 0 && e->block_min != 0 && e->payload_max != 0);
 }
 
@@ -102,7 +112,7 @@ nbe_dev_init(void *mem, const struct nbe_dev_config *cfg, const struct nbe_expor
 	d->cfg = *cfg;
 	d->exp = *e;
 	d->slots = slots_of(cfg);
-	d->fence_room = 2 * d->slots;
+	d->fence_room = fences_of(cfg);
 	d->conn = carve(&at, cfg->conns_max * sizeof(struct conn));
 	d->slot = carve(&at, d->slots * sizeof(struct slot));
 	d->fence = carve(&at, d->fence_room * sizeof(struct fence));
@@ -111,6 +121,8 @@ nbe_dev_init(void *mem, const struct nbe_dev_config *cfg, const struct nbe_expor
 	list_init(&d->spare);
 	list_init(&d->retry);
 	unflushed_init(d);
+	path_init(d, now);
+	set_grace(d, 0);
 	for (i = 0; i < d->slots; i++)
 		list_append(d, &d->spare, &d->slot[i]);
 	d->done_tail = &d->done;
@@ -138,7 +150,8 @@ nbe_dev_export(const struct nbe_dev *d)
 static nbe_time
 dead_at(const struct nbe_dev *d)
 {
-	return d->dead ? NBE_NEVER : after(d->silent_since, d->cfg.dead_timeout);
+	return d->dead ? NBE_NEVER : after(d->silent_since,
+	    after(d->cfg.dead_timeout, d->grace));
 }
 
 /* No server for too long.  What a connection still carries fails with it. */
@@ -165,6 +178,8 @@ nbe_tick(struct nbe_dev *d, nbe_time now)
 			conn_close(&d->conn[i], NBE_WHY_TIMEOUT);
 		}
 	fence_expire(d, now);
+	if (d->cfg.paths > 1)
+		path_tick(d, now);
 	if (dead_at(d) <= now)
 		die(d, now);
 }
@@ -215,6 +230,17 @@ wants_tx(const struct nbe_dev *d, const struct conn *c, uint32_t share,
 	    (pending && may_take(d, c, share));
 }
 
+/* One bit: unless it is still being made to a path that was left. */
+static uint32_t
+open(const struct nbe_dev *d, struct conn *c)
+{
+	if (astray(d, c))
+		return 0;
+	c->opening = true;
+	c->path = d->mp.at;
+	return 1;
+}
+
 void
 nbe_work(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 {
@@ -222,22 +248,25 @@ nbe_work(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 	bool pending;
 	unsigned i;
 
+	memset(w, 0, sizeof(*w));
 	stop_step(d, now);
+	if (d->cfg.paths > 1)
+		path_step(d, w, now);
 	if (d->renewing)
 		reconnect_step(d, now);
 	share = schedule_share(d);
 	pending = schedule_pending(d);
-	memset(w, 0, sizeof(*w));
 	for (i = 0; i < d->live; i++) {
-		const struct conn *c = &d->conn[i];
+		struct conn *c = &d->conn[i];
 
 		if (c->up && c->closing)
 			w->close |= 1u << i;
 		else if (c->up && wants_tx(d, c, share, pending))
 			w->tx |= 1u << i;
 		else if (!c->up && wants_open(d, c) && c->open_at <= now)
-			w->open |= 1u << i;
+			w->open |= open(d, c) << i;
 	}
+	w->compare = d->hold == HOLD_COMPARE && d->usable != 0 ? d->epoch : 0;
 	w->done = d->done;
 	d->done = NULL;
 	d->done_tail = &d->done;
@@ -268,5 +297,7 @@ nbe_wake(const struct nbe_dev *d, nbe_time now)
 	}
 	earlier(&wake, fence_wake(d));
 	earlier(&wake, dead_at(d));
+	if (d->cfg.paths > 1)
+		earlier(&wake, path_wake(d, now));
 	return wake;
 }

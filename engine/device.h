@@ -115,8 +115,10 @@ struct conn {
 	bool		closing;	/* the front is to close it */
 	bool		aborted;	/* may carry commands of aborted requests */
 	bool		renew;		/* to be replaced, in an orderly way */
+	bool		opening;	/* the front was told to make it */
 	bool		tx_open, rx_open, rx_direct;
 	bool		babbles;	/* error chunks come, and nothing that helps */
+	uint8_t		path;		/* that it is to, or is made to */
 	enum nbe_framing framing;
 	uint32_t	alloc_context;
 	uint64_t	size;		/* of the disk, as this connection has it */
@@ -157,6 +159,9 @@ struct fence {
 	uint64_t	ack;		/* of a replay: newer records wait; else
 					 * NOT_REPLAYED */
 	uint16_t	slot;		/* NO_SLOT: its connection is gone */
+	uint8_t		path;		/* that has the command */
+	bool		cached;		/* or what it acknowledged, or failed: all wait,
+					 * replays and what is sent again, too */
 };
 #define NOT_REPLAYED	UINT64_MAX
 
@@ -184,12 +189,55 @@ struct unflushed {
 	uint64_t	durable;	/* of these: records of durable writes */
 	uint64_t	keep_head, keep_tail;
 	bool		replaying;
+	uint64_t	replay_end;	/* records from here on are of this server */
 	uint64_t	replay_next;	/* record to be sent next */
 	uint64_t	replay_done;	/* bytes of it that are sent */
 	uint64_t	replay_wave;	/* [wave, next] may be in flight */
 	uint32_t	replay_parts;	/* in flight or to be retried */
 	nbe_time	replay_until;	/* what is lost then is given up; 0: none was */
 	struct list	retry;		/* of replay parts */
+	/* The server may have a piece of a change that failed or was aborted. */
+	bool		stray;
+	uint32_t	stray_moment;	/* of the device, after the last of these */
+};
+
+/* What the server may have of ours that no flush has covered. */
+enum cached { CACHED_NOTHING, CACHED_RECORDS, CACHED_ANYTHING };
+
+/* A server of the list. */
+struct path {
+	enum nbe_path_state state;
+	enum nbe_why	why;
+	nbe_time	since;
+	bool		fencing;	/* the front was asked to, and did not answer */
+	uint32_t	fence_moment;	/* of the device, when it was */
+	nbe_time	fence_at;	/* not before */
+};
+
+#define NO_PATH		UINT8_MAX
+
+struct multipath {
+	struct path	path[NBE_MAX_PATHS];
+	uint8_t		at;		/* where connections are, or are made to */
+	uint8_t		home;		/* the last one that had any */
+	uint8_t		target;		/* of a move; NO_PATH: none */
+	uint8_t		left;		/* dials of this round of the list */
+	uint32_t	rounds;		/* that found no server, for the backoff */
+	bool		seeking;	/* one path is dialed after the other */
+	bool		shutdown;	/* the server says that it is shutting down */
+	bool		leaving;	/* for that or for a move: in order */
+	bool		in_order;	/* home was left so, and has nothing of ours */
+	bool		by_hand;
+	nbe_time	lost_at;	/* the present path: its time counts from here */
+	nbe_time	failback_at, failback_wait;
+};
+
+/* What may be sent. */
+enum hold {
+	HOLD_NOT,
+	HOLD_NEW,		/* no new request, but the device's own flush */
+	HOLD_ALL,		/* nor what is sent again */
+	HOLD_COMPARE,		/* nothing but NBE_COMPARE */
 };
 
 struct nbe_dev {
@@ -213,7 +261,11 @@ struct nbe_dev {
 	bool		dead, resized;
 	bool		stopping, stop_now, stop_flushed;
 	bool		renewing;		/* some connection is to be renewed */
-	bool		holding, hold_flushed;	/* it is the last one: none begins */
+	enum hold	hold;
+	bool		hold_flushed;		/* or tried to, since it holds */
+	nbe_time	grace;			/* time-outs are so much longer: the
+						 * store may be shutting out a path */
+	nbe_time	patience;		/* time-out of connections, with that */
 	struct reqs	queue, fenced, unkept;
 	struct nbe_req	*barrier;		/* runs alone until it is done */
 	struct nbe_req	*done, **done_tail;
@@ -224,7 +276,9 @@ struct nbe_dev {
 	uint32_t	retry_count, queue_count;
 	uint32_t	fence_count, fence_room;
 	uint32_t	fence_waits;		/* of these: for an answer */
+	uint32_t	fence_cached;		/* of these: cached */
 	struct fence	*fence;
+	struct multipath mp;
 	struct conn	*conn;
 	struct slot	*slot;
 };
@@ -287,6 +341,14 @@ wants_disc(const struct conn *c)
 	return c->draining && c->in_flight == 0 && !c->disc_planned;
 }
 
+/* How long the first change on a path may take, beyond the time-out. */
+static inline void
+set_grace(struct nbe_dev *d, nbe_time grace)
+{
+	d->grace = grace;
+	d->patience = after(d->cfg.timeout, grace);
+}
+
 static inline void
 reqs_append(struct reqs *q, struct nbe_req *r)
 {
@@ -310,6 +372,13 @@ static inline bool
 wants_open(const struct nbe_dev *d, const struct conn *c)
 {
 	return c->wanted && !c->up && (!d->stopping || (!d->stop_now && !idle(d)));
+}
+
+/* It is being made to a path that the device has left. */
+static inline bool
+astray(const struct nbe_dev *d, const struct conn *c)
+{
+	return c->opening && c->path != d->mp.at;
 }
 
 /* Why nothing will be sent any more, as things are. */
@@ -350,9 +419,12 @@ void	 reqs_remove(struct reqs *, struct nbe_req *);
 void	 req_requeue(struct nbe_dev *, struct nbe_req *);	/* at the front */
 void	 req_unlink(struct nbe_dev *, struct nbe_req *);
 
-/* conn.c: dev.conn[].up, proven, draining, closing, and the counts of these */
+/* conn.c: dev.conn[].up, proven, draining, closing, and the counts of these;
+ * mp.shutdown */
+nbe_time conn_backoff(struct nbe_dev *, uint32_t *tries);
 void	 conn_close(struct conn *, enum nbe_why);
 void	 conn_drain(struct nbe_dev *, struct conn *, enum nbe_why);
+void	 conn_shut_down(struct nbe_dev *, struct conn *);
 void	 conn_recount(struct nbe_dev *);
 void	 conn_prove(struct nbe_dev *, uint32_t moment);
 
@@ -378,7 +450,7 @@ conn_forget(struct nbe_dev *d, struct conn *c, const struct slot *s)
 		c->read_bytes -= s->len;
 	}
 	if (s->error == NBE_ESHUTDOWN && s->answered)
-		conn_drain(d, c, NBE_WHY_SERVER_SHUTDOWN);	/* proto.md: MUST */
+		conn_shut_down(d, c);
 }
 
 /* A proven connection answered s, which is off its list of what is sent. */
@@ -415,7 +487,7 @@ conn_late_at(const struct nbe_dev *d, const struct conn *c)
 
 	if (!c->up || c->closing || list_empty(&c->sent))
 		return NBE_NEVER;
-	late = after(c->moved_at, d->cfg.timeout);
+	late = after(c->moved_at, d->patience);
 	if (c->passed != NO_SLOT && conn_passed_late_at(d, c) < late)
 		late = conn_passed_late_at(d, c);
 	return late;
@@ -433,6 +505,11 @@ fence_wants_proof(const struct nbe_dev *d)
 	return d->fence_waits != 0 && d->in_flight == 0 && !list_empty(&d->spare);
 }
 void	 fence_expire(struct nbe_dev *, nbe_time now);
+void	 fence_left(struct nbe_dev *, uint8_t path, enum cached);
+void	 fence_begun(struct nbe_dev *, const struct nbe_req *, uint8_t path);
+void	 fence_ended(struct nbe_dev *, uint8_t path, uint32_t moment);
+void	 fence_back(struct nbe_dev *, uint8_t path);
+bool	 fence_of_path(const struct nbe_dev *, uint8_t path);
 bool	 fence_blocks(const struct nbe_dev *, const struct nbe_req *);
 bool	 fence_blocks_record(const struct nbe_dev *, const struct record *);
 bool	 fence_blocks_retry(const struct nbe_dev *, const struct slot *);
@@ -448,7 +525,11 @@ void	 unflushed_init(struct nbe_dev *);
 bool	 unflushed_dirty(const struct nbe_dev *);
 bool	 unflushed_worth_flushing(const struct nbe_dev *);
 enum ack unflushed_ack(struct nbe_dev *, struct nbe_req *);
-void	 unflushed_flushed(struct nbe_dev *, uint64_t covers);
+void	 unflushed_flushed(struct nbe_dev *, const struct slot *);
+void	 unflushed_stray(struct nbe_dev *);
+enum cached unflushed_cached(const struct nbe_dev *);
+bool	 unflushed_awaits(const struct nbe_dev *, uint8_t op, uint64_t off,
+	    uint64_t len);
 bool	 unflushed_tells(const struct nbe_dev *, const struct nbe_req *);
 void	 unflushed_told(struct nbe_dev *);
 void	 unflushed_restarted(struct nbe_dev *);
@@ -471,6 +552,7 @@ void	 req_fail(struct nbe_dev *, struct nbe_req *, enum nbe_err);
 void	 req_redo(struct nbe_dev *, struct nbe_req *);
 void	 req_conclude(struct nbe_dev *, struct nbe_req *, nbe_time now);
 void	 req_own_flush(struct nbe_dev *, nbe_time now);
+bool	 req_settled(struct nbe_dev *, nbe_time now);
 void	 req_report_unkept(struct nbe_dev *, nbe_time now);
 void	 req_redo_unkept(struct nbe_dev *, nbe_time now);
 
@@ -495,7 +577,18 @@ void	 req_fail_all(struct nbe_dev *, enum nbe_err, nbe_time now);
 /* transmit.c, receive.c: conn.batch, conn.rx */
 void	 conn_rx_init(struct conn *);
 
-/* reconnect.c: conn.wanted, renew; dev.epoch, renewing, holding */
+/* path.c: dev.mp, and when connections are made to a path */
+void	 path_init(struct nbe_dev *, nbe_time now);
+void	 path_up(struct nbe_dev *, nbe_time now);
+void	 path_lost(struct nbe_dev *, const struct conn *, bool was_fine, nbe_time now);
+void	 path_not_made(struct nbe_dev *, struct conn *, enum nbe_why, bool astray,
+	    nbe_time now);
+void	 path_tick(struct nbe_dev *, nbe_time now);
+void	 path_step(struct nbe_dev *, struct nbe_work *, nbe_time now);
+nbe_time path_wake(const struct nbe_dev *, nbe_time now);
+
+/* reconnect.c: conn.wanted, renew; dev.epoch, renewing, and hold, which the layer below
+ * has, too */
 void	 reconnect_step(struct nbe_dev *, nbe_time now);
 
 /* device.c: called by the front only */

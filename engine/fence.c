@@ -15,6 +15,8 @@
  * Where nothing else is sent that could be answered, the device sends a small read.  A
  * write that was aborted while the server had it is fenced until it is answered.
  *
+ * What a path had that the device has left for another one: see fence_left.
+ *
  * Losses are rare and few, so this is an array.  When it is full, one fence grows
  * to cover the newcomer as well: more waiting than needed, never less.
  */
@@ -25,6 +27,17 @@ of_slot(const struct nbe_dev *d, uint16_t slot)
 {
 	for (uint32_t i = 0; i < d->fence_count; i++)
 		if (d->fence[i].slot == slot)
+			return &d->fence[i];
+	return NULL;
+}
+
+/* Of what was lost on that path. */
+static struct fence *
+lost_on(const struct nbe_dev *d, uint8_t path)
+{
+	for (uint32_t i = 0; i < d->fence_count; i++)
+		if (d->fence[i].slot == NO_SLOT && d->fence[i].path == path &&
+		    !d->fence[i].cached)
 			return &d->fence[i];
 	return NULL;
 }
@@ -45,20 +58,24 @@ widen(struct fence *f, const struct fence *by)
 }
 
 /*
- * Aborted commands have a fence each, at most one per slot; the room is twice the
- * slots, so there is always a lost one to widen.
+ * Aborted commands have a fence each, at most one per slot.  The room is twice the slots,
+ * and one for each path and what is cached there, so when one half is full there is a
+ * lost one of that path to widen, or room for it.
  */
 static void
 put(struct nbe_dev *d, struct fence f)
 {
-	struct fence *wide = of_slot(d, NO_SLOT);
+	struct fence *wide = NULL;
 
-	if (f.slot == NO_SLOT && d->fence_count >= d->fence_room / 2 && wide != NULL) {
+	if (f.slot == NO_SLOT && d->fence_count >= d->slots)
+		wide = lost_on(d, f.path);
+	if (wide != NULL) {
 		d->fence_waits += !wide->waits;
 		widen(wide, &f);
 		return;
 	}
 	d->fence_waits += f.waits;
+	d->fence_cached += f.cached;
 	NBE_ASSERT(d->fence_count < d->fence_room);
 	d->fence[d->fence_count++] = f;
 }
@@ -76,6 +93,8 @@ fence_aborted(struct nbe_dev *d, const struct slot *s)
 static void
 lift(struct nbe_dev *d, uint32_t i)
 {
+	d->fence_waits -= d->fence[i].waits;
+	d->fence_cached -= d->fence[i].cached;
 	d->fence[i] = d->fence[--d->fence_count];
 }
 
@@ -106,18 +125,24 @@ fence_answered(struct nbe_dev *d, const struct slot *s)
 	release(d);
 }
 
+static bool
+no_fences(const struct nbe_dev *d)
+{
+	return d->cfg.fence == 0 && d->cfg.fence_by != NBE_FENCE_COMMAND;
+}
+
 /* The connection of the slot is lost; its command may still land. */
 void
 fence_lost(struct nbe_dev *d, const struct slot *s)
 {
 	if (s->req == NULL)		/* aborted before, so it has a fence */
 		fence_answered(d, s);
-	if (d->cfg.fence == 0)
+	if (no_fences(d))
 		return;
 	put(d, (struct fence){
 		.off = s->off, .end = s->off + s->len, .until = NBE_NEVER,
 		.ack = s->req == &d->replay ? s->ack : NOT_REPLAYED, .slot = NO_SLOT,
-		.moment = ++d->moment, .waits = true,
+		.moment = ++d->moment, .waits = true, .path = d->mp.at,
 	});
 }
 
@@ -128,6 +153,7 @@ fence_proven(struct nbe_dev *d, uint32_t moment, nbe_time now)
 	for (uint32_t i = 0; i < d->fence_count; i++) {
 		struct fence *f = &d->fence[i];
 
+		/* of another path, by command: it does not wait for this one */
 		if (!f->waits || f->moment > moment)
 			continue;
 		f->waits = false;
@@ -156,14 +182,16 @@ overlaps(const struct fence *f, uint64_t off, uint64_t len)
 	return off < f->end && f->off < off + len;
 }
 
-/* Is there a lost replay of a record before this acknowledgement? */
+/* Is there a lost replay of a record before this acknowledgement, or what another path
+ * may have in its cache? */
 static bool
-replay_is_lost(const struct nbe_dev *d, uint64_t ack, uint64_t off, uint64_t len)
+old_data(const struct nbe_dev *d, uint64_t ack, uint64_t off, uint64_t len)
 {
 	uint32_t i;
 
 	for (i = 0; i < d->fence_count; i++)
-		if (d->fence[i].ack < ack && overlaps(&d->fence[i], off, len))
+		if ((d->fence[i].ack < ack || d->fence[i].cached) &&
+		    overlaps(&d->fence[i], off, len))
 			return true;
 	return false;
 }
@@ -171,7 +199,7 @@ replay_is_lost(const struct nbe_dev *d, uint64_t ack, uint64_t off, uint64_t len
 /*
  * A request that has begun does not wait for lost copies of itself or of what was
  * under way with it.  But it is newer than all that was acknowledged, so when it goes
- * round again it waits for lost replays.
+ * round again it waits for lost replays, and for what another path may write late.
  */
 bool
 fence_blocks(const struct nbe_dev *d, const struct nbe_req *r)
@@ -181,7 +209,7 @@ fence_blocks(const struct nbe_dev *d, const struct nbe_req *r)
 	if (!nbe_op_info[r->op].modifies)
 		return false;
 	if (r->cleared)
-		return replay_is_lost(d, NOT_REPLAYED, r->offset, r->length);
+		return old_data(d, NOT_REPLAYED, r->offset, r->length);
 	for (i = 0; i < d->fence_count; i++)
 		if (overlaps(&d->fence[i], r->offset, r->length))
 			return true;
@@ -193,7 +221,7 @@ fence_blocks(const struct nbe_dev *d, const struct nbe_req *r)
 bool
 fence_blocks_record(const struct nbe_dev *d, const struct record *rec)
 {
-	return replay_is_lost(d, rec->ack, rec->off, rec->len);
+	return old_data(d, rec->ack, rec->off, rec->len);
 }
 
 /* A part that is sent again: as with its request. */
@@ -201,7 +229,7 @@ bool
 fence_blocks_retry(const struct nbe_dev *d, const struct slot *s)
 {
 	return nbe_op_info[s->op].modifies &&
-	    replay_is_lost(d, NOT_REPLAYED, s->off, s->len);
+	    old_data(d, NOT_REPLAYED, s->off, s->len);
 }
 
 /* When the next fence falls that somebody waits for. */
@@ -211,10 +239,117 @@ fence_wake(const struct nbe_dev *d)
 	nbe_time wake = NBE_NEVER;
 	uint32_t i;
 
-	if (d->fenced.head == NULL && d->retry_count == 0 && !d->un.replaying)
+	if (d->fenced.head == NULL && d->retry_count == 0 && !d->un.replaying &&
+	    d->mp.target == NO_PATH)
 		return NBE_NEVER;
 	for (i = 0; i < d->fence_count; i++)
 		if (d->fence[i].until < wake)
 			wake = d->fence[i].until;
 	return wake;
+}
+
+/* ---- other paths --------------------------------------------------------------- */
+
+static void
+lift_of_path(struct nbe_dev *d, uint8_t path, uint32_t moment, bool lost)
+{
+	uint32_t i = 0;
+
+	while (i < d->fence_count) {
+		const struct fence *f = &d->fence[i];
+
+		if (f->slot == NO_SLOT && f->path == path && f->moment <= moment &&
+		    (lost || f->cached))
+			lift(d, i);
+		else
+			i++;
+	}
+	release(d);
+}
+
+/* Of lost commands: wait for an answer of the path that is active, or for the front. */
+static void
+wait_for_answer(struct nbe_dev *d, uint8_t path, bool waits)
+{
+	for (uint32_t i = 0; i < d->fence_count; i++) {
+		struct fence *f = &d->fence[i];
+
+		if (f->slot != NO_SLOT || f->path != path)
+			continue;
+		d->fence_waits += (uint32_t)waits - f->waits;
+		f->waits = waits;
+		f->moment = ++d->moment;
+		f->until = NBE_NEVER;
+	}
+}
+
+/*
+ * Another path has taken the place of this one, which was lost with what it was sent
+ * and what it has cached.  An answer of the new one proves nothing about it.
+ *
+ *  CACHED_RECORDS	is known place by place: all of it is to be replayed, and waits
+ *			for this fence, though it covers no place; and others wait for
+ *			the replay.
+ *  CACHED_ANYTHING	can be at any place.
+ */
+void
+fence_left(struct nbe_dev *d, uint8_t path, enum cached cached)
+{
+	bool by_time = d->cfg.fence_by == NBE_FENCE_TIME;
+
+	if (d->cfg.fence_by == NBE_FENCE_STORE) {
+		lift_of_path(d, path, UINT32_MAX, true);
+		return;
+	}
+	if (!by_time)
+		wait_for_answer(d, path, false);
+	if (cached == CACHED_NOTHING || no_fences(d))
+		return;
+	put(d, (struct fence){
+		.off = 0, .end = cached == CACHED_ANYTHING ? UINT64_MAX : 0,
+		.until = NBE_NEVER, .ack = NOT_REPLAYED, .slot = NO_SLOT,
+		.moment = ++d->moment, .waits = by_time, .path = path, .cached = true,
+	});
+}
+
+/* A change that is not done yet: of parts that the path has answered it may have a piece
+ * in its cache. */
+void
+fence_begun(struct nbe_dev *d, const struct nbe_req *r, uint8_t path)
+{
+	if (!r->cleared || !nbe_op_info[r->op].modifies || no_fences(d) ||
+	    d->cfg.fence_by == NBE_FENCE_STORE)
+		return;
+	put(d, (struct fence){
+		.off = r->offset, .end = r->offset + r->length, .until = NBE_NEVER,
+		.ack = NOT_REPLAYED, .slot = NO_SLOT, .moment = ++d->moment,
+		.waits = d->cfg.fence_by == NBE_FENCE_TIME, .path = path,
+	});
+}
+
+/* What the path had at that moment it will never write. */
+void
+fence_ended(struct nbe_dev *d, uint8_t path, uint32_t moment)
+{
+	lift_of_path(d, path, moment, true);
+}
+
+/* The path is active again: its cache is in order with what it gets from now on, and its
+ * own answer tells when it has what was lost. */
+void
+fence_back(struct nbe_dev *d, uint8_t path)
+{
+	lift_of_path(d, path, UINT32_MAX, false);
+	if (d->cfg.fence_by == NBE_FENCE_COMMAND)
+		wait_for_answer(d, path, true);
+}
+
+/* May it still write what it was sent when it was active? */
+bool
+fence_of_path(const struct nbe_dev *d, uint8_t path)
+{
+	for (uint32_t i = 0; i < d->fence_count; i++)
+		if (d->fence[i].slot == NO_SLOT && d->fence[i].path == path)
+			return true;
+	return false;
 }

@@ -446,7 +446,7 @@ void	nbe_fenced(struct nbe_dev *, unsigned path, bool certain, nbe_time now);
  * what is said of an earlier one does not count.  Not the same: all connections are
  * closed (NBE_WHY_OTHER_DISK), and the path has failed.
  */
-void	nbe_compared(struct nbe_dev *, uint32_t compare, bool same, nbe_time now);
+void	nbe_compared(struct nbe_dev *, uint32_t compare, bool same);
 /* Take no more requests.  drain: finish all, flush, say DISC; else fail all now.
  * May be called again with drain false.  Ends with nbe_work.stopped. */
 void	nbe_stop(struct nbe_dev *, bool drain, nbe_time now);

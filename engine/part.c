@@ -60,7 +60,7 @@ too_long(struct nbe_dev *d, struct slot *s)
 static void
 flush_answered(struct nbe_dev *d, struct slot *s, nbe_time now)
 {
-	unflushed_flushed(d, s->ack);
+	unflushed_flushed(d, s);
 	req_report_unkept(d, now);
 	if (s->req->op != NBE_FLUSH || s->req == &d->own_flush ||
 	    !unflushed_tells(d, s->req))
@@ -98,9 +98,13 @@ apply(struct nbe_dev *d, struct slot *s, nbe_time now)
 void
 part_answered(struct nbe_dev *d, struct slot *s, nbe_time now)
 {
-	if (s->req == NULL)
+	if (s->req == NULL) {
 		fence_answered(d, s);
-	else if (s->error == NBE_ESHUTDOWN) {	/* not done here: elsewhere */
+		if (nbe_op_info[s->op].modifies)
+			unflushed_stray(d);
+	} else if (s->error == NBE_ESHUTDOWN) {	/* not done here: elsewhere */
+		if (d->cfg.paths > 1)
+			s->sent = false;	/* nor will it be */
 		part_lost(d, s, now);
 		return;
 	} else if (s->req == &d->replay) {
@@ -116,6 +120,8 @@ part_answered(struct nbe_dev *d, struct slot *s, nbe_time now)
 static enum nbe_err
 give_up(const struct nbe_dev *d, struct nbe_req *r, nbe_time now)
 {
+	if ((r->flags & NBE_COMPARE) != 0)	/* another server may be next */
+		return NBE_EIO;
 	if (r->retry_until != 0 && now >= r->retry_until && !d->stop_now)
 		return NBE_ETIMEDOUT;
 	return gone(d);

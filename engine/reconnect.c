@@ -78,6 +78,8 @@ nbe_conn_up(struct nbe_dev *d, unsigned conn, const struct nbe_export *e, nbe_ti
 	enum nbe_why why = contradiction(d, e);
 
 	NBE_ASSERT(conn < d->cfg.conns_max && !c->up);
+	if (astray(d, c))
+		why = NBE_WHY_OTHER_PATH;
 	if (why == NBE_WHY_NONE && !wants_open(d, c))
 		why = d->stopping ? NBE_WHY_STOPPED : NBE_WHY_SCALED;
 	if (why != NBE_WHY_NONE) {
@@ -86,6 +88,8 @@ nbe_conn_up(struct nbe_dev *d, unsigned conn, const struct nbe_export *e, nbe_ti
 		return why;
 	}
 	c->up = true;
+	c->opening = false;
+	c->path = d->mp.at;
 	c->framing = e->framing;
 	c->alloc_context = e->alloc_context;
 	c->moment = ++d->moment;
@@ -106,33 +110,9 @@ nbe_conn_up(struct nbe_dev *d, unsigned conn, const struct nbe_export *e, nbe_ti
 	if (idle(d) || d->dead)		/* nobody waits: the clock starts afresh */
 		d->silent_since = NBE_NEVER;
 	d->dead = false;
+	if (d->up == 1)
+		path_up(d, now);
 	return NBE_WHY_NONE;
-}
-
-/* xorshift64: spreads the reconnects of many devices, nothing more. */
-static uint64_t
-jitter(struct nbe_dev *d, uint64_t below)
-{
-	d->rng ^= d->rng << 13;
-	d->rng ^= d->rng >> 7;
-	d->rng ^= d->rng << 17;
-	return below == 0 ? 0 : d->rng % below;
-}
-
-/* Twice as long after each failure, up to a limit, and up to a half more. */
-static nbe_time
-backoff(struct nbe_dev *d, struct conn *c)
-{
-	nbe_time wait = d->cfg.backoff_min;
-	uint32_t i;
-
-	for (i = 0; i < c->tries && wait < d->cfg.backoff_max; i++)
-		wait = after(wait, wait);
-	if (wait > d->cfg.backoff_max)
-		wait = d->cfg.backoff_max;
-	if (c->tries < 63)
-		c->tries++;
-	return after(wait, jitter(d, wait / 2));
 }
 
 static void
@@ -167,6 +147,7 @@ new_epoch(struct nbe_dev *d, bool orderly, nbe_time now)
 	req_redo_unkept(d, now);
 	unflushed_restarted(d);
 	conn_prove(d, d->moment);
+	d->hold = d->cfg.compare ? HOLD_COMPARE : HOLD_NOT;
 	if (d->silent_since == NBE_NEVER)
 		d->silent_since = now;
 }
@@ -192,17 +173,26 @@ void
 nbe_conn_down(struct nbe_dev *d, unsigned conn, enum nbe_why why, nbe_time now)
 {
 	struct conn *c = &d->conn[conn];
+	bool was_up = c->up, was_astray = astray(d, c);
+	bool was_fine = d->silent_since == NBE_NEVER && d->hold != HOLD_COMPARE;
 
 	NBE_ASSERT(conn < d->cfg.conns_max && !c->tx_open && !c->rx_open);
+	c->opening = false;
 	if (!c->closing || c->why == NBE_WHY_NONE)
 		c->why = why;
 	/* It was left to be made again, and nobody failed. */
 	if (c->disc_planned && c->why == NBE_WHY_RENEWED)
 		c->open_at = now;
 	else
-		c->open_at = after(now, backoff(d, c));
-	if (c->up)
+		c->open_at = after(now, conn_backoff(d, &c->tries));
+	if (was_up)
 		leave(d, c, now);
+	if (d->cfg.paths < 2)
+		return;
+	if (!was_up)
+		path_not_made(d, c, why, was_astray, now);
+	else if (d->up == 0)
+		path_lost(d, c, was_fine, now);
 }
 
 /* What a device with fewer connections keeps first. */
@@ -292,21 +282,6 @@ next_to_renew(struct nbe_dev *d)
 	return found;
 }
 
-/* Nothing is under way, and as far as can be, all is flushed.  The flush is tried once:
- * where it fails, the server may be another one afterwards, and that is told. */
-static bool
-settled(struct nbe_dev *d, nbe_time now)
-{
-	if (d->in_flight != 0 || d->retry_count != 0 ||
-	    d->own_flush.state == REQ_QUEUED)
-		return false;
-	if (!unflushed_dirty(d) || d->hold_flushed)
-		return true;
-	d->hold_flushed = true;
-	req_own_flush(d, now);
-	return false;
-}
-
 /*
  * Renewal: a connection finishes what it has, says DISC, and is opened anew.  While
  * others are usable, they go on.  The last one is left when nothing is under way and
@@ -318,13 +293,15 @@ reconnect_step(struct nbe_dev *d, nbe_time now)
 	struct conn *c = next_to_renew(d);
 	bool last;
 
+	if (d->mp.leaving || d->hold >= HOLD_ALL)
+		return;			/* they are all left soon, or it is too soon */
 	if (d->stopping || d->un.replaying)
 		c = NULL;
 	last = c != NULL && c->proven && d->usable == 1;
 
-	d->holding = last;
+	d->hold = last ? HOLD_NEW : HOLD_NOT;
 	d->hold_flushed &= last;
-	if (c == NULL || (last && !settled(d, now)))
+	if (c == NULL || (last && !req_settled(d, now)))
 		return;
 	conn_drain(d, c, NBE_WHY_RENEWED);
 }

@@ -28,13 +28,32 @@ init(struct nbe_req *r, nbe_time now)
 void
 req_own_flush(struct nbe_dev *d, nbe_time now)
 {
-	if (d->own_flush.state == REQ_QUEUED || d->own_flush.state == REQ_BUSY ||
+	if ((d->own_flush.state != REQ_IDLE && d->own_flush.state != REQ_DONE) ||
 	    d->stop_now)
 		return;
 	init(&d->own_flush, now);
 	d->own_flush.op = NBE_FLUSH;
 	d->own_flush.state = REQ_BUSY;
 	req_requeue(d, &d->own_flush);	/* in front: others may wait for it */
+}
+
+/*
+ * Nothing is under way, and as far as can be, all is flushed.  The flush is tried once:
+ * where it fails, the server may be another one afterwards, and that is told.  From a
+ * server that shuts down nothing else can be had.
+ */
+bool
+req_settled(struct nbe_dev *d, nbe_time now)
+{
+	if (d->in_flight != 0 || d->own_flush.state == REQ_QUEUED ||
+	    (d->retry_count != 0 && d->hold != HOLD_ALL))
+		return false;
+	if (unflushed_cached(d) == CACHED_NOTHING || d->hold_flushed ||
+	    d->un.replaying)
+		return true;
+	d->hold_flushed = true;
+	req_own_flush(d, now);
+	return false;
 }
 
 /* ---- done ---------------------------------------------------------------------- */
@@ -68,6 +87,15 @@ own_flush_done(struct nbe_dev *d, nbe_time now)
 }
 
 static void
+failed(struct nbe_dev *d, const struct nbe_req *r)
+{
+	if (r->op == NBE_FLUSH && r->error == NBE_EIO)
+		unflushed_told(d);
+	if (r->cleared && nbe_op_info[r->op].modifies)
+		unflushed_stray(d);
+}
+
+static void
 done(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
 {
 	NBE_ASSERT(r->state == REQ_BUSY && r->parts == 0);
@@ -80,8 +108,8 @@ done(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
 		own_flush_done(d, now);
 		return;
 	}
-	if (r->op == NBE_FLUSH && r->error == NBE_EIO)
-		unflushed_told(d);
+	if (r->error != NBE_OK)
+		failed(d, r);
 	stats_done(d, r, now);
 	r->next = NULL;
 	*d->done_tail = r;
@@ -126,6 +154,11 @@ check(const struct nbe_dev *d, const struct nbe_req *r)
 static void
 enqueue(struct nbe_dev *d, struct nbe_req *r)
 {
+	if ((r->flags & NBE_COMPARE) != 0) {	/* others may wait for it */
+		r->state = REQ_BUSY;
+		req_requeue(d, r);
+		return;
+	}
 	r->state = REQ_QUEUED;
 	reqs_append(&d->queue, r);
 	d->queue_count++;
@@ -210,6 +243,8 @@ acknowledged(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
 
 	if (!nbe_op_info[r->op].modifies || r->flushing)
 		return true;
+	if (d->grace != 0)
+		set_grace(d, 0);
 	ack = unflushed_ack(d, r);
 	if (ack != ACK_DONE)
 		req_own_flush(d, now);

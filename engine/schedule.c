@@ -9,23 +9,34 @@
  */
 #include "device.h"
 
+static bool
+compares(const struct nbe_req *r)
+{
+	return (r->flags & NBE_COMPARE) != 0;
+}
+
 /* May r go, as far as barriers are concerned? */
 static bool
 barrier_allows(const struct nbe_dev *d, const struct nbe_req *r)
 {
 	if (d->barrier != NULL)
-		return r == d->barrier || r == &d->own_flush;
+		return r == d->barrier || r == &d->own_flush || compares(r);
 	if ((r->flags & NBE_BARRIER) == 0)
 		return true;
 	return d->begun == (r->begun ? 1 : 0);
 }
 
-/* What is next in the queue; while the device holds, that is only its own flush. */
+/* What is next in the queue; while the device holds, that is only its own flush, or what
+ * is to be compared. */
 static struct nbe_req *
 head(struct nbe_dev *d)
 {
-	if (!d->holding)
-		return d->queue.head;
+	struct nbe_req *r = d->queue.head;
+
+	if (d->hold == HOLD_NOT)
+		return r;
+	if (d->hold == HOLD_COMPARE)
+		return r != NULL && compares(r) ? r : NULL;
 	return d->own_flush.state == REQ_QUEUED ? &d->own_flush : NULL;
 }
 
@@ -40,13 +51,21 @@ begin(struct nbe_dev *d, struct nbe_req *r)
 		d->barrier = r;
 }
 
+/* Requests move during a replay only while that waits for a path to be fenced. */
+static bool
+awaits_replay(const struct nbe_dev *d, const struct nbe_req *r)
+{
+	return d->un.replaying && !compares(r) && unflushed_awaits(d,
+	    r->flushing ? NBE_FLUSH : r->op, r->offset, r->length);
+}
+
 static struct nbe_req *
 next_request(struct nbe_dev *d)
 {
 	struct nbe_req *r;
 
 	while ((r = head(d)) != NULL && barrier_allows(d, r)) {
-		if (!fence_blocks(d, r))
+		if (!fence_blocks(d, r) && !awaits_replay(d, r))
 			return r;
 		begin(d, r);		/* a later barrier waits for it */
 		d->st.fenced++;
@@ -121,10 +140,36 @@ next_retry(const struct nbe_dev *d)
 {
 	uint16_t i;
 
-	for (i = d->retry.head; i != NO_SLOT; i = d->slot[i].next)
-		if (!fence_blocks_retry(d, &d->slot[i]))
+	for (i = d->retry.head; i != NO_SLOT; i = d->slot[i].next) {
+		const struct slot *s = &d->slot[i];
+
+		if (!fence_blocks_retry(d, s) && !(d->un.replaying &&
+		    unflushed_awaits(d, s->op, s->off, s->len)))
 			return &d->slot[i];
+	}
 	return NULL;
+}
+
+static struct slot *
+again(struct nbe_dev *d, struct slot *s)
+{
+	list_remove(d, &d->retry, s);
+	d->retry_count--;
+	d->st.retries++;
+	if (s->op == NBE_FLUSH)
+		s->ack = d->un.acked;
+	return s;
+}
+
+/*
+ * What waits for a path to be fenced, replays and lost parts, keeps its slots: others go
+ * meanwhile, but take no more than those that are left.
+ */
+static bool
+room_beside(const struct nbe_dev *d)
+{
+	return d->in_flight + d->retry_count <
+	    (uint32_t)d->cfg.conns_max * d->cfg.depth;
 }
 
 /* A read of one block into nowhere: what counts is that it is answered. */
@@ -141,29 +186,46 @@ probe(struct nbe_dev *d)
 	return s;
 }
 
+/* Is there something to be sent before all requests? */
+static inline bool
+old_ones(const struct nbe_dev *d)
+{
+	return (d->un.replaying || !list_empty(&d->retry)) && d->hold < HOLD_ALL;
+}
+
+/* Of these the next one, or NULL: none for now.  False: the queue has its turn. */
+static bool
+next_old(struct nbe_dev *d, struct slot **s)
+{
+	if (d->un.replaying && ((*s = unflushed_next(d)) != NULL ||
+	    (d->un.replaying && d->fence_cached == 0)))
+		return true;
+	if ((*s = next_retry(d)) != NULL) {
+		*s = again(d, *s);
+		return true;
+	}
+	if (!old_ones(d))
+		return false;
+	/* newer ones would take its slots */
+	return d->fence_cached == 0 || !room_beside(d);
+}
+
 static struct slot *
 next_command(struct nbe_dev *d, nbe_time now)
 {
 	struct nbe_req *r;
 	struct slot *s;
 
-	if (d->un.replaying) {
-		s = unflushed_next(d);
-		if (s != NULL || d->un.replaying)
-			return s;
-	}
-	if (!list_empty(&d->retry)) {
-		if ((s = next_retry(d)) == NULL)
-			return NULL;	/* newer ones would take its slots */
-		list_remove(d, &d->retry, s);
-		d->retry_count--;
-		d->st.retries++;
-		if (s->op == NBE_FLUSH)
-			s->ack = d->un.acked;
+	if (old_ones(d) && next_old(d, &s))
 		return s;
-	}
 	r = next_request(d);
 	return r == NULL ? NULL : cut(d, r, now);
+}
+
+static bool
+wants_proof(const struct nbe_dev *d)
+{
+	return fence_wants_proof(d) && d->hold != HOLD_COMPARE;
 }
 
 /* The next command for any connection; NULL: none for now. */
@@ -172,7 +234,7 @@ schedule_next(struct nbe_dev *d, nbe_time now)
 {
 	struct slot *s = next_command(d, now);
 
-	return s == NULL && fence_wants_proof(d) ? probe(d) : s;
+	return s == NULL && wants_proof(d) ? probe(d) : s;
 }
 
 /* Could schedule_next have something?  It may say yes too often, never no. */
@@ -181,12 +243,16 @@ schedule_pending(struct nbe_dev *d)
 {
 	struct nbe_req *r;
 
-	if (fence_wants_proof(d))
+	if (wants_proof(d))
 		return true;
-	if (d->un.replaying)
-		return unflushed_pending(d);
-	if (!list_empty(&d->retry))
-		return next_retry(d) != NULL;
+	if (old_ones(d)) {
+		if (d->un.replaying && (unflushed_pending(d) || d->fence_cached == 0))
+			return unflushed_pending(d);
+		if (next_retry(d) != NULL)
+			return true;
+		if (d->fence_cached == 0 || !room_beside(d))
+			return false;
+	}
 	r = head(d);
 	return r != NULL && !list_empty(&d->spare) && barrier_allows(d, r);
 }

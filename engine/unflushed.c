@@ -129,12 +129,15 @@ unflushed_ack(struct nbe_dev *d, struct nbe_req *r)
 	return half_full(d) ? ACK_FLUSH : ACK_DONE;
 }
 
-/* A flush that was sent after so many acknowledgements was answered. */
+/* A flush was answered: it covers what was acknowledged before it was sent. */
 void
-unflushed_flushed(struct nbe_dev *d, uint64_t covers)
+unflushed_flushed(struct nbe_dev *d, const struct slot *s)
 {
 	struct unflushed *un = &d->un;
+	uint64_t covers = s->ack;
 
+	if (un->stray && s->moment >= un->stray_moment)
+		un->stray = false;
 	if (covers > un->flushed)
 		un->flushed = covers;
 	while (un->first != un->last && record_at(d, un->first)->ack < covers) {
@@ -143,6 +146,25 @@ unflushed_flushed(struct nbe_dev *d, uint64_t covers)
 	}
 	if (un->first == un->last)
 		un->keep_head = un->keep_tail = 0;
+}
+
+/* A change failed or was aborted, and the server may have done some of it.  Another path
+ * must know. */
+void
+unflushed_stray(struct nbe_dev *d)
+{
+	if (d->cfg.paths < 2 || (d->exp.flags & NBE_FLAG_SEND_FLUSH) == 0)
+		return;
+	d->un.stray = true;
+	d->un.stray_moment = ++d->moment;
+}
+
+enum cached
+unflushed_cached(const struct nbe_dev *d)
+{
+	if (d->un.stray || (unflushed_dirty(d) && !keeps(d)))
+		return CACHED_ANYTHING;
+	return unflushed_dirty(d) ? CACHED_RECORDS : CACHED_NOTHING;
 }
 
 /* Does a flush, answered by the server, have to fail for what was lost? */
@@ -175,6 +197,7 @@ replay_from_start(struct nbe_dev *d)
 		d->replay.parts--;
 	}
 	un->replay_next = un->replay_wave = un->first;
+	un->replay_end = un->last;
 	un->replay_done = 0;
 	un->replay_parts = 0;
 	un->replaying = un->first != un->last;
@@ -208,6 +231,8 @@ must_wait(const struct nbe_dev *d)
 	const struct unflushed *un = &d->un;
 	uint64_t i;
 
+	if (d->fence_cached != 0)
+		return true;
 	if (un->replay_done != 0)
 		return false;
 	if (fence_blocks_record(d, record_at(d, un->replay_next)))
@@ -225,7 +250,7 @@ must_wait(const struct nbe_dev *d)
 static bool
 more_records(const struct nbe_dev *d)
 {
-	return d->un.replay_next != d->un.last;
+	return d->un.replay_next != d->un.replay_end;
 }
 
 static void
@@ -252,6 +277,24 @@ bool
 unflushed_pending(const struct nbe_dev *d)
 {
 	return !list_empty(&d->un.retry) || (more_records(d) && !must_wait(d));
+}
+
+/* Is it a flush, or does it touch what is to be replayed?  Before that it would see, or
+ * promise, something else. */
+bool
+unflushed_awaits(const struct nbe_dev *d, uint8_t op, uint64_t off, uint64_t len)
+{
+	uint64_t i;
+
+	if (op == NBE_FLUSH)
+		return true;
+	for (i = d->un.first; i != d->un.replay_end; i++) {
+		const struct record *rec = record_at(d, i);
+
+		if (off < rec->off + rec->len && rec->off < off + len)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -368,6 +411,8 @@ unflushed_part_done(struct nbe_dev *d, enum nbe_err error)
 
 	if (error != NBE_OK)
 		un->lost = true;
+	else
+		set_grace(d, 0);
 	un->replay_parts--;
 	end_replay(d);
 }

@@ -69,7 +69,7 @@ conn_valid(const struct nbe_dev *d, uint8_t i, uint32_t *in_flight)
 	for (uint16_t k = c->sent.head; k != NO_SLOT; k = d->slot[k].next) {
 		const struct slot *s = &d->slot[k];
 
-		if (!slot_valid(d, s, i) || s->answered)
+		if (!slot_valid(d, s, i) || s->answered || c->path != d->mp.at)
 			return false;
 		reads += s->op == NBE_READ;
 		bytes += s->op == NBE_READ ? s->len : 0;
@@ -88,6 +88,37 @@ unflushed_valid(const struct nbe_dev *d)
 	    un->last - un->first <= d->cfg.keep_records &&
 	    (!un->replaying || (un->first <= un->replay_wave &&
 	    un->replay_wave <= un->replay_next && un->replay_next <= un->last));
+}
+
+static bool
+fences_valid(const struct nbe_dev *d)
+{
+	uint32_t waits = 0, cached = 0, i;
+
+	for (i = 0; i < d->fence_count; i++) {
+		waits += d->fence[i].waits;
+		cached += d->fence[i].cached;
+		if (d->fence[i].path >= NBE_MAX_PATHS ||
+		    (d->fence[i].cached && d->fence[i].slot != NO_SLOT))
+			return false;
+	}
+	return d->fence_count <= d->fence_room && waits == d->fence_waits &&
+	    cached == d->fence_cached;
+}
+
+static bool
+paths_valid(const struct nbe_dev *d)
+{
+	const struct multipath *mp = &d->mp;
+	uint32_t active = 0, i;
+
+	for (i = 0; i < d->cfg.paths; i++)
+		active += mp->path[i].state == NBE_PATH_ACTIVE;
+	return mp->at < d->cfg.paths && mp->home < d->cfg.paths &&
+	    (mp->target == NO_PATH || mp->target < d->cfg.paths) &&
+	    (d->up == 0 || (mp->at == mp->home && !mp->seeking)) &&
+	    active == !mp->seeking &&
+	    (mp->seeking || mp->path[mp->at].state == NBE_PATH_ACTIVE);
 }
 
 bool
@@ -113,5 +144,5 @@ nbe_dev_valid(const struct nbe_dev *d)
 	    reqs_valid(&d->queue, REQ_QUEUED, &queued) && queued == d->queue_count &&
 	    reqs_valid(&d->fenced, REQ_FENCED, &n) &&
 	    reqs_valid(&d->unkept, REQ_UNKEPT, &n) &&
-	    d->fence_count <= d->fence_room && unflushed_valid(d);
+	    fences_valid(d) && paths_valid(d) && unflushed_valid(d);
 }
