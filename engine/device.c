@@ -16,7 +16,8 @@ pad(size_t n)
 }
 
 /* Parts that wait to be sent again keep their slots, and a replay goes first: it
- * has slots of its own.  So have what is compared, and a flush before a path is left. */
+ * has slots of its own.  So have what is compared, and a flush before a path is
+ * left. */
 static uint32_t
 slots_of(const struct nbe_dev_config *cfg)
 {

@@ -228,7 +228,7 @@ struct multipath {
 	bool		leaving;	/* for that or for a move: in order */
 	bool		in_order;	/* home was left so, and has nothing of ours */
 	bool		by_hand;
-	nbe_time	lost_at;	/* the present path: its time counts from here */
+	nbe_time	lost_at;	/* from here on its time counts */
 	nbe_time	failback_at, failback_wait;
 };
 

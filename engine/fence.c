@@ -58,9 +58,9 @@ widen(struct fence *f, const struct fence *by)
 }
 
 /*
- * Aborted commands have a fence each, at most one per slot.  The room is twice the slots,
- * and one for each path and what is cached there, so when one half is full there is a
- * lost one of that path to widen, or room for it.
+ * Aborted commands have a fence each, at most one per slot.  The room is twice the
+ * slots, and one for each path and what is cached there, so when one half is full there
+ * is a lost one of that path to widen, or room for it.
  */
 static void
 put(struct nbe_dev *d, struct fence f)
@@ -312,8 +312,8 @@ fence_left(struct nbe_dev *d, uint8_t path, enum cached cached)
 	});
 }
 
-/* A change that is not done yet: of parts that the path has answered it may have a piece
- * in its cache. */
+/* A change that is not done yet: of parts that the path has answered it may have a
+ * piece in its cache. */
 void
 fence_begun(struct nbe_dev *d, const struct nbe_req *r, uint8_t path)
 {
@@ -334,8 +334,8 @@ fence_ended(struct nbe_dev *d, uint8_t path, uint32_t moment)
 	lift_of_path(d, path, moment, true);
 }
 
-/* The path is active again: its cache is in order with what it gets from now on, and its
- * own answer tells when it has what was lost. */
+/* The path is active again: its cache is in order with what it gets from now on, and
+ * its own answer tells when it has what was lost. */
 void
 fence_back(struct nbe_dev *d, uint8_t path)
 {

@@ -256,8 +256,9 @@ const char *nbe_op_name(enum nbe_op);
 #define NBE_FAST_ZERO	0x08	/* ZERO: try the server's fast way first; where it
 				 * has none, the zeroing is an ordinary one */
 #define NBE_FAST_ONLY	0x10	/* with FAST_ZERO: where it has none, ENOTSUP */
-#define NBE_COMPARE	0x20	/* READ: one of those for nbe_compared.  It overtakes all,
-				 * and is not sent again: EIO when its connection is lost */
+#define NBE_COMPARE	0x20	/* READ: one of those for nbe_compared.  It overtakes
+				 * all, and is not sent again: EIO when its connection
+				 * is lost */
 
 /* One run of base:allocation (proto.md, "Metadata querying"). */
 #define NBE_EXTENT_HOLE	0x01	/* not allocated (a hint) */
@@ -312,30 +313,30 @@ enum nbe_unflushed {
  * Paths: several servers of one disk.
  *
  * A path is one server of a list; the engine knows it by its number, the front knows
- * how to dial it.  One path at a time is active: all connections are to that one.  It is
- * left
+ * how to dial it.  One path at a time is active: all connections are to that one.  It
+ * is left
  *
  *  - when it has had no connection for path_timeout (failover), or says ESHUTDOWN; the
  *    next ones by order are tried then, the first of the list after the last, one dial
  *    at a time; after each round of the whole list the device waits (backoff);
  *  - when the user says so (nbe_move), or by failback: in order, when the new one is
- *    known to answer (nbe_work.probe).  All is finished and flushed first, so nothing is
- *    lost, and nothing needs a fence.  So it is with a server that says ESHUTDOWN and
- *    goes on to answer, as far as it does.
+ *    known to answer (nbe_work.probe).  All is finished and flushed first, so nothing
+ *    is lost, and nothing needs a fence.  So it is with a server that says ESHUTDOWN
+ *    and goes on to answer, as far as it does.
  *
- * What the path that was left still has of ours, it may write at any time: commands that
- * were in flight, and what it acknowledged and no flush has covered.  Newer changes of
- * these places wait until it is fenced.  With NBE_UNFLUSHED_REPLAY that is known place
- * by place (reads of what is to be written again wait, too); else all changes wait,
- * unless all was flushed.  Other reads go on at once.  How it is fenced:
+ * What the path that was left still has of ours, it may write at any time: commands
+ * that were in flight, and what it acknowledged and no flush has covered.  Newer
+ * changes of these places wait until it is fenced.  With NBE_UNFLUSHED_REPLAY that is
+ * known place by place (reads of what is to be written again wait, too); else all
+ * changes wait, unless all was flushed.  Other reads go on at once.  How it is fenced:
  *
- *  TIME	when the new path has answered and the fence time is over.  Rests on the old
- *	server to be dead or awake: one that sleeps for longer still writes.
+ *  TIME	when the new path has answered and the fence time is over.  Rests on the
+ *	old server to be dead or awake: one that sleeps for longer still writes.
  *  COMMAND	when the front has seen to it that the old server writes no more:
  *	nbe_work.fence, nbe_fenced.
- *  STORE	the store lets no server write but the one that wrote last; nothing waits.
- *	It may need the fence time to shut the old one out: until the first change on
- *	the new path is answered, time-outs are so much longer.
+ *  STORE	the store lets no server write but the one that wrote last; nothing
+ *	waits.  It may need the fence time to shut the old one out: until the first
+ *	change on the new path is answered, time-outs are so much longer.
  *
  * Acknowledged writes that no flush has covered: nbe_unflushed, as with a server that
  * restarts.
@@ -414,7 +415,7 @@ void	nbe_reconnect(struct nbe_dev *, nbe_time now);
 enum nbe_path_state {
 	NBE_PATH_STANDBY,
 	NBE_PATH_ACTIVE,	/* the device is there, or was last */
-	NBE_PATH_FAILED,	/* it was lost, or could not be taken, when tried last */
+	NBE_PATH_FAILED,	/* when used or tried last */
 };
 struct nbe_path {
 	enum nbe_path_state state;
@@ -431,7 +432,8 @@ void	nbe_path(const struct nbe_dev *, unsigned path, struct nbe_path *);
 unsigned nbe_conn_path(const struct nbe_dev *, unsigned conn);
 /* Go there, in order.  Where it cannot be reached, or what was written cannot be
  * flushed, the device stays, and nbe_path.why of that path says why.  Without any
- * connection it is tried next, and the path that was lost is left as with a failover. */
+ * connection it is tried next, and the path that was lost is left as with a
+ * failover. */
 void	nbe_move(struct nbe_dev *, unsigned path, nbe_time now);
 /* nbe_work.probe: the path was dialed and shook hands (NBE_WHY_NONE), or did not. */
 void	nbe_probed(struct nbe_dev *, unsigned path, enum nbe_why, nbe_time now);

@@ -2,13 +2,13 @@
  * path.c - which of several servers of one disk, and how it is left.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * All connections are to one path, or are made to one: mp.at.  It is left in three ways:
+ * All connections are to one path, or are made to it: mp.at.  It is left in three ways:
  *
  * (1) It has no connection any more, for as long as path_timeout: seek.
  * (2) The server says that it shuts down.  Nothing but a flush is sent to it, all
  *     connections are left, and then: seek.
- * (3) A move.  The front has reached the new path; what is under way is finished, all is
- *     flushed, all connections are left, and then: seek, from that path on.
+ * (3) A move.  The front has reached the new path; what is under way is finished, all
+ *     is flushed, all connections are left, and then: seek, from that path on.
  *
  * Seek: one connection is made to one path after the other, until one takes it.  It is
  * compared with the path that the device comes from (mp.home) only then: to return to
@@ -182,7 +182,7 @@ leave(struct nbe_dev *d)
 {
 	d->mp.leaving = true;
 	d->hold_flushed = false;
-	if (d->hold == HOLD_NEW)	/* to renew a connection: that is no more needed */
+	if (d->hold == HOLD_NEW)	/* for a renewal: it is not needed any more */
 		d->hold = HOLD_NOT;
 }
 
@@ -256,8 +256,8 @@ seek_on(struct nbe_dev *d, enum nbe_why why, nbe_time now)
 }
 
 /*
- * The last connection is gone.  was_fine: the path had answered since the one before.  If
- * not, its time goes on to count, and so does the round.
+ * The last connection is gone.  was_fine: the path had answered since the one before.
+ * If not, its time goes on to count, and so does the round.
  */
 void
 path_lost(struct nbe_dev *d, const struct conn *c, bool was_fine, nbe_time now)

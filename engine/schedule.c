@@ -26,8 +26,8 @@ barrier_allows(const struct nbe_dev *d, const struct nbe_req *r)
 	return d->begun == (r->begun ? 1 : 0);
 }
 
-/* What is next in the queue; while the device holds, that is only its own flush, or what
- * is to be compared. */
+/* What is next in the queue; while the device holds, that is only its own flush, or
+ * what is to be compared. */
 static struct nbe_req *
 head(struct nbe_dev *d)
 {
@@ -162,8 +162,8 @@ again(struct nbe_dev *d, struct slot *s)
 }
 
 /*
- * What waits for a path to be fenced, replays and lost parts, keeps its slots: others go
- * meanwhile, but take no more than those that are left.
+ * What waits for a path to be fenced, replays and lost parts, keeps its slots: others
+ * go meanwhile, but take no more than those that are left.
  */
 static bool
 room_beside(const struct nbe_dev *d)

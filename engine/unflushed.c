@@ -148,8 +148,8 @@ unflushed_flushed(struct nbe_dev *d, const struct slot *s)
 		un->keep_head = un->keep_tail = 0;
 }
 
-/* A change failed or was aborted, and the server may have done some of it.  Another path
- * must know. */
+/* A change failed or was aborted, and the server may have done some of it.  Another
+ * path must know. */
 void
 unflushed_stray(struct nbe_dev *d)
 {
