@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "control_client.h"
+#include "named.h"
 
 static bool
 get(struct device *d, const struct state *s, struct errtext *err)
@@ -43,7 +44,7 @@ add(struct devices *d, const char *name, bool named)
 	struct errtext err;
 	struct state state;
 
-	if (!state_open(&state, name, &err)) {
+	if (!named_open(&state, name, &err)) {
 		/* One that nobody named may be gone since we looked. */
 		if (!named)
 			return;

@@ -4,7 +4,7 @@
 # Verbs and options are asked of the program, so they cannot be out of date.
 
 _nbdisk_verbs() {
-	nbdisk help 2>/dev/null | sed -n 's/^  \([a-z]*\) .*/\1/p'
+	nbdisk help 2>/dev/null | sed -n 's/^  \([a-z-]*\) .*/\1/p'
 }
 
 _nbdisk_options() {

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "errtext.h"
 #include "nbe.h"
@@ -49,6 +50,8 @@ struct option_row {
 	const char	*accepts;	/* for the message when set says no */
 	unsigned	verbs;		/* bit per enum verb_id */
 	const char	*help;
+	/* A line of a configuration file, or none; NULL: no setting of a device. */
+	void		(*print)(FILE *, const char *name, const void *field);
 };
 extern const struct option_row option_table[];
 extern const unsigned option_count;
@@ -63,11 +66,16 @@ bool	options_parse(struct options *, enum verb_id, int argc, char **argv,
 	    struct errtext *);
 /*
  * A configuration file: lines "name = value" with the long names, and "uri", which
- * is the operand; empty lines and those that begin with # are skipped.  What the
- * command line said stays.  text is changed, and must outlive the options.
+ * is the operand; empty lines and those that begin with # are skipped.  A name may be
+ * given once.  What the command line said stays.  text, which a NUL ends behind len
+ * bytes, is changed, and must outlive the options; operand must have room for one.
  */
+#define OPTIONS_FILE_MAX 65536
 bool	options_load(struct options *, enum verb_id, const char *path, char *text,
-	    struct errtext *);
+	    size_t len, struct errtext *);
+/* The settings of a device, as lines of a configuration file.  Not what the target has:
+ * uri, name, port, and whether TLS is required. */
+void	options_print(FILE *, const struct options *);
 static inline bool
 option_belongs(const struct option_row *row, enum verb_id verb)
 {

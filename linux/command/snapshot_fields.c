@@ -13,8 +13,6 @@
 #include "mounts.h"
 #include "options.h"
 
-#define SECTOR_MIN	512u
-
 #define TABLE(fields)	{ fields, COUNT_OF(fields) }
 /* Getters of plain members. */
 #define GET_NUMBER(name, member)						\
@@ -144,13 +142,7 @@ get_mediasize(const void *object, struct value *v)
 	    human_size(human, sizeof(human), v->number));
 }
 
-static void
-get_sectorsize(const void *object, struct value *v)
-{
-	uint32_t min = snap(object)->export.block_min;
-
-	value_number(v, min > SECTOR_MIN ? min : SECTOR_MIN);
-}
+GET_NUMBER(sectorsize, sector_size)
 
 /* Who has opened it, is not to be known; whether somebody keeps it, is. */
 static void

@@ -15,6 +15,7 @@
 
 #include "attachment.h"
 #include "control_client.h"
+#include "named.h"
 #include "options.h"
 #include "progress.h"
 
@@ -153,7 +154,7 @@ verb_disconnect(const struct options *o)
 	struct progress progress;
 	bool ok = false;
 
-	if (state_open(&e.state, o->operand[0], &e.why)) {
+	if (named_open(&e.state, o->operand[0], &e.why)) {
 		progress_begin(&progress, "finishing what is under way");
 		ok = end(&e);
 		progress_end(&progress);

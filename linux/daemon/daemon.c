@@ -586,7 +586,7 @@ start_disk(struct daemon *d, struct errtext *err)
 static bool
 start_fuse(struct daemon *d, struct errtext *err)
 {
-	char path[STATE_PATH_MAX], source[48];
+	char path[STATE_PATH_MAX], source[DEVICE_NAME_MAX + 16];
 	struct fuse_config config = {
 		.mountpoint = state_path(d->config->state, "mnt", path),
 		.source = source, .read_only = d->config->settings.read_only,
@@ -616,8 +616,7 @@ start_ring(struct daemon *d, struct errtext *err)
 	int ret = ring_init(&d->ring, RING_ENTRIES, wide);
 
 	if (ret < 0)
-		return errtext_set(err, "io_uring: %s%s", strerror(-ret),
-		    ret == -EPERM ? "; see /proc/sys/kernel/io_uring_disabled" : "");
+		return errtext_set(err, "io_uring: %s", strerror(-ret));
 	d->helper.ring = &d->ring;
 	d->helper.done = helper_done;
 	d->helper.arg = d;
