@@ -110,13 +110,15 @@ static bool
 make_link(const struct state *s, unsigned loop, struct errtext *err)
 {
 	char path[STATE_PATH_MAX], to[32];
+	unsigned there;
 
 	link_path(s, path);
 	snprintf(to, sizeof(to), "../loop%u", loop);
 	for (unsigned i = 0; i < LINK_TRIES; i++) {
 		if (!make_links())
 			return errtext_set(err, STATE_LINKS ": %s", strerror(errno));
-		if (symlink(to, path) == 0)
+		/* udev may have been faster. */
+		if (symlink(to, path) == 0 || (leads_to(path, &there) && there == loop))
 			return true;
 		if (errno != EEXIST && errno != ENOENT)
 			break;

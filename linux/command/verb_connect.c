@@ -28,6 +28,7 @@
 #include "progress.h"
 #include "ring.h"
 #include "server.h"
+#include "udev_names.h"
 
 struct connecting {
 	const struct options *options;
@@ -311,6 +312,7 @@ attach(struct connecting *c)
 		return EXIT_FAILED;
 	}
 	(void)state_write(&c->state, "config", c->config);
+	(void)udev_names_write(&c->state, &c->server.target);
 	warn_of_other(c);
 	if (c->conn[0].about != NULL)
 		c->about = strdup(c->conn[0].about);
@@ -384,12 +386,12 @@ verb_connect(const struct options *o)
 	enum attach_kind kind;
 	struct errtext err;
 
+	c.options = o;
 	if (!process_has_room(&err) || !ring_check(&err) ||
 	    !attach_choose((enum attach_kind)o->via, &kind, &err)) {
 		complain(err.text);
 		return EXIT_FAILED;
 	}
-	c.options = o;
 	status = server_init(&c.server, o);
 	if (status != EXIT_OK)
 		return status;

@@ -20,7 +20,7 @@
 #define ROOT_BASE	"/run/nbdisk"
 #define NAMES_MAX	4096	/* nbd0 .. */
 
-static const char *const files[] = { "control", "device", "config" };
+static const char *const files[] = { "control", "device", "config", "udev" };
 
 /* ---- where ------------------------------------------------------------------- */
 

@@ -215,13 +215,13 @@ PATH=$(dirname "$nbdisk"):$PATH completes nbdisk connect -- >"$dir/out"
 words_of connect | cmp -s - "$dir/out"
 ok "completion has every option of connect"
 if have systemd-analyze; then
-	sed "s|@bindir@|$(dirname "$nbdisk")|" "$source/linux/boot/nbdisk@.service.in" \
-	    >"$dir/nbdisk@.service"
-	run systemd-analyze verify "$dir/nbdisk@x.service"
-	err_lacks "Unknown key"
-	ok "the unit has no unknown keys"
+	sed "s|@bindir@|$(dirname "$nbdisk")|; s|@sysconfdir@|/etc|" \
+	    "$source/linux/boot/nbdisk@.service.in" >"$dir/nbdisk@.service"
+	run systemd-analyze verify --man=no "$dir/nbdisk@x.service"
+	status_is 0 && [ ! -s "$dir/err" ]
+	ok "systemd-analyze has nothing to say of the unit"
 else
-	skip "the unit has no unknown keys" "no systemd-analyze"
+	skip "systemd-analyze has nothing to say of the unit" "no systemd-analyze"
 fi
 
 if [ "$(id -u)" != 0 ] || [ ! -e /dev/fuse ] || [ ! -e /dev/loop-control ]; then
