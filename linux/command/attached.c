@@ -37,7 +37,7 @@ read_config(const struct state *s)
 	return text_file_read(state_path(s, "config", path), OPTIONS_FILE_MAX, NULL);
 }
 
-/* ---- lines --------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------- */
 
 /* len: that of "name = ". */
 static const char *
@@ -89,7 +89,7 @@ is_same(const char *name, const char *there, const char *wanted, struct errtext 
 	    differ(name, wanted, there, "without", err);
 }
 
-/* ---- devices ------------------------------------------------------------------- */
+/* ---- devices --------------------------------------------------------------- */
 
 enum attached
 attached_find(struct state *s, const char *name, const char *config,

@@ -10,9 +10,10 @@
 
 #include "control_client.h"
 #include "named.h"
+#include "snapshot_fields.h"
 
-static bool
-get(struct device *d, const struct state *s, struct errtext *err)
+bool
+device_get(struct device *d, const struct state *s, struct errtext *err)
 {
 	static struct control_reply reply;
 
@@ -27,6 +28,12 @@ get(struct device *d, const struct state *s, struct errtext *err)
 	}
 	d->snapshot = reply.snapshot;
 	return true;
+}
+
+const char *
+device_state(const struct device *d)
+{
+	return d->alive ? snapshot_state(&d->snapshot) : STATE_DEAD;
 }
 
 /* Attached or detached just now: nobody can be asked about it. */
@@ -50,7 +57,7 @@ add(struct devices *d, const char *name, bool named)
 			return;
 	} else if (!named && comes_or_goes(&state)) {
 		return;
-	} else if (get(&d->item[d->count], &state, &err)) {
+	} else if (device_get(&d->item[d->count], &state, &err)) {
 		d->count++;
 		return;
 	}

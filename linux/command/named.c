@@ -8,6 +8,7 @@
 #include "named.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,7 @@ named_open(struct state *s, const char *operand, struct errtext *err)
 	if (find(s, is_printed, &w) ||
 	    (loop_number(operand, &w.loop) && find(s, is_on_loop, &w)))
 		return true;
-	return errtext_set(err, "%s: there is no such device; see \"nbdisk status\"",
-	    operand);
+	errtext_set(err, "%s: there is no such device; see \"nbdisk status\"", operand);
+	errno = ENOENT;
+	return false;
 }

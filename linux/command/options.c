@@ -135,6 +135,8 @@ const char *const unflushed_words[] = {
 	[NBE_UNFLUSHED_IGNORE] = "ignore", NULL,
 };
 
+const char *const wait_words[] = { "up", "down", "gone", "size", NULL };
+
 static bool
 set_tls(void *field, const char *value)
 {
@@ -151,6 +153,12 @@ static bool
 set_via(void *field, const char *value)
 {
 	return set_word(field, value, attach_names);
+}
+
+static bool
+set_wait_for(void *field, const char *value)
+{
+	return set_word(field, value, wait_words);
 }
 
 /* ---- values as text ---------------------------------------------------------- */
@@ -218,7 +226,7 @@ print_via(FILE *out, const char *name, const void *field)
 #define V(verb)		(1u << VERB_##verb)
 #define SERVER		(V(CONNECT) | V(INFO) | V(EXPORTS))
 #define PRINTS		(SERVER | V(LIST) | V(STATUS) | V(SHOW) | V(STATS) | V(TOP) | \
-			    V(HELP) | V(VERSION))
+			    V(WAIT) | V(HELP) | V(VERSION))
 #define ALL		((1u << VERBS) - 1)
 #define AT(member)	offsetof(struct options, member)
 
@@ -302,14 +310,24 @@ const struct option_row option_table[] = {
 	{ 0, "device", "NAME", AT(device), set_device,
 	    "up to 64 letters, digits and ._- that begin with a letter or digit",
 	    V(CONNECT), "name of the device (lowest free of nbd0, nbd1, ...)", NULL },
+	{ 0, "hook", "PROGRAM", AT(hook), set_something, "the name of a program",
+	    V(CONNECT), "run: up, lost, back, dead, resized, and the name",
+	    print_text },
 	{ 0, "config", "FILE", AT(config_file), set_something, a_file, V(CONNECT),
 	    "read the server and options from nbdisk.conf(5)", NULL },
 	{ 0, "foreground", NULL, AT(foreground), set_flag, NULL, V(CONNECT),
 	    "stay, log to stderr, tell systemd when ready", NULL },
 	{ 0, "timeout", "TIME", AT(wait), set_some_time, some_time,
-	    V(DISCONNECT) | V(SCALE) | V(RECONNECT), "wait so long (30s)", NULL },
+	    V(DISCONNECT) | V(SCALE) | V(RECONNECT) | V(WAIT), "wait so long (30s)",
+	    NULL },
 	{ 0, "force", NULL, AT(force), set_flag, NULL, V(DISCONNECT),
 	    "fail what is under way, even where the device is in use", NULL },
+	{ 0, "if-exists", NULL, AT(if_exists), set_flag, NULL, V(DISCONNECT),
+	    "what is not there is done already", NULL },
+	{ 0, "for", "WHAT", AT(wait_for), set_wait_for, "up, down, gone or size",
+	    V(WAIT), "up, down, gone or size", NULL },
+	{ 0, "check", NULL, AT(check), set_flag, NULL, V(STATUS),
+	    "exit with 3 when a device is down", NULL },
 	{ 0, "rounds", "N", AT(rounds), set_rounds, "a number from 1 to 1000000",
 	    V(TOP), "end after so many seconds", NULL },
 	{ 0, "json", NULL, AT(json), set_flag, NULL, PRINTS, "print JSON", NULL },
@@ -328,6 +346,7 @@ options_init(struct options *o)
 		.fence = 10 * NBE_SECOND, .open_timeout = 10 * NBE_SECOND,
 		.wait = 30 * NBE_SECOND, .tls = TLS_UNSAID,
 		.unflushed = NBE_UNFLUSHED_FAIL, .via = ATTACH_AUTO,
+		.wait_for = WAIT_UNSAID,
 	};
 }
 

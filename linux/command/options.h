@@ -19,6 +19,7 @@
 #include "ways.h"
 
 #define TLS_UNSAID	(-1)
+#define WAIT_UNSAID	(-1)
 
 /* Strings are not owned: they are the command line's or the file's. */
 struct options {
@@ -34,11 +35,13 @@ struct options {
 	int		tls;		/* enum nbe_tls, or TLS_UNSAID */
 	int		unflushed;	/* enum nbe_unflushed */
 	int		via;		/* enum attach_kind */
+	int		wait_for;	/* index of wait_words, or WAIT_UNSAID */
 	const char	*export_name, *port;
 	const char	*ca_file, *crl_file, *cert_file, *key_file, *key_password_file;
 	const char	*tls_hostname, *psk_file, *psk_user;
-	const char	*device, *config_file;
+	const char	*device, *config_file, *hook;
 	bool		read_only, no_discard, foreground, force, json, help;
+	bool		if_exists, check;
 };
 
 struct option_row {
@@ -58,6 +61,8 @@ extern const unsigned option_count;
 
 /* In the order of enum nbe_tls and enum nbe_unflushed; end with NULL. */
 extern const char *const tls_words[], *const unflushed_words[];
+/* up, down, gone, size */
+extern const char *const wait_words[];
 
 void	options_init(struct options *);
 /* Takes what follows the verb.  Options and operands may be mixed; "--" ends the

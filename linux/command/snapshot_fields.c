@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "flags.h"
@@ -46,6 +47,10 @@ snap(const void *object)
 	return object;
 }
 
+const char *const state_names_all[] = {
+	"CONNECTED", "DEGRADED", "DISCONNECTED", "DETACHED", STATE_DEAD, NULL,
+};
+
 const char *
 snapshot_state(const struct control_snapshot *s)
 {
@@ -54,6 +59,12 @@ snapshot_state(const struct control_snapshot *s)
 	if (s->stats.conns_up == 0)
 		return "DISCONNECTED";
 	return s->stats.conns_up < s->stats.conns_wanted ? "DEGRADED" : "CONNECTED";
+}
+
+bool
+state_is_down(const char *state)
+{
+	return strcmp(state, "CONNECTED") != 0 && strcmp(state, "DEGRADED") != 0;
 }
 
 /* ---- as in gnbd list --------------------------------------------------------- */

@@ -36,6 +36,7 @@ struct connecting {
 	struct nbc_conn	conn[NBE_MAX_CONNS];
 	unsigned	conns;
 	char		*about;		/* the disk takes conn, with its text */
+	char		*hook;		/* its absolute path; NULL: none */
 	char		*config;	/* for the device's directory */
 	struct state	state;
 	struct daemon_config daemon;
@@ -43,7 +44,7 @@ struct connecting {
 	int		sock;		/* the child's way to us */
 };
 
-/* ---- connections ------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------- */
 
 static void
 close_all(struct connecting *c)
@@ -107,7 +108,7 @@ open_all(struct connecting *c)
 	return status;
 }
 
-/* ---- what is said when it is there ------------------------------------------- */
+/* ---- what is said when it is there ----------------------------------------- */
 
 static void
 hint(void)
@@ -175,7 +176,7 @@ tell(const struct connecting *c, const struct daemon_report *r)
 	return EXIT_OK;
 }
 
-/* ---- in the foreground ------------------------------------------------------- */
+/* ---- in the foreground ----------------------------------------------------- */
 
 static void
 ready_here(void *arg, const struct daemon_report *r)
@@ -197,7 +198,7 @@ run_here(struct connecting *c)
 	return ok ? EXIT_OK : EXIT_FAILED;
 }
 
-/* ---- in a child -------------------------------------------------------------- */
+/* ---- in a child ------------------------------------------------------------ */
 
 static void
 ready_there(void *arg, const struct daemon_report *r)
@@ -270,7 +271,7 @@ run_in_child(struct connecting *c)
 	return child > 0 ? await(c, pair[0], child) : no_child(c, "fork");
 }
 
-/* ---- all of it --------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------- */
 
 static struct settings
 settings_of(const struct options *o)
@@ -322,12 +323,12 @@ attach(struct connecting *c)
 		.tls = c->server.tls, .options = &c->server.options,
 		.settings = settings_of(c->options),
 		.conn = c->conn, .conns = c->conns, .arg = c,
-		.about = c->about,
+		.about = c->about, .hook = c->hook,
 	};
 	return c->options->foreground ? run_here(c) : run_in_child(c);
 }
 
-/* ---- what is there already ------------------------------------------------------ */
+/* ---- what is there already ------------------------------------------------- */
 
 static enum exit_status
 tell_again(struct connecting *c)
@@ -376,6 +377,19 @@ attach_once(struct connecting *c)
 	return status == EXIT_OK ? attach(c) : status;
 }
 
+/* The daemon stands elsewhere, and may not say any more what is wrong with it. */
+static bool
+find_hook(struct connecting *c, struct errtext *err)
+{
+	const char *hook = c->options->hook;
+
+	if (hook == NULL)
+		return true;
+	c->hook = realpath(hook, NULL);
+	return (c->hook != NULL && access(c->hook, X_OK) == 0) ||
+	    errtext_set(err, "--hook %s: %s", hook, strerror(errno));
+}
+
 enum exit_status
 verb_connect(const struct options *o)
 {
@@ -387,7 +401,7 @@ verb_connect(const struct options *o)
 	struct errtext err;
 
 	c.options = o;
-	if (!process_has_room(&err) || !ring_check(&err) ||
+	if (!process_has_room(&err) || !ring_check(&err) || !find_hook(&c, &err) ||
 	    !attach_choose((enum attach_kind)o->via, &kind, &err)) {
 		complain(err.text);
 		return EXIT_FAILED;
@@ -404,6 +418,7 @@ verb_connect(const struct options *o)
 	}
 	server_free(&c.server);
 	free(c.config);
+	free(c.hook);
 	free(c.about);
 	return status;
 }

@@ -160,6 +160,8 @@ verb_disconnect(const struct options *o)
 		progress_end(&progress);
 		if (e.pidfd >= 0)
 			close(e.pidfd);
+	} else if (o->if_exists && errno == ENOENT) {
+		return EXIT_OK;
 	}
 	if (ok && e.why.text[0] != '\0')
 		complain("it was in use; a loop device goes when its user has gone:");

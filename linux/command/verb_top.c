@@ -25,7 +25,7 @@ struct rate {
 	uint64_t	mean_ns, p99_ns;
 };
 
-/* ---- rates ------------------------------------------------------------------- */
+/* ---- rates ----------------------------------------------------------------- */
 
 static const struct control_snapshot *
 find(const struct devices *d, const struct control_snapshot *s)
@@ -61,7 +61,7 @@ rate_of(struct rate *r, const struct control_snapshot *from,
 	r->p99_ns = nbe_latency_ns(&diff, op, 990);
 }
 
-/* ---- columns ----------------------------------------------------------------- */
+/* ---- columns --------------------------------------------------------------- */
 
 struct column {
 	const char	*label;
@@ -213,7 +213,7 @@ print_line(const struct layout *l, const struct control_snapshot *from,
 	putchar('\n');
 }
 
-/* ---- what is shown ----------------------------------------------------------- */
+/* ---- what is shown --------------------------------------------------------- */
 
 static void
 line_json(struct json *j, const struct control_snapshot *from,

@@ -61,6 +61,7 @@ struct control_snapshot {
 	uint32_t	fuse_state;	/* enum fuse_state */
 	uint32_t	fuse_in_flight;
 	uint32_t	sector_size;
+	uint64_t	device_size;	/* what users see; the export may have more */
 	uint8_t		read_only, tls;
 	uint8_t		detached;	/* somebody else has detached the loop device */
 	struct disk_conn_info conn[NBE_MAX_CONNS];

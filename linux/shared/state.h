@@ -36,7 +36,7 @@ struct state {
 
 /* wanted NULL: the lowest free one of nbd0, nbd1, ...  Locked. */
 bool	state_create(struct state *, const char *wanted, struct errtext *);
-/* One that exists; not locked. */
+/* One that exists; not locked.  errno is ENOENT where there is none. */
 bool	state_open(struct state *, const char *name, struct errtext *);
 void	state_close(struct state *);
 /* The daemon's process id, 0: none lives.  For a state that is not locked here. */

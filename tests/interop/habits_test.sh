@@ -1,5 +1,5 @@
 #!/bin/bash
-# habits_test.sh NBDISK - what people, scripts and distributions are used to.
+# habits_test.sh NBDISK SOURCE_DIR - what people, scripts and distributions are used to.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # Names and paths, configuration files, the terminal, servers that give less than was
@@ -7,6 +7,7 @@
 
 . "$(dirname "$0")/../own_mounts.sh"
 nbdisk=$(realpath "$1")
+source=$(realpath "$2")
 tests=$(dirname "$0")/..
 . "$tests/lib.sh"
 . "$tests/device.sh"
@@ -240,5 +241,265 @@ top_in 80 pipe && out_has "signal 13"
 ok "so does the end of its output"
 detach
 
+# ---- scripts and orchestrators -------------------------------------------------------------
+
+run nb disconnect "$name"
+status_is 1 && err_has "no such device"
+ok "disconnect of what is not there fails"
+run nb disconnect --if-exists "$name"
+status_is 0 && [ ! -s "$dir/err" ]
+ok "but with --if-exists it is done already"
+run nb disconnect --if-exists "$device"
+status_is 0
+ok "by its path, too"
+run nb disconnect --if-exists ".."
+status_is 1 && err_has "is not the name of a device"
+ok "what is no name stays an error"
+
+run nb wait "$name"
+status_is 2 && err_has "--for is missing"
+ok "wait for what?"
+run nb wait "$name" --for gone
+status_is 0
+ok "wait for what is gone: at once"
+run nb wait "$name" --for size
+status_is 1 && err_has "not attached"
+ok "nothing has no size"
+run nb wait "$name" --for up --timeout 300ms
+status_is 1 && err_has "$name: it is not there"
+ok "wait: time-out"
+
+cat >"$dir/hook" <<'HOOK'
+#!/bin/sh
+echo "$1 $2 $NBDISK_EVENT $NBDISK_NAME $NBDISK_DEVICE $NBDISK_NODE $NBDISK_SIZE $NBDISK_URI" \
+	>>"${0%/*}/told"
+grep ^SigIgn /proc/self/status >>"${0%/*}/ignored"
+cat /proc/self/oom_score_adj >>"${0%/*}/score"
+HOOK
+chmod 755 "$dir/hook"
+truncate -s 32M "$dir/disk"
 stop "$main"
+serve_disk
+# in_background VERB...: it has looked once when this returns
+in_background() {
+	"$nbdisk" "$@" >"$dir/wait.out" 2>&1 &
+	waiter=$!
+	wait_until grep -q nanosleep "/proc/$waiter/wchan"
+}
+# waited STATUS: it has ended with that
+waited() { wait "$waiter"; [ $? = "$1" ]; }
+told() { grep -q "^$1 $name $1 $name $device ${loop#/dev/} " "$dir/told"; }
+
+run nb connect --device "$name" --hook "$dir/none" "$sock"
+status_is 1 && err_has "--hook $dir/none: No such file" && nothing_left
+ok "a hook that is not there"
+in_background wait "$name" --for up --timeout 2m
+(cd "$dir" && nb connect --device "$name" --dead-timeout 2s --hook ./hook "$sock") >/dev/null 2>&1
+loop=$(readlink -f "$device")
+waited 0
+ok "wait for up"
+wait_until told up && grep -q "^up .* 33554432 nbd+unix:///?socket=$sock" "$dir/told"
+ok "hook: up, with what it needs to know"
+grep -qx "SigIgn:.0*" "$dir/ignored" && grep -qx 0 "$dir/score"
+ok "a hook is an ordinary program"
+run nb status --check "$name"
+status_is 0
+ok "status --check: all is well"
+in_background wait "$name" --for down --timeout 2m
+kill_server
+waited 0
+ok "wait for down"
+run nb status --check
+status_is 3 && grep -q "^$name .*DISCONNECTED" "$dir/out"
+ok "status --check: 3 for DISCONNECTED"
+run nb status "$name"
+status_is 0
+ok "status without it: 0"
+wait_until told lost && wait_until told dead
+ok "hooks: lost, and dead after the dead-timeout"
+in_background wait "$name" --for size --timeout 2m
+truncate -s 48M "$dir/disk"
+serve_disk
+run nb wait "$name" --for up --timeout 2m
+status_is 0 && wait_until told back
+ok "hook: back"
+run nb reconnect "$name"
+waited 0 && [ "$(cat "$dir/wait.out")" = 50331648 ] &&
+	[ "$(blockdev --getsize64 "$device")" = 50331648 ]
+ok "wait for a new size: prints it, and the device has it"
+wait_until told resized && grep -q "^resized .* 50331648 " "$dir/told"
+ok "hook: resized"
+# A busy machine may lose it once more.
+case $(cut -d' ' -f1 "$dir/told" | tr '\n' ' ') in
+"up lost dead back "*"resized "*) ;;
+*) false ;;
+esac
+ok "in this order"
+dpid=$(nb show "$name" | sed -n 's/^Pid: //p')
+kill -9 "$dpid"
+run nb wait "$name" --for down
+status_is 0
+ok "a dead daemon is down"
+run nb status --check "$name"
+status_is 3
+ok "status --check: 3 for DEAD"
+in_background wait "$name" --for gone --timeout 2m
+nb disconnect "$name"
+waited 0 && nothing_left
+ok "wait for gone"
+
+# The machine's hooks, in an /etc of our own; what editors leave there is none.
+cp -a /etc "$dir/etc" && mount --bind "$dir/etc" /etc && mkdir -p /etc/nbdisk/hook.d
+for hook in 20-b 10-a 30-c~ 40-d.dpkg-old 50-not-executable; do
+	printf '#!/bin/sh\necho "%s $1 $2" >>%s/machine\n' $hook "$dir" >/etc/nbdisk/hook.d/$hook
+	chmod 755 /etc/nbdisk/hook.d/$hook
+done
+chmod 644 /etc/nbdisk/hook.d/50-not-executable
+attach "$sock"
+both() { [ "$(cat "$dir/machine" 2>/dev/null)" = "10-a up $name
+20-b up $name" ]; }
+wait_until both
+ok "the machine's hooks, one after the other"
+umount -l /etc
+
+# ---- numbers for machines ---------------------------------------------------------------
+
+dd if=/dev/zero of="$device" bs=64k count=16 oflag=direct conv=fsync 2>/dev/null
+run nb metrics "$name"
+status_is 0 && cp "$dir/out" "$dir/metrics"
+ok "metrics"
+cat >"$dir/openmetrics.py" <<'PYTHON'
+import re, sys
+lines = open(sys.argv[1]).read().split('\n')
+assert lines.pop() == '' and lines.pop() == '# EOF'
+family, kind, seen, values = None, None, set(), {}
+for line in lines:
+    if line.startswith('# TYPE '):
+        _, _, family, kind = line.split(' ')
+        assert family not in seen and kind in ('gauge', 'counter', 'histogram'), line
+        seen.add(family)
+    elif line.startswith('# HELP '):
+        assert line.split(' ')[2] == family, line
+    else:
+        m = re.fullmatch(r'([a-z_]+)\{((?:[a-z]+="(?:[^"\\\n]|\\["\\n])*",?)+)\} ([0-9.e+-]+)', line)
+        assert m, line
+        ends = {'gauge': [''], 'counter': ['_total'], 'histogram': ['_bucket', '_count', '_sum']}
+        assert m[1] in [family + end for end in ends[kind]], line
+        assert (m[1], m[2]) not in values, line
+        values[m[1], m[2]] = float(m[3])
+latency, last = 'nbdisk_request_latency_seconds', -1
+for (name, labels), value in values.items():
+    if name != latency + '_bucket':
+        continue
+    op = labels[:labels.index(',le=')]
+    last = 0 if 'le="2.048e-06"' in labels else last
+    assert value >= last, labels
+    last = value
+    if 'le="+Inf"' in labels:
+        assert value == values[latency + '_count', op], labels
+device = 'name="%s"' % sys.argv[2]
+assert values['nbdisk_state', device + ',state="CONNECTED"'] == 1
+assert sum(v for (n, l), v in values.items() if n == 'nbdisk_state') == 1
+assert values['nbdisk_request_bytes_total', device + ',op="write"'] == 1 << 20
+assert values[latency + '_count', device + ',op="write"'] >= 1
+assert values[latency + '_sum', device + ',op="write"'] > 0
+assert values['nbdisk_size_bytes', device] == 48 << 20
+for name in re.findall(r'nbdisk_[a-z_]+', open(sys.argv[3]).read()):
+    assert any(n == name for n, _ in values), name
+PYTHON
+run python3 "$dir/openmetrics.py" "$dir/metrics" "$name" "$source/docs/nbdisk-alerts.yml"
+status_is 0
+ok "they are OpenMetrics, and the sample alerts are about what is there"
+
+# Each verb that prints JSON prints what the manual says.
+cat >"$dir/schema.py" <<'PYTHON'
+import json, re, sys
+page, verb, output = sys.argv[1:]
+text = open(page).read()
+text = text[text.index('.Sh JSON'):]
+text = re.search(r'\.Bd -literal[^\n]*\n(.*?)\.Ed', text, re.S)[1]
+types = {}
+for part in re.findall(r'^(\S+) = (.*?)(?=^\S+ = |\Z)', text, re.S | re.M):
+    types[part[0]] = re.findall(r'[\w.-]+|[{}\[\]:,?]', part[1])
+simple = {'text': (str,), 'number': (int,), 'real': (float,), 'bool': (bool,)}
+
+def fields(tokens, value, at, known):
+    """Those of an object, up to its end."""
+    while tokens[0] != '}':
+        key = tokens.pop(0)
+        if key.startswith('...'):
+            fields(types[key[3:]][1:], value, at, known)
+        else:
+            known.add(key)
+            assert tokens.pop(0) == ':', (at, key)
+            assert key in value, '%s: no %s' % (at, key)
+            check(tokens, value[key], at + '.' + key)
+        if tokens[0] == ',':
+            tokens.pop(0)
+    tokens.pop(0)
+
+def check(tokens, value, at):
+    """Takes one type from the tokens."""
+    first = tokens.pop(0)
+    if first == '{':
+        known = set()
+        assert isinstance(value, dict), (at, value)
+        fields(tokens, value, at, known)
+        assert set(value) == known, (at, set(value) ^ known)
+    elif first == '[':
+        assert isinstance(value, list), (at, value)
+        depth, end = 1, 0
+        while depth:
+            depth += {'[': 1, ']': -1}.get(tokens[end], 0)
+            end += 1
+        for item in value:
+            check(tokens[:end], item, at + '[]')
+        del tokens[:end]
+    else:
+        if tokens and tokens[0] == '?':
+            tokens.pop(0)
+            if value is None:
+                return
+        if first == 'time':
+            assert value == 'never' or type(value) is int, (at, value)
+        elif first in simple:
+            assert type(value) in simple[first], (at, first, value)
+        else:
+            check(list(types[first]), value, at)
+
+check(list(types[verb]), json.load(open(output)), verb)
+PYTHON
+page=$source/linux/man/nbdisk.8
+says() { # VERB [ARGUMENT...]
+	verb=$1
+	shift
+	run nb "$verb" --json "$@"
+	status_is 0 && python3 "$dir/schema.py" "$page" "$verb" "$dir/out" 2>"$dir/err"
+	ok "JSON of $verb is as the manual says"
+}
+says list "$name"
+says status "$name"
+says show "$name"
+says stats "$name"
+says top --rounds 1 "$name"
+says wait --for up "$name"
+says info "$sock"
+says help
+says version
+nb disconnect "$name"
+says connect --device "$name" "$sock"
+kill_server
+start_nbdkit "$sock" --filter=exportname memory 1M exportname=a exportname-list=explicit
+says exports "$sock"
+"$nbdisk" help --json | python3 -c 'import json, sys
+print(*(v["verb"] for v in json.load(sys.stdin) if "json" in [o["name"] for o in v["options"]]))' \
+	>"$dir/out"
+for verb in $(cat "$dir/out"); do
+	sed -n '/^.Sh JSON/,/^.Ed/p' "$page" | grep -q "^$verb = " || echo "# $verb"
+done >"$dir/err"
+[ -s "$dir/out" ] && [ ! -s "$dir/err" ]
+ok "the manual has the JSON of every verb that prints some"
+nb disconnect --force "$name" 2>/dev/null
+
+stop "$pid"
 finish
