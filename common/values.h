@@ -21,6 +21,6 @@ bool	value_size(const char *text, uint64_t *bytes);
 /* Letters, digits and ._- ; what may be a directory and a node in /dev. */
 bool	value_device_name(const char *text);
 
-#define DEVICE_NAME_MAX	32
+#define DEVICE_NAME_MAX	64
 
 #endif

@@ -26,6 +26,7 @@
 				 * and udev looks into new devices for a moment */
 #define FORCE_MS	1000
 #define NOTE_MAX	64
+#define SECTOR_MIN	512u
 
 static void
 sleep_ms(long ms)
@@ -55,6 +56,14 @@ attachment_path(const struct state *s, const struct attachment *a, char *buf)
 	else
 		backing_path(s, buf);
 	return buf;
+}
+
+uint32_t
+attachment_sector_size(const struct attachment *a, uint32_t block_min)
+{
+	if (a->has_loop)
+		return loopdev_sector_size(block_min);
+	return block_min > SECTOR_MIN ? block_min : SECTOR_MIN;
 }
 
 /* ---- the link ---------------------------------------------------------------- */
@@ -101,13 +110,15 @@ static bool
 make_link(const struct state *s, unsigned loop, struct errtext *err)
 {
 	char path[STATE_PATH_MAX], to[32];
+	unsigned there;
 
 	link_path(s, path);
 	snprintf(to, sizeof(to), "../loop%u", loop);
 	for (unsigned i = 0; i < LINK_TRIES; i++) {
 		if (!make_links())
 			return errtext_set(err, STATE_LINKS ": %s", strerror(errno));
-		if (symlink(to, path) == 0)
+		/* udev may have been faster. */
+		if (symlink(to, path) == 0 || (leads_to(path, &there) && there == loop))
 			return true;
 		if (errno != EEXIST && errno != ENOENT)
 			break;
@@ -179,20 +190,35 @@ attachment_make(const struct state *s, const struct attachment_config *c,
 	return true;
 }
 
+static bool
+read_note(const struct state *s, struct loopdev *loop)
+{
+	char path[STATE_PATH_MAX];
+	char *text = text_file_read(state_path(s, "device", path), NOTE_MAX, NULL);
+	bool ok = text != NULL && sscanf(text, "%u %" SCNu64, &loop->number,
+	    &loop->sequence) == 2;
+
+	free(text);
+	return ok;
+}
+
 void
 attachment_find(const struct state *s, struct attachment *a)
 {
-	char path[STATE_PATH_MAX], *text;
-
 	*a = (struct attachment){ .loop.held = -1 };
-	text = text_file_read(state_path(s, "device", path), NOTE_MAX);
-	if (text != NULL && sscanf(text, "%u %" SCNu64, &a->loop.number,
-	    &a->loop.sequence) == 2) {
-		a->has_loop = loopdev_hold(&a->loop);
-		if (!a->has_loop)
-			remove_link(s, a);
-	}
-	free(text);
+	if (!read_note(s, &a->loop))
+		return;
+	a->has_loop = loopdev_hold(&a->loop);
+	if (!a->has_loop)
+		remove_link(s, a);
+}
+
+bool
+attachment_is_on(const struct state *s, unsigned loop)
+{
+	struct loopdev noted;
+
+	return read_note(s, &noted) && noted.number == loop && loopdev_is(&noted);
 }
 
 bool

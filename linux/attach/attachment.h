@@ -32,6 +32,8 @@ bool	attachment_make(const struct state *, const struct attachment_config *,
 /* Finds what there is, also after its daemon was killed, or died with a mount name
  * space of its own. */
 void	attachment_find(const struct state *, struct attachment *);
+/* Whether the loop device of this number is the disk's; asks no daemon. */
+bool	attachment_is_on(const struct state *, unsigned loop);
 /* Whether the loop device still is the disk's; all below look first, and never touch
  * one that is another's by now. */
 bool	attachment_is_there(const struct attachment *);
@@ -48,6 +50,8 @@ bool	attachment_undo(const struct state *, struct attachment *, bool is_open,
  * users then, else it is empty. */
 void	attachment_undo_by_force(const struct state *, struct attachment *,
 	    struct errtext *);
+/* What is read and written at a time at least; of a file, as fast as can be. */
+uint32_t attachment_sector_size(const struct attachment *, uint32_t block_min);
 /* What users open, in buf of STATE_PATH_MAX. */
 const char *attachment_path(const struct state *, const struct attachment *, char *buf);
 

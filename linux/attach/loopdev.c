@@ -65,8 +65,8 @@ open_loop(unsigned number, int mode)
 	return open(path, mode | O_CLOEXEC);
 }
 
-static uint32_t
-block_size(uint32_t block_min)
+uint32_t
+loopdev_sector_size(uint32_t block_min)
 {
 	uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
 
@@ -81,7 +81,7 @@ configure(struct loopdev *l, int backing, const struct loopdev_config *c)
 {
 	struct loop_config config = {
 		.fd = (uint32_t)backing,
-		.block_size = block_size(c->block_min),
+		.block_size = loopdev_sector_size(c->block_min),
 		.info.lo_flags = LO_FLAGS_DIRECT_IO | LO_FLAGS_PARTSCAN |
 		    (c->read_only ? LO_FLAGS_READ_ONLY : 0),
 	};

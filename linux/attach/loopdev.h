@@ -39,6 +39,8 @@ struct loopdev {
 	int		held;		/* open in the process that holds it; -1 */
 };
 
+/* Of the device, for an export whose least block this is. */
+uint32_t loopdev_sector_size(uint32_t block_min);
 /* Attaches a free loop device, with direct I/O and partition scan, and holds it; fails
  * where the kernel would go through the page cache, or keep flushes to itself.  What an
  * earlier user set on that number is set back. */

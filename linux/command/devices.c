@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include "control_client.h"
+#include "named.h"
+#include "snapshot_fields.h"
 
-static bool
-get(struct device *d, const struct state *s, struct errtext *err)
+bool
+device_get(struct device *d, const struct state *s, struct errtext *err)
 {
 	static struct control_reply reply;
 
@@ -26,6 +28,12 @@ get(struct device *d, const struct state *s, struct errtext *err)
 	}
 	d->snapshot = reply.snapshot;
 	return true;
+}
+
+const char *
+device_state(const struct device *d)
+{
+	return d->alive ? snapshot_state(&d->snapshot) : STATE_DEAD;
 }
 
 /* Attached or detached just now: nobody can be asked about it. */
@@ -43,13 +51,13 @@ add(struct devices *d, const char *name, bool named)
 	struct errtext err;
 	struct state state;
 
-	if (!state_open(&state, name, &err)) {
+	if (!named_open(&state, name, &err)) {
 		/* One that nobody named may be gone since we looked. */
 		if (!named)
 			return;
 	} else if (!named && comes_or_goes(&state)) {
 		return;
-	} else if (get(&d->item[d->count], &state, &err)) {
+	} else if (device_get(&d->item[d->count], &state, &err)) {
 		d->count++;
 		return;
 	}

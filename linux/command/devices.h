@@ -7,6 +7,7 @@
 
 #include "control.h"
 #include "options.h"
+#include "state.h"
 
 struct device {
 	char		name[DEVICE_NAME_MAX + 1];
@@ -19,6 +20,11 @@ struct devices {
 	size_t		count;
 	bool		failed;		/* something was said on stderr */
 };
+
+/* One that has been opened; false: its daemon lives, and does not say. */
+bool	device_get(struct device *, const struct state *, struct errtext *);
+/* "DEAD", or as snapshot_state has it. */
+const char *device_state(const struct device *);
 
 /* False: out of memory, which was said. */
 bool	devices_get(struct devices *, const struct options *);

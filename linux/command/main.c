@@ -9,11 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config_file.h"
 #include "options.h"
-#include "text_file.h"
 #include "verb_help.h"
-
-#define CONFIG_MAX	65536
 
 static enum exit_status
 usage_error(const struct verb *v, const char *text)
@@ -35,38 +33,21 @@ check_operands(const struct options *o, const struct verb *v, struct errtext *er
 }
 
 static enum exit_status
-run_with(struct options *o, const struct verb *v, char *config)
-{
-	struct errtext err;
-
-	if (config != NULL &&
-	    !options_load(o, verb_id(v), o->config_file, config, &err))
-		return usage_error(v, err.text);
-	if (!check_operands(o, v, &err))
-		return usage_error(v, err.text);
-	return v->run(o);
-}
-
-static enum exit_status
 run(struct options *o, const struct verb *v)
 {
-	enum exit_status status;
+	enum exit_status status = EXIT_OK;
 	struct errtext err;
-	char *config;
+	char *config = NULL;
 
 	if (o->help) {
 		help_verb(stdout, v);
 		return EXIT_OK;
 	}
-	if (o->config_file == NULL)
-		return run_with(o, v, NULL);
-	config = text_file_read(o->config_file, CONFIG_MAX);
-	if (config == NULL) {
-		errtext_set(&err, "%s: %s", o->config_file, strerror(errno));
-		complain(err.text);
-		return EXIT_FAILED;
-	}
-	status = run_with(o, v, config);
+	if (o->config_file != NULL)
+		status = config_load(o, verb_id(v), o->config_file, &config);
+	if (status == EXIT_OK)
+		status = check_operands(o, v, &err) ? v->run(o) :
+		    usage_error(v, err.text);
 	free(config);
 	return status;
 }

@@ -4,11 +4,16 @@
 # Verbs and options are asked of the program, so they cannot be out of date.
 
 _nbdisk_verbs() {
-	nbdisk help 2>/dev/null | sed -n 's/^  \([a-z]*\) .*/\1/p'
+	nbdisk help 2>/dev/null | sed -n 's/^  \([a-z-]*\) .*/\1/p'
 }
 
 _nbdisk_options() {
 	nbdisk help "$1" 2>/dev/null | sed -n 's/^ .*\(--[a-z-]*\).*/\1/p'
+}
+
+# What a verb works on: NAME, VERB, SERVER, FILE.
+_nbdisk_operand() {
+	nbdisk help 2>/dev/null | sed -n "s/^  $1 *\[*\([A-Z]*\).*/\1/p"
 }
 
 _nbdisk_devices() {
@@ -25,7 +30,7 @@ _nbdisk_values() {
 
 _nbdisk_is_file() {
 	case $1 in
-	-A|-C|-K|--ca|--cert|--key|--key-password-file|--psk-file|--config) ;;
+	-A|-C|-K|--ca|--crl|--cert|--key|--key-password-file|--psk-file|--config) ;;
 	*)	return 1 ;;
 	esac
 }
@@ -45,10 +50,9 @@ _nbdisk() {
 	elif [[ $word == -* ]]; then
 		words=$(_nbdisk_options "$verb")
 	else
-		case $verb in
-		scale|reconnect|disconnect|list|status|show|stats|top)
-			words=$(_nbdisk_devices) ;;
-		help)	words=$(_nbdisk_verbs) ;;
+		case $(_nbdisk_operand "$verb") in
+		NAME)	words=$(_nbdisk_devices) ;;
+		VERB)	words=$(_nbdisk_verbs) ;;
 		*)	COMPREPLY=($(compgen -f -- "$word"))
 			return ;;
 		esac

@@ -5,6 +5,7 @@
 #include "options.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "values.h"
@@ -134,6 +135,8 @@ const char *const unflushed_words[] = {
 	[NBE_UNFLUSHED_IGNORE] = "ignore", NULL,
 };
 
+const char *const wait_words[] = { "up", "down", "gone", "size", NULL };
+
 static bool
 set_tls(void *field, const char *value)
 {
@@ -152,12 +155,78 @@ set_via(void *field, const char *value)
 	return set_word(field, value, attach_names);
 }
 
+static bool
+set_wait_for(void *field, const char *value)
+{
+	return set_word(field, value, wait_words);
+}
+
+/* ---- values as text ---------------------------------------------------------- */
+
+static void
+print_text(FILE *out, const char *name, const void *field)
+{
+	const char *text = *(const char *const *)field;
+
+	if (text != NULL)
+		fprintf(out, "%s = %s\n", name, text);
+}
+
+static void
+print_flag(FILE *out, const char *name, const void *field)
+{
+	fprintf(out, "%s = %s\n", name, *(const bool *)field ? "yes" : "no");
+}
+
+static void
+print_count(FILE *out, const char *name, const void *field)
+{
+	unsigned n = *(const unsigned *)field;
+
+	/* Not said is one, of connections. */
+	fprintf(out, "%s = %u\n", name, n == 0 ? 1 : n);
+}
+
+static void
+print_time(FILE *out, const char *name, const void *field)
+{
+	nbe_time ns = *(const nbe_time *)field;
+
+	if (ns == NBE_NEVER)
+		fprintf(out, "%s = never\n", name);
+	else if (ns % NBE_SECOND == 0)
+		fprintf(out, "%s = %" PRIu64 "s\n", name, ns / NBE_SECOND);
+	else
+		fprintf(out, "%s = %" PRIu64 "ms\n", name, ns / (NBE_SECOND / 1000));
+}
+
+static void
+print_size(FILE *out, const char *name, const void *field)
+{
+	uint64_t n = *(const uint64_t *)field;
+
+	if (n != UINT64_MAX)
+		fprintf(out, "%s = %" PRIu64 "\n", name, n);
+}
+
+static void
+print_unflushed(FILE *out, const char *name, const void *field)
+{
+	fprintf(out, "%s = %s\n", name, unflushed_words[*(const int *)field]);
+}
+
+static void
+print_via(FILE *out, const char *name, const void *field)
+{
+	fprintf(out, "%s = %s\n", name, attach_names[*(const int *)field]);
+}
+
 /* ---- the table --------------------------------------------------------------- */
 
 #define V(verb)		(1u << VERB_##verb)
 #define SERVER		(V(CONNECT) | V(INFO) | V(EXPORTS))
 #define PRINTS		(SERVER | V(LIST) | V(STATUS) | V(SHOW) | V(STATS) | V(TOP) | \
-			    V(HELP) | V(VERSION))
+			    V(WAIT) | V(HELP) | V(VERSION))
 #define ALL		((1u << VERBS) - 1)
 #define AT(member)	offsetof(struct options, member)
 
@@ -169,72 +238,100 @@ static const char a_file[] = "the name of a file";
 const struct option_row option_table[] = {
 	{ 'c', "connections", "N", AT(connections), set_connections,
 	    "a number from 1 to 32", V(CONNECT) | V(SCALE),
-	    "how many connections (1; more if the server can)" },
+	    "how many connections (1; more if the server can)",
+	    print_count },
 	{ 'n', "name", "EXPORT", AT(export_name), set_text, "a name",
-	    V(CONNECT) | V(INFO), "name of the export (the default export)" },
+	    V(CONNECT) | V(INFO), "name of the export (the default export)", NULL },
 	{ 'p', "port", "PORT", AT(port), set_something, "a number or service name",
-	    SERVER, "port of the server (10809)" },
+	    SERVER, "port of the server (10809)", NULL },
 	{ 'A', "ca", "FILE", AT(ca_file), set_something, a_file, SERVER,
-	    "who may sign the server's certificate (the system's roots)" },
+	    "who may sign the server's certificate (the system's roots)",
+	    print_text },
 	{ 0, "crl", "FILE", AT(crl_file), set_something, a_file, SERVER,
-	    "revocation lists of all who sign; read again when connecting (none)" },
+	    "revocation lists of all who sign; read again when connecting (none)",
+	    print_text },
 	{ 'C', "cert", "FILE", AT(cert_file), set_something, a_file, SERVER,
-	    "certificate of this client" },
+	    "certificate of this client",
+	    print_text },
 	{ 'K', "key", "FILE", AT(key_file), set_something, a_file, SERVER,
-	    "private key of this client" },
+	    "private key of this client",
+	    print_text },
 	{ 0, "key-password-file", "FILE", AT(key_password_file), set_something,
-	    a_file, SERVER, "holds the password of the key (asked for)" },
+	    a_file, SERVER, "holds the password of the key (asked for)",
+	    print_text },
 	{ 0, "tls", "WHEN", AT(tls), set_tls, "off, if-offered or required", SERVER,
-	    "TLS: off, if-offered, required (off; with TLS files: required)" },
+	    "TLS: off, if-offered, required (off; with TLS files: required)", NULL },
 	{ 0, "tls-hostname", "NAME", AT(tls_hostname), set_something, "a host name",
-	    SERVER, "what the server's certificate must name (the host)" },
+	    SERVER, "what the server's certificate must name (the host)",
+	    print_text },
 	{ 0, "psk-file", "FILE", AT(psk_file), set_something, a_file, SERVER,
-	    "TLS with pre-shared keys: lines of user:hex" },
+	    "TLS with pre-shared keys: lines of user:hex",
+	    print_text },
 	{ 0, "psk-user", "USER", AT(psk_user), set_something, "a user name", SERVER,
-	    "whose key of the file (the first one)" },
+	    "whose key of the file (the first one)", NULL },
 	{ 0, "open-timeout", "TIME", AT(open_timeout), set_some_time, some_time,
-	    SERVER, "one attempt to connect may take so long (10s)" },
+	    SERVER, "one attempt to connect may take so long (10s)", NULL },
 	{ 0, "retry", "TIME", AT(retry), set_time_or_never, a_time_or_never, SERVER,
-	    "try again for so long when the server is not there (0)" },
+	    "try again for so long when the server is not there (0)", NULL },
 	{ 0, "read-only", NULL, AT(read_only), set_flag, NULL, V(CONNECT),
-	    "never write" },
+	    "never write",
+	    print_flag },
 	{ 0, "timeout", "TIME", AT(timeout), set_some_time, some_time, V(CONNECT),
-	    "give a connection up when an answer takes so long (30s)" },
+	    "give a connection up when an answer takes so long (30s)",
+	    print_time },
 	{ 0, "dead-timeout", "TIME", AT(dead_timeout), set_time_or_never,
 	    a_time_or_never, V(CONNECT),
-	    "fail requests when no server is there for so long (2m)" },
+	    "fail requests when no server is there for so long (2m)",
+	    print_time },
 	{ 0, "fence", "TIME", AT(fence), set_time, a_time, V(CONNECT),
-	    "how long a lost write may still reach the disk (10s)" },
+	    "how long a lost write may still reach the disk (10s)",
+	    print_time },
 	{ 0, "unflushed", "POLICY", AT(unflushed), set_unflushed,
 	    "fail, replay or ignore", V(CONNECT),
-	    "after a restart of the server: fail, replay, ignore (fail)" },
+	    "after a restart of the server: fail, replay, ignore (fail)",
+	    print_unflushed },
 	{ 0, "keep-size", "SIZE", AT(keep_size), set_keep_size,
 	    "a size from 1M to 64G", V(CONNECT),
-	    "memory for unflushed writes with replay (64M)" },
+	    "memory for unflushed writes with replay (64M)",
+	    print_size },
 	{ 0, "no-discard", NULL, AT(no_discard), set_flag, NULL, V(CONNECT),
-	    "offer no discards (what a server does slowly)" },
+	    "offer no discards (what a server does slowly)",
+	    print_flag },
 	{ 0, "discard-max", "SIZE", AT(discard_max), set_discard_max,
 	    "a size of 1M at least", V(CONNECT),
-	    "discard at most so much at a time (4G)" },
+	    "discard at most so much at a time (4G)",
+	    print_size },
 	{ 0, "depth", "N", AT(depth), set_depth, "a number from 1 to 1024",
-	    V(CONNECT), "commands under way per connection (128)" },
+	    V(CONNECT), "commands under way per connection (128)",
+	    print_count },
 	{ 0, "via", "WAY", AT(via), set_via, "auto, fuse or ublk", V(CONNECT),
-	    "how to attach: auto, fuse, ublk (auto)" },
+	    "how to attach: auto, fuse, ublk (auto)",
+	    print_via },
 	{ 0, "device", "NAME", AT(device), set_device,
-	    "up to 32 letters, digits and ._- that begin with a letter or digit",
-	    V(CONNECT), "name of the device (lowest free of nbd0, nbd1, ...)" },
+	    "up to 64 letters, digits and ._- that begin with a letter or digit",
+	    V(CONNECT), "name of the device (lowest free of nbd0, nbd1, ...)", NULL },
+	{ 0, "hook", "PROGRAM", AT(hook), set_something, "the name of a program",
+	    V(CONNECT), "run: up, lost, back, dead, resized, and the name",
+	    print_text },
 	{ 0, "config", "FILE", AT(config_file), set_something, a_file, V(CONNECT),
-	    "read the server and options from nbdisk.conf(5)" },
+	    "read the server and options from nbdisk.conf(5)", NULL },
 	{ 0, "foreground", NULL, AT(foreground), set_flag, NULL, V(CONNECT),
-	    "stay, log to stderr, tell systemd when ready" },
+	    "stay, log to stderr, tell systemd when ready", NULL },
 	{ 0, "timeout", "TIME", AT(wait), set_some_time, some_time,
-	    V(DISCONNECT) | V(SCALE) | V(RECONNECT), "wait so long (30s)" },
+	    V(DISCONNECT) | V(SCALE) | V(RECONNECT) | V(WAIT), "wait so long (30s)",
+	    NULL },
 	{ 0, "force", NULL, AT(force), set_flag, NULL, V(DISCONNECT),
-	    "fail what is under way, even where the device is in use" },
+	    "fail what is under way, even where the device is in use", NULL },
+	{ 0, "if-exists", NULL, AT(if_exists), set_flag, NULL, V(DISCONNECT),
+	    "what is not there is done already", NULL },
+	{ 0, "for", "WHAT", AT(wait_for), set_wait_for, "up, down, gone or size",
+	    V(WAIT), "up, down, gone or size", NULL },
+	{ 0, "check", NULL, AT(check), set_flag, NULL, V(STATUS),
+	    "exit with 3 when a device is down", NULL },
 	{ 0, "rounds", "N", AT(rounds), set_rounds, "a number from 1 to 1000000",
-	    V(TOP), "end after so many seconds" },
-	{ 0, "json", NULL, AT(json), set_flag, NULL, PRINTS, "print JSON" },
-	{ 'h', "help", NULL, AT(help), set_flag, NULL, ALL, "explain the verb" },
+	    V(TOP), "end after so many seconds", NULL },
+	{ 0, "json", NULL, AT(json), set_flag, NULL, PRINTS, "print JSON", NULL },
+	{ 'h', "help", NULL, AT(help), set_flag, NULL, ALL, "explain the verb", NULL },
 };
 const unsigned option_count = sizeof(option_table) / sizeof(option_table[0]);
 _Static_assert(sizeof(option_table) / sizeof(option_table[0]) <= 64, "given");
@@ -249,7 +346,19 @@ options_init(struct options *o)
 		.fence = 10 * NBE_SECOND, .open_timeout = 10 * NBE_SECOND,
 		.wait = 30 * NBE_SECOND, .tls = TLS_UNSAID,
 		.unflushed = NBE_UNFLUSHED_FAIL, .via = ATTACH_AUTO,
+		.wait_for = WAIT_UNSAID,
 	};
+}
+
+void
+options_print(FILE *out, const struct options *o)
+{
+	for (unsigned i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_table[i];
+
+		if (row->print != NULL && option_belongs(row, VERB_CONNECT))
+			row->print(out, row->name, (const char *)o + row->field);
+	}
 }
 
 /* ---- the command line -------------------------------------------------------- */
@@ -380,15 +489,39 @@ trim(char *s)
 	return s;
 }
 
-static void
-load_uri(struct options *o, char *value)
+/* One file: where it has said what, for what is said twice. */
+struct loading {
+	struct options	*options;
+	enum verb_id	verb;
+	uint64_t	given;		/* on the command line */
+	unsigned	line;		/* the present one */
+	unsigned	uri_line, row_line[64];		/* 0: not yet */
+};
+
+static bool
+load_once(struct loading *l, unsigned *first, const char *name, struct errtext *err)
 {
+	if (*first != 0)
+		return errtext_set(err, "\"%s\" is in line %u already; say it once",
+		    name, *first);
+	*first = l->line;
+	return true;
+}
+
+static bool
+load_uri(struct loading *l, char *value, struct errtext *err)
+{
+	struct options *o = l->options;
+
+	if (!load_once(l, &l->uri_line, "uri", err))
+		return false;
 	/* options_parse left its operands in argv; there is none, so there is room
 	 * for this one where the caller's array ends with NULL. */
 	if (o->operands == 0) {
 		o->operand[0] = value;
 		o->operands = 1;
 	}
+	return true;
 }
 
 static bool
@@ -404,44 +537,77 @@ load_flag(struct options *o, const struct option_row *row, const char *value,
 }
 
 static bool
-load_line(struct options *o, enum verb_id verb, char *line, struct errtext *err)
+load_option(struct loading *l, const char *name, const char *value, struct errtext *err)
+{
+	const struct option_row *row = find_name(l->verb, name, strlen(name));
+	size_t number = (size_t)(row - option_table);
+
+	if (row == NULL || row->field == AT(config_file) || row->field == AT(help))
+		return errtext_set(err, "unknown option \"%s\"", name);
+	if (!load_once(l, &l->row_line[number], name, err))
+		return false;
+	if ((l->given >> number & 1) != 0)
+		return true;
+	return row->argument == NULL ? load_flag(l->options, row, value, err) :
+	    set(l->options, row, value, err);
+}
+
+static bool
+load_line(struct loading *l, char *line, struct errtext *err)
 {
 	char *equals = strchr(line, '='), *name, *value;
-	const struct option_row *row;
 
 	if (equals == NULL)
 		return errtext_set(err, "\"%s\": expected name = value", line);
 	*equals = '\0';
 	name = trim(line);
 	value = trim(equals + 1);
-	if (strcmp(name, "uri") == 0) {
-		load_uri(o, value);
-		return true;
-	}
-	row = find_name(verb, name, strlen(name));
-	if (row == NULL || row->field == AT(config_file) || row->field == AT(help))
-		return errtext_set(err, "unknown option \"%s\"", name);
-	if ((o->given >> (row - option_table) & 1) != 0)
-		return true;
-	return row->argument == NULL ? load_flag(o, row, value, err) :
-	    set(o, row, value, err);
+	if (strcmp(name, "uri") == 0)
+		return load_uri(l, value, err);
+	return load_option(l, name, value, err);
+}
+
+static unsigned
+line_of(const char *text, const char *place)
+{
+	unsigned line = 1;
+
+	for (; text < place; text++)
+		line += *text == '\n';
+	return line;
+}
+
+/* Else what is behind them would be passed over without a word. */
+static bool
+is_text(const char *path, const char *text, size_t len, struct errtext *err)
+{
+	const char *nul = memchr(text, '\0', len);
+
+	if (nul != NULL)
+		return errtext_set(err, "%s:%u: a NUL byte; this is no text", path,
+		    line_of(text, nul));
+	return len <= OPTIONS_FILE_MAX || errtext_set(err, "%s:%u: the file is longer "
+	    "than %d bytes", path, line_of(text, text + OPTIONS_FILE_MAX),
+	    OPTIONS_FILE_MAX);
 }
 
 bool
 options_load(struct options *o, enum verb_id verb, const char *path, char *text,
-    struct errtext *err)
+    size_t len, struct errtext *err)
 {
+	struct loading l = { .options = o, .verb = verb, .given = o->given };
 	struct errtext why;
 	char *line, *rest = text;
-	unsigned number = 0;
 
+	if (!is_text(path, text, len, err))
+		return false;
 	while ((line = strsep(&rest, "\n")) != NULL) {
-		number++;
+		l.line++;
 		line = trim(line);
 		if (line[0] == '\0' || line[0] == '#')
 			continue;
-		if (!load_line(o, verb, line, &why))
-			return errtext_set(err, "%s:%u: %.900s", path, number,
+		if (!load_line(&l, line, &why))
+			return errtext_set(err, "%s:%u: %.900s", path, l.line,
 			    why.text);
 	}
 	return true;

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "errtext.h"
 #include "nbe.h"
@@ -18,6 +19,7 @@
 #include "ways.h"
 
 #define TLS_UNSAID	(-1)
+#define WAIT_UNSAID	(-1)
 
 /* Strings are not owned: they are the command line's or the file's. */
 struct options {
@@ -33,11 +35,13 @@ struct options {
 	int		tls;		/* enum nbe_tls, or TLS_UNSAID */
 	int		unflushed;	/* enum nbe_unflushed */
 	int		via;		/* enum attach_kind */
+	int		wait_for;	/* index of wait_words, or WAIT_UNSAID */
 	const char	*export_name, *port;
 	const char	*ca_file, *crl_file, *cert_file, *key_file, *key_password_file;
 	const char	*tls_hostname, *psk_file, *psk_user;
-	const char	*device, *config_file;
+	const char	*device, *config_file, *hook;
 	bool		read_only, no_discard, foreground, force, json, help;
+	bool		if_exists, check;
 };
 
 struct option_row {
@@ -49,12 +53,16 @@ struct option_row {
 	const char	*accepts;	/* for the message when set says no */
 	unsigned	verbs;		/* bit per enum verb_id */
 	const char	*help;
+	/* A line of a configuration file, or none; NULL: no setting of a device. */
+	void		(*print)(FILE *, const char *name, const void *field);
 };
 extern const struct option_row option_table[];
 extern const unsigned option_count;
 
 /* In the order of enum nbe_tls and enum nbe_unflushed; end with NULL. */
 extern const char *const tls_words[], *const unflushed_words[];
+/* up, down, gone, size */
+extern const char *const wait_words[];
 
 void	options_init(struct options *);
 /* Takes what follows the verb.  Options and operands may be mixed; "--" ends the
@@ -63,11 +71,16 @@ bool	options_parse(struct options *, enum verb_id, int argc, char **argv,
 	    struct errtext *);
 /*
  * A configuration file: lines "name = value" with the long names, and "uri", which
- * is the operand; empty lines and those that begin with # are skipped.  What the
- * command line said stays.  text is changed, and must outlive the options.
+ * is the operand; empty lines and those that begin with # are skipped.  A name may be
+ * given once.  What the command line said stays.  text, which a NUL ends behind len
+ * bytes, is changed, and must outlive the options; operand must have room for one.
  */
+#define OPTIONS_FILE_MAX 65536
 bool	options_load(struct options *, enum verb_id, const char *path, char *text,
-	    struct errtext *);
+	    size_t len, struct errtext *);
+/* The settings of a device, as lines of a configuration file.  Not what the target has:
+ * uri, name, port, and whether TLS is required. */
+void	options_print(FILE *, const struct options *);
 static inline bool
 option_belongs(const struct option_row *row, enum verb_id verb)
 {

@@ -6,14 +6,13 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "flags.h"
 #include "fuse.h"
 #include "mounts.h"
 #include "options.h"
-
-#define SECTOR_MIN	512u
 
 #define TABLE(fields)	{ fields, COUNT_OF(fields) }
 /* Getters of plain members. */
@@ -48,6 +47,10 @@ snap(const void *object)
 	return object;
 }
 
+const char *const state_names_all[] = {
+	"CONNECTED", "DEGRADED", "DISCONNECTED", "DETACHED", STATE_DEAD, NULL,
+};
+
 const char *
 snapshot_state(const struct control_snapshot *s)
 {
@@ -56,6 +59,12 @@ snapshot_state(const struct control_snapshot *s)
 	if (s->stats.conns_up == 0)
 		return "DISCONNECTED";
 	return s->stats.conns_up < s->stats.conns_wanted ? "DEGRADED" : "CONNECTED";
+}
+
+bool
+state_is_down(const char *state)
+{
+	return strcmp(state, "CONNECTED") != 0 && strcmp(state, "DEGRADED") != 0;
 }
 
 /* ---- as in gnbd list --------------------------------------------------------- */
@@ -144,13 +153,7 @@ get_mediasize(const void *object, struct value *v)
 	    human_size(human, sizeof(human), v->number));
 }
 
-static void
-get_sectorsize(const void *object, struct value *v)
-{
-	uint32_t min = snap(object)->export.block_min;
-
-	value_number(v, min > SECTOR_MIN ? min : SECTOR_MIN);
-}
+GET_NUMBER(sectorsize, sector_size)
 
 /* Who has opened it, is not to be known; whether somebody keeps it, is. */
 static void

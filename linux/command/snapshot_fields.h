@@ -21,6 +21,12 @@ extern const struct field_table counter_fields;	/* as in wnbd-client stats */
 extern const struct field_table repair_fields;	/* lost connections and the like */
 extern const struct field_table setting_fields;	/* show */
 
+/* All states; ends with NULL. */
+extern const char *const state_names_all[];
+/* Of a device whose daemon was killed. */
+#define STATE_DEAD	"DEAD"
 const char *snapshot_state(const struct control_snapshot *);
+/* No server answers, or nobody asks it. */
+bool	state_is_down(const char *state);
 
 #endif

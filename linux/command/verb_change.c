@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "control_client.h"
+#include "named.h"
 #include "options.h"
 #include "progress.h"
 
@@ -54,7 +55,7 @@ change(const struct options *o, enum control_verb verb, uint64_t number)
 	struct progress progress;
 	struct errtext err;
 	struct state state;
-	bool ok = state_open(&state, o->operand[0], &err);
+	bool ok = named_open(&state, o->operand[0], &err);
 
 	progress_begin(&progress, "waiting for the connections");
 	if (ok)

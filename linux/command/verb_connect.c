@@ -7,19 +7,28 @@
  * waits for its word that the device is there.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attached.h"
+#include "control_client.h"
 #include "daemon.h"
 #include "fuse.h"
 #include "json.h"
 #include "process.h"
 #include "progress.h"
+#include "ring.h"
 #include "server.h"
+#include "udev_names.h"
 
 struct connecting {
 	const struct options *options;
@@ -27,12 +36,15 @@ struct connecting {
 	struct nbc_conn	conn[NBE_MAX_CONNS];
 	unsigned	conns;
 	char		*about;		/* the disk takes conn, with its text */
+	char		*hook;		/* its absolute path; NULL: none */
+	char		*config;	/* for the device's directory */
 	struct state	state;
 	struct daemon_config daemon;
+	uint64_t	export_size;
 	int		sock;		/* the child's way to us */
 };
 
-/* ---- connections ------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------- */
 
 static void
 close_all(struct connecting *c)
@@ -53,18 +65,18 @@ open_one(struct connecting *c, struct nbc_error *err)
 	return true;
 }
 
-/* A server that takes some of the connections, but not all, is told of as that. */
+/* A server that takes some of the connections, but not all, is used as it is. */
 static enum exit_status
 no_more(const struct connecting *c, unsigned wanted, const struct nbc_error *err)
 {
 	struct errtext text;
 
-	if (c->conns > 0) {
-		errtext_set(&text, "connection %u of %u could not be made; with "
-		    "\"-c %u\" fewer would do:", c->conns + 1, wanted, c->conns);
-		complain(text.text);
-	}
-	return server_complain(err);
+	if (c->conns == 0 || !err->transient)
+		return server_complain(err);
+	errtext_set(&text, "warning: the server takes %u of %u connections; the next "
+	    "one failed:\n%.900s", c->conns, wanted, err->text);
+	complain(text.text);
+	return EXIT_OK;
 }
 
 static enum exit_status
@@ -91,11 +103,12 @@ open_all(struct connecting *c)
 	if (ok)
 		return EXIT_OK;
 	status = no_more(c, wanted, &err);
-	close_all(c);
+	if (status != EXIT_OK)
+		close_all(c);
 	return status;
 }
 
-/* ---- what is said when it is there ------------------------------------------- */
+/* ---- what is said when it is there ----------------------------------------- */
 
 static void
 hint(void)
@@ -106,21 +119,45 @@ hint(void)
 		    " before connecting");
 }
 
+/* A block device has whole sectors only. */
 static void
-print_device(const struct connecting *c, const struct daemon_report *r)
+warn_of_tail(const struct connecting *c, const struct daemon_report *r)
+{
+	uint64_t size = c->export_size, there = size;
+	char node[48];
+	struct errtext text;
+	int fd;
+
+	snprintf(node, sizeof(node), "/dev/%s", r->node);
+	fd = r->node[0] != '\0' ? open(node, O_RDONLY | O_CLOEXEC) : -1;
+	if (fd < 0)
+		return;
+	if (ioctl(fd, BLKGETSIZE64, &there) == 0 && there < size) {
+		errtext_set(&text, "warning: the size of the export, %" PRIu64
+		    " bytes, is no multiple of a sector; its last %" PRIu64
+		    " bytes are not on the device", size, size - there);
+		complain(text.text);
+	}
+	close(fd);
+}
+
+static void
+print_device(const struct connecting *c, const char *device, const char *node,
+    bool already)
 {
 	struct json j;
 
 	if (!c->options->json) {
-		puts(r->device);
+		puts(device);
 		fflush(stdout);
 		return;
 	}
 	json_start(&j, stdout, false);
 	json_open(&j, NULL, '{');
 	json_text(&j, "name", c->state.name);
-	json_text(&j, "device", r->device);
-	json_text(&j, "node", r->node[0] != '\0' ? r->node : NULL);
+	json_text(&j, "device", device);
+	json_text(&j, "node", node[0] != '\0' ? node : NULL);
+	json_bool(&j, "already", already);
 	json_close(&j, '}');
 	json_finish(&j);
 	fflush(stdout);
@@ -134,11 +171,12 @@ tell(const struct connecting *c, const struct daemon_report *r)
 		return EXIT_FAILED;
 	}
 	hint();
-	print_device(c, r);
+	warn_of_tail(c, r);
+	print_device(c, r->device, r->node, false);
 	return EXIT_OK;
 }
 
-/* ---- in the foreground ------------------------------------------------------- */
+/* ---- in the foreground ----------------------------------------------------- */
 
 static void
 ready_here(void *arg, const struct daemon_report *r)
@@ -160,7 +198,7 @@ run_here(struct connecting *c)
 	return ok ? EXIT_OK : EXIT_FAILED;
 }
 
-/* ---- in a child -------------------------------------------------------------- */
+/* ---- in a child ------------------------------------------------------------ */
 
 static void
 ready_there(void *arg, const struct daemon_report *r)
@@ -233,7 +271,7 @@ run_in_child(struct connecting *c)
 	return child > 0 ? await(c, pair[0], child) : no_child(c, "fork");
 }
 
-/* ---- all of it --------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------- */
 
 static struct settings
 settings_of(const struct options *o)
@@ -248,30 +286,108 @@ settings_of(const struct options *o)
 	};
 }
 
+/* Two file systems' worth of writes in one disk end both. */
+static void
+warn_of_other(const struct connecting *c)
+{
+	struct errtext text;
+	struct state other;
+
+	if (c->options->read_only ||
+	    (c->conn[0].exp.flags & NBE_FLAG_READ_ONLY) != 0 ||
+	    !attached_twice(&other, c->state.name, c->config))
+		return;
+	errtext_set(&text, "warning: %s writes to the same export; a file system that "
+	    "is mounted from both is destroyed", other.name);
+	complain(text.text);
+}
+
 static enum exit_status
 attach(struct connecting *c)
 {
 	struct errtext err;
-	char text[1024];
 
 	if (!state_create(&c->state, c->options->device, &err)) {
 		complain(err.text);
 		close_all(c);
 		return EXIT_FAILED;
 	}
-	nbc_target_print(&c->server.target, text, sizeof(text) - 1);
-	strcat(text, "\n");
-	(void)state_write(&c->state, "config", text);
+	(void)state_write(&c->state, "config", c->config);
+	(void)udev_names_write(&c->state, &c->server.target);
+	warn_of_other(c);
 	if (c->conn[0].about != NULL)
 		c->about = strdup(c->conn[0].about);
+	c->export_size = c->conn[0].exp.size;
 	c->daemon = (struct daemon_config){
 		.state = &c->state, .target = &c->server.target,
 		.tls = c->server.tls, .options = &c->server.options,
 		.settings = settings_of(c->options),
 		.conn = c->conn, .conns = c->conns, .arg = c,
-		.about = c->about,
+		.about = c->about, .hook = c->hook,
 	};
 	return c->options->foreground ? run_here(c) : run_in_child(c);
+}
+
+/* ---- what is there already ------------------------------------------------- */
+
+static enum exit_status
+tell_again(struct connecting *c)
+{
+	static struct control_reply reply;
+	const struct control_snapshot *s = &reply.snapshot;
+	struct errtext err;
+
+	if (!control_ask(&c->state, CONTROL_SNAPSHOT, 0, &reply, &err)) {
+		complain(err.text);
+		return EXIT_FAILED;
+	}
+	errtext_set(&err, "%s is connected already, as it is asked for", s->name);
+	complain(err.text);
+	print_device(c, s->device, s->node, true);
+	return EXIT_OK;
+}
+
+/* Who stays in the foreground wants to be the daemon. */
+static enum attached
+look_for_it(struct connecting *c, struct errtext *err)
+{
+	const struct options *o = c->options;
+
+	if (o->device == NULL || o->foreground)
+		return ATTACHED_NOT;
+	return attached_find(&c->state, o->device, c->config, err);
+}
+
+static enum exit_status
+attach_once(struct connecting *c)
+{
+	enum exit_status status;
+	struct errtext err;
+
+	switch (look_for_it(c, &err)) {
+	case ATTACHED_SAME:
+		return tell_again(c);
+	case ATTACHED_OTHER:
+		complain(err.text);
+		return EXIT_FAILED;
+	case ATTACHED_NOT:
+		break;
+	}
+	status = open_all(c);
+	return status == EXIT_OK ? attach(c) : status;
+}
+
+/* The daemon stands elsewhere, and may not say any more what is wrong with it. */
+static bool
+find_hook(struct connecting *c, struct errtext *err)
+{
+	const char *hook = c->options->hook;
+
+	if (hook == NULL)
+		return true;
+	c->hook = realpath(hook, NULL);
+	return (c->hook != NULL && access(c->hook, X_OK) == 0) ||
+	    errtext_set(err, "--hook %s: %s", hook, strerror(errno));
 }
 
 enum exit_status
@@ -284,19 +400,25 @@ verb_connect(const struct options *o)
 	enum attach_kind kind;
 	struct errtext err;
 
-	if (!process_has_room(&err) ||
+	c.options = o;
+	if (!process_has_room(&err) || !ring_check(&err) || !find_hook(&c, &err) ||
 	    !attach_choose((enum attach_kind)o->via, &kind, &err)) {
 		complain(err.text);
 		return EXIT_FAILED;
 	}
-	c.options = o;
 	status = server_init(&c.server, o);
 	if (status != EXIT_OK)
 		return status;
-	status = open_all(&c);
-	if (status == EXIT_OK)
-		status = attach(&c);
+	c.config = attached_config(&c.server.target, o);
+	if (c.config != NULL) {
+		status = attach_once(&c);
+	} else {
+		complain("out of memory");
+		status = EXIT_FAILED;
+	}
 	server_free(&c.server);
+	free(c.config);
+	free(c.hook);
 	free(c.about);
 	return status;
 }

@@ -15,6 +15,7 @@
 
 #include "attachment.h"
 #include "control_client.h"
+#include "named.h"
 #include "options.h"
 #include "progress.h"
 
@@ -153,12 +154,14 @@ verb_disconnect(const struct options *o)
 	struct progress progress;
 	bool ok = false;
 
-	if (state_open(&e.state, o->operand[0], &e.why)) {
+	if (named_open(&e.state, o->operand[0], &e.why)) {
 		progress_begin(&progress, "finishing what is under way");
 		ok = end(&e);
 		progress_end(&progress);
 		if (e.pidfd >= 0)
 			close(e.pidfd);
+	} else if (o->if_exists && errno == ENOENT) {
+		return EXIT_OK;
 	}
 	if (ok && e.why.text[0] != '\0')
 		complain("it was in use; a loop device goes when its user has gone:");

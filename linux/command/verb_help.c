@@ -40,7 +40,7 @@ help_all(FILE *out)
 {
 	fputs("usage: nbdisk VERB [options] [operand ...]\n\n", out);
 	for (unsigned i = 0; i < VERBS; i++)
-		fprintf(out, "  %-11s %-11s  %s\n", verb_table[i].name,
+		fprintf(out, "  %-12s %-11s  %s\n", verb_table[i].name,
 		    verb_table[i].operands, verb_table[i].help);
 	fputs("\nSERVER is a host name or address, the path of a UNIX socket, or an "
 	    "NBD URI such\nas nbds://server/export.  \"nbdisk help VERB\" lists the "

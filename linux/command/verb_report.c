@@ -45,7 +45,7 @@ static void
 dead_json(struct json *j, const struct device *d)
 {
 	json_text(j, "name", d->name);
-	json_text(j, "state", "DEAD");
+	json_text(j, "state", STATE_DEAD);
 }
 
 static void
@@ -72,16 +72,28 @@ print_all(const struct devices *d, const struct report *r, bool as_json)
 	json_finish(&j);
 }
 
+static bool
+any_down(const struct devices *d)
+{
+	for (size_t i = 0; i < d->count; i++)
+		if (state_is_down(device_state(&d->item[i])))
+			return true;
+	return false;
+}
+
 static enum exit_status
 report_all(const struct options *o, const struct report *r)
 {
+	enum exit_status status;
 	struct devices devices;
 
 	if (!devices_get(&devices, o))
 		return EXIT_FAILED;
 	print_all(&devices, r, o->json);
+	status = devices.failed ? EXIT_FAILED :
+	    o->check && any_down(&devices) ? EXIT_DOWN : EXIT_OK;
 	devices_free(&devices);
-	return devices.failed ? EXIT_FAILED : EXIT_OK;
+	return status;
 }
 
 /* ---- list -------------------------------------------------------------------- */
@@ -91,7 +103,7 @@ list_print(const struct device *d)
 {
 	printf("Geom name: %s\n", d->name);
 	if (!d->alive) {
-		fputs("State: DEAD\n\n", stdout);
+		fputs("State: " STATE_DEAD "\n\n", stdout);
 		return;
 	}
 	/* The name has been printed. */
@@ -137,7 +149,7 @@ status_print(const struct device *d)
 	char conns[24], size[16];
 
 	if (!d->alive) {
-		printf(STATUS_FORMAT, d->name, "-", "DEAD", "-", "-", "-");
+		printf(STATUS_FORMAT, d->name, "-", STATE_DEAD, "-", "-", "-");
 		return;
 	}
 	snprintf(conns, sizeof(conns), "%" PRIu32 "/%" PRIu32, s->stats.conns_up,

@@ -6,26 +6,18 @@
  * clock.  On a terminal the screen is drawn anew and q ends it; else lines go on.
  */
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
-#include <unistd.h>
 
 #include "devices.h"
 #include "record.h"
 #include "snapshot_fields.h"
+#include "terminal.h"
 
 #define ROUND_MS	1000
 #define CLEAR		"\033[H\033[2J"
-
-struct screen {
-	bool		keys;		/* stdin is a terminal */
-	bool		draws;		/* stdout is one */
-	struct termios	before;
-};
+#define NAME_MIN	10
 
 /* What happened to one operation in a round. */
 struct rate {
@@ -33,55 +25,7 @@ struct rate {
 	uint64_t	mean_ns, p99_ns;
 };
 
-static volatile sig_atomic_t interrupted;
-
-static void
-interrupt(int number)
-{
-	(void)number;
-	interrupted = 1;
-}
-
-/* ---- the terminal ------------------------------------------------------------ */
-
-static void
-screen_open(struct screen *s, bool as_json)
-{
-	const struct sigaction action = { .sa_handler = interrupt };
-	struct termios raw;
-
-	s->draws = !as_json && isatty(STDOUT_FILENO);
-	s->keys = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &s->before) == 0;
-	/* So that the terminal is put back. */
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	if (!s->keys)
-		return;
-	raw = s->before;
-	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-}
-
-static void
-screen_close(const struct screen *s)
-{
-	if (s->keys)
-		tcsetattr(STDIN_FILENO, TCSANOW, &s->before);
-}
-
-/* True: the user has enough. */
-static bool
-screen_wait(const struct screen *s)
-{
-	struct pollfd key = { .fd = s->keys ? STDIN_FILENO : -1, .events = POLLIN };
-	char c = 0;
-
-	if (poll(&key, 1, ROUND_MS) > 0 && read(STDIN_FILENO, &c, 1) <= 0)
-		return true;
-	return interrupted != 0 || c == 'q';
-}
-
-/* ---- rates ------------------------------------------------------------------- */
+/* ---- rates ----------------------------------------------------------------- */
 
 static const struct control_snapshot *
 find(const struct devices *d, const struct control_snapshot *s)
@@ -117,39 +61,159 @@ rate_of(struct rate *r, const struct control_snapshot *from,
 	r->p99_ns = nbe_latency_ns(&diff, op, 990);
 }
 
-/* ---- what is shown ----------------------------------------------------------- */
+/* ---- columns --------------------------------------------------------------- */
 
-static const enum nbe_op shown[] = { NBE_READ, NBE_WRITE };
+struct column {
+	const char	*label;
+	int		width;		/* below 0: flush left */
+	unsigned	rank;		/* the highest go first where room is short */
+	enum nbe_op	op;		/* whose rate get gets */
+	void		(*get)(char *buf, size_t, const struct control_snapshot *,
+			    const struct rate *);
+};
 
 static void
-print_head(void)
+get_state(char *buf, size_t size, const struct control_snapshot *s,
+    const struct rate *r)
 {
-	printf("%-10s %-12s %5s %5s", "Name", "State", "Conns", "Queue");
-	for (size_t i = 0; i < COUNT_OF(shown); i++)
-		printf(" | %5.5s/s %6s/s %9s %9s", nbe_op_name(shown[i]), "B", "mean",
-		    "p99");
-	printf(" | %7s\n", "flush/s");
+	(void)r;
+	snprintf(buf, size, "%s", snapshot_state(s));
 }
 
 static void
-print_line(const struct control_snapshot *from, const struct control_snapshot *to)
+get_conns(char *buf, size_t size, const struct control_snapshot *s,
+    const struct rate *r)
 {
-	char mean[16], p99[16], bytes[16];
+	(void)r;
+	snprintf(buf, size, "%" PRIu32 "/%" PRIu32, s->stats.conns_up,
+	    s->stats.conns_wanted);
+}
+
+static void
+get_queue(char *buf, size_t size, const struct control_snapshot *s,
+    const struct rate *r)
+{
+	(void)r;
+	snprintf(buf, size, "%" PRIu32, s->stats.queued + s->stats.active);
+}
+
+static void
+get_per_second(char *buf, size_t size, const struct control_snapshot *s,
+    const struct rate *r)
+{
+	(void)s;
+	snprintf(buf, size, "%.0f", r->per_second);
+}
+
+static void
+get_bytes(char *buf, size_t size, const struct control_snapshot *s,
+    const struct rate *r)
+{
+	(void)s;
+	human_size(buf, size, (uint64_t)r->bytes_per_second);
+}
+
+static void
+get_mean(char *buf, size_t size, const struct control_snapshot *s,
+    const struct rate *r)
+{
+	(void)s;
+	human_ns(buf, size, r->mean_ns);
+}
+
+static void
+get_p99(char *buf, size_t size, const struct control_snapshot *s,
+    const struct rate *r)
+{
+	(void)s;
+	human_ns(buf, size, r->p99_ns);
+}
+
+/* Behind the name, which takes what is left. */
+static const struct column columns[] = {
+	{ "State", -12, 0, NBE_READ, get_state },
+	{ "Conns", 5, 0, NBE_READ, get_conns },
+	{ "Queue", 5, 1, NBE_READ, get_queue },
+	{ "read/s", 7, 0, NBE_READ, get_per_second },
+	{ "B/s", 6, 0, NBE_READ, get_bytes },
+	{ "mean", 8, 3, NBE_READ, get_mean },
+	{ "p99", 8, 0, NBE_READ, get_p99 },
+	{ "write/s", 7, 0, NBE_WRITE, get_per_second },
+	{ "B/s", 6, 0, NBE_WRITE, get_bytes },
+	{ "mean", 8, 3, NBE_WRITE, get_mean },
+	{ "p99", 8, 0, NBE_WRITE, get_p99 },
+	{ "flush/s", 7, 2, NBE_FLUSH, get_per_second },
+};
+#define RANK_MAX	3u
+
+/* What fits on the screen. */
+struct layout {
+	unsigned	rank;		/* of the columns that stay, at most */
+	int		name;		/* width */
+};
+
+static int
+width_of(unsigned rank)
+{
+	int width = 0;
+
+	for (size_t i = 0; i < COUNT_OF(columns); i++)
+		if (columns[i].rank <= rank)
+			width += 1 + abs(columns[i].width);
+	return width;
+}
+
+/* room: columns of the terminal; 0: there is none. */
+static struct layout
+lay_out(unsigned room, const struct devices *d)
+{
+	struct layout l = { .rank = RANK_MAX, .name = NAME_MIN };
+
+	for (size_t i = 0; i < d->count; i++)
+		if ((int)strlen(d->item[i].name) > l.name)
+			l.name = (int)strlen(d->item[i].name);
+	if (room == 0)
+		return l;
+	while (l.rank > 0 && NAME_MIN + width_of(l.rank) > (int)room)
+		l.rank--;
+	if (l.name + width_of(l.rank) > (int)room)
+		l.name = (int)room - width_of(l.rank);
+	if (l.name < NAME_MIN)
+		l.name = NAME_MIN;
+	return l;
+}
+
+static void
+print_head(const struct layout *l)
+{
+	printf("%-*s", l->name, "Name");
+	for (size_t i = 0; i < COUNT_OF(columns); i++)
+		if (columns[i].rank <= l->rank)
+			printf(" %*s", columns[i].width, columns[i].label);
+	putchar('\n');
+}
+
+static void
+print_line(const struct layout *l, const struct control_snapshot *from,
+    const struct control_snapshot *to)
+{
+	char text[32];
 	struct rate r;
 
-	printf("%-10s %-12s %2" PRIu32 "/%-2" PRIu32 " %5" PRIu32, to->name,
-	    snapshot_state(to), to->stats.conns_up, to->stats.conns_wanted,
-	    to->stats.queued + to->stats.active);
-	for (size_t i = 0; i < COUNT_OF(shown); i++) {
-		rate_of(&r, from, to, shown[i]);
-		printf(" | %7.0f %8s %9s %9s", r.per_second,
-		    human_size(bytes, sizeof(bytes), (uint64_t)r.bytes_per_second),
-		    human_ns(mean, sizeof(mean), r.mean_ns),
-		    human_ns(p99, sizeof(p99), r.p99_ns));
+	printf("%-*.*s", l->name, l->name, to->name);
+	for (size_t i = 0; i < COUNT_OF(columns); i++) {
+		const struct column *c = &columns[i];
+
+		if (c->rank > l->rank)
+			continue;
+		rate_of(&r, from, to, c->op);
+		c->get(text, sizeof(text), to, &r);
+		printf(" %*s", c->width, text);
 	}
-	rate_of(&r, from, to, NBE_FLUSH);
-	printf(" | %7.0f\n", r.per_second);
+	putchar('\n');
 }
+
+/* ---- what is shown --------------------------------------------------------- */
 
 static void
 line_json(struct json *j, const struct control_snapshot *from,
@@ -174,38 +238,44 @@ line_json(struct json *j, const struct control_snapshot *from,
 }
 
 static void
-show(const struct screen *screen, const struct devices *from,
-    const struct devices *to, bool as_json)
+show_json(const struct devices *from, const struct devices *to)
 {
 	struct json j;
 
-	if (screen->draws)
-		fputs(CLEAR, stdout);
 	json_start(&j, stdout, true);
-	if (as_json)
-		json_open(&j, NULL, '[');
-	else
-		print_head();
+	json_open(&j, NULL, '[');
 	for (size_t i = 0; i < to->count; i++) {
-		const struct control_snapshot *s = &to->item[i].snapshot, *before;
+		const struct control_snapshot *s = &to->item[i].snapshot;
+		const struct control_snapshot *before = find(from, s);
 
-		before = to->item[i].alive ? find(from, s) : NULL;
-		if (before == NULL)
-			continue;
-		if (as_json)
+		if (to->item[i].alive && before != NULL)
 			line_json(&j, before, s);
-		else
-			print_line(before, s);
 	}
-	if (as_json) {
-		json_close(&j, ']');
-		json_finish(&j);
+	json_close(&j, ']');
+	json_finish(&j);
+}
+
+/* On a terminal the screen is drawn anew. */
+static void
+show_lines(const struct devices *from, const struct devices *to)
+{
+	unsigned room = terminal_columns();
+	struct layout layout = lay_out(room, to);
+
+	if (room != 0)
+		fputs(CLEAR, stdout);
+	print_head(&layout);
+	for (size_t i = 0; i < to->count; i++) {
+		const struct control_snapshot *s = &to->item[i].snapshot;
+		const struct control_snapshot *before = find(from, s);
+
+		if (to->item[i].alive && before != NULL)
+			print_line(&layout, before, s);
 	}
-	fflush(stdout);
 }
 
 static enum exit_status
-watch(const struct screen *screen, const struct options *o)
+watch(const struct options *o)
 {
 	struct devices before, now;
 	bool failed;
@@ -214,13 +284,17 @@ watch(const struct screen *screen, const struct options *o)
 		return EXIT_FAILED;
 	failed = before.failed;
 	for (unsigned i = 0; !failed && (o->rounds == 0 || i < o->rounds); i++) {
-		if (screen_wait(screen))
+		if (terminal_wait(ROUND_MS))
 			break;
 		if (!devices_get(&now, o)) {
 			failed = true;
 			break;
 		}
-		show(screen, &before, &now, o->json);
+		if (o->json)
+			show_json(&before, &now);
+		else
+			show_lines(&before, &now);
+		fflush(stdout);
 		devices_free(&before);
 		before = now;
 		failed = before.failed || ferror(stdout);
@@ -232,11 +306,10 @@ watch(const struct screen *screen, const struct options *o)
 enum exit_status
 verb_top(const struct options *o)
 {
-	struct screen screen = { .keys = false };
 	enum exit_status status;
 
-	screen_open(&screen, o->json);
-	status = watch(&screen, o);
-	screen_close(&screen);
+	terminal_open();
+	status = watch(o);
+	terminal_close();
 	return status;
 }

@@ -7,13 +7,15 @@
 
 enum verb_id {
 	VERB_CONNECT, VERB_SCALE, VERB_RECONNECT, VERB_DISCONNECT,
-	VERB_EXPORTS, VERB_INFO,
-	VERB_LIST, VERB_STATUS, VERB_SHOW, VERB_STATS, VERB_TOP,
+	VERB_WAIT,
+	VERB_EXPORTS, VERB_INFO, VERB_CHECK_CONFIG,
+	VERB_LIST, VERB_STATUS, VERB_SHOW, VERB_STATS, VERB_TOP, VERB_METRICS,
 	VERB_HELP, VERB_VERSION,
 	VERBS
 };
 
-enum exit_status { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+/* DOWN: with --check, a device is of no use now. */
+enum exit_status { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_DOWN = 3 };
 
 #define OPERANDS_ANY	(~0u)
 
@@ -40,13 +42,16 @@ enum exit_status verb_connect(const struct options *);
 enum exit_status verb_scale(const struct options *);
 enum exit_status verb_reconnect(const struct options *);
 enum exit_status verb_disconnect(const struct options *);
+enum exit_status verb_wait(const struct options *);
 enum exit_status verb_exports(const struct options *);
 enum exit_status verb_info(const struct options *);
+enum exit_status verb_check_config(const struct options *);
 enum exit_status verb_list(const struct options *);
 enum exit_status verb_status(const struct options *);
 enum exit_status verb_show(const struct options *);
 enum exit_status verb_stats(const struct options *);
 enum exit_status verb_top(const struct options *);
+enum exit_status verb_metrics(const struct options *);
 enum exit_status verb_help(const struct options *);
 enum exit_status verb_version(const struct options *);
 

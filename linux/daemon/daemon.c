@@ -30,6 +30,7 @@
 #include "control_server.h"
 #include "fuse.h"
 #include "helper.h"
+#include "hooks.h"
 #include "log.h"
 #include "process.h"
 #include "snapshot.h"
@@ -51,12 +52,14 @@ struct daemon {
 	struct ring	ring;
 	struct log	log;
 	struct helper	helper;
+	struct hooks	hooks;
 	struct opener	opener;
 	struct disk	*disk;
 	struct fuse	*fuse;
 	struct control_server *control;
 	struct control_client *asker;	/* waits for the end of DETACHING */
 	struct attachment attachment;
+	uint64_t	size;		/* as users see it */
 	enum stage	stage;
 	nbe_time	deadline;	/* of an end by force */
 	uint64_t	flushes_failed;	/* before the last flush */
@@ -101,6 +104,13 @@ refuse(struct daemon *d, const char *why)
 	errtext_set(&control_client_reply(d->asker)->head.why, "%s", why);
 	control_answer(d->asker, false);
 	d->asker = NULL;
+}
+
+static void
+tell_hooks(struct daemon *d, enum hook_event event)
+{
+	if (!hooks_tell(&d->hooks, event, &d->attachment, d->size))
+		log_line(&d->log, LOG_WARNING, "the hooks are behind: one is not told");
 }
 
 /* ---- the end ----------------------------------------------------------------- */
@@ -249,7 +259,9 @@ attach_done(struct daemon *d, const struct helper_result *r)
 	if (d->stage != STARTING)
 		return;
 	d->stage = RUNNING;
+	d->size = d->helper.order.size;
 	report(d, true, "");
+	tell_hooks(d, HOOK_UP);
 }
 
 /* In any answer of the helper, which looks before all it does. */
@@ -287,10 +299,13 @@ check_done(struct daemon *d, const struct helper_result *r)
 static void
 resize_done(struct daemon *d, const struct helper_result *r)
 {
-	if (r->ok)
-		log_line(&d->log, LOG_INFO, "the device has its new size");
-	else
+	if (!r->ok) {
 		log_line(&d->log, LOG_ERR, "cannot resize: %s", r->why.text);
+		return;
+	}
+	d->size = d->helper.order.size;
+	log_line(&d->log, LOG_INFO, "the device has its new size");
+	tell_hooks(d, HOOK_RESIZED);
 }
 
 /* By force, or because there was nothing left that could be in use. */
@@ -586,7 +601,7 @@ start_disk(struct daemon *d, struct errtext *err)
 static bool
 start_fuse(struct daemon *d, struct errtext *err)
 {
-	char path[STATE_PATH_MAX], source[48];
+	char path[STATE_PATH_MAX], source[DEVICE_NAME_MAX + 16];
 	struct fuse_config config = {
 		.mountpoint = state_path(d->config->state, "mnt", path),
 		.source = source, .read_only = d->config->settings.read_only,
@@ -616,12 +631,24 @@ start_ring(struct daemon *d, struct errtext *err)
 	int ret = ring_init(&d->ring, RING_ENTRIES, wide);
 
 	if (ret < 0)
-		return errtext_set(err, "io_uring: %s%s", strerror(-ret),
-		    ret == -EPERM ? "; see /proc/sys/kernel/io_uring_disabled" : "");
+		return errtext_set(err, "io_uring: %s", strerror(-ret));
 	d->helper.ring = &d->ring;
 	d->helper.done = helper_done;
 	d->helper.arg = d;
 	return true;
+}
+
+static bool
+start_hooks(struct daemon *d, struct errtext *err)
+{
+	char uri[512];
+	struct hooks_config config = {
+		.program = d->config->hook, .uri = uri,
+		.keep_stderr = d->config->log_to_stderr,
+	};
+
+	nbc_target_print(d->config->target, uri, sizeof(uri));
+	return hooks_start(&d->hooks, &config, d->config->state, err);
 }
 
 /* Undoes what was done when it fails; the connections are closed then too. */
@@ -630,7 +657,8 @@ start(struct daemon *d, struct errtext *err)
 {
 	unsigned conns = d->config->conns;
 
-	if (!opener_init(&d->opener, d->config->tls, err) ||
+	if (!start_hooks(d, err) ||
+	    !opener_init(&d->opener, d->config->tls, err) ||
 	    !helper_start(&d->helper, &d->opener, d->config->state, err) ||
 	    !catch_signals(d, err) || !start_ring(d, err))
 		goto close_conns;
@@ -643,6 +671,7 @@ start(struct daemon *d, struct errtext *err)
 		.state = d->config->state, .target = d->config->target,
 		.settings = &d->config->settings, .about = d->config->about,
 		.attachment = &d->attachment, .loop_lost = &d->loop_lost,
+		.size = &d->size,
 		.disk = d->disk, .fuse = d->fuse,
 		.started = clock_now(),
 	};
@@ -659,6 +688,7 @@ close_conns:
 		nbc_close(&d->config->conn[i], true);
 	helper_end(&d->helper);
 	opener_end(&d->opener);
+	hooks_end(&d->hooks);
 	return false;
 }
 
@@ -670,6 +700,22 @@ earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* Whoever detaches it knows what happens. */
+static uint64_t
+watch_server(struct daemon *d)
+{
+	enum hook_event event;
+	uint64_t next;
+
+	if (d->stage != RUNNING)
+		return UINT64_MAX;
+	event = hooks_turn(&d->hooks, disk_down_for(d->disk),
+	    d->config->settings.dead_timeout, &next);
+	if (event != HOOK_EVENTS)
+		tell_hooks(d, event);
+	return next;
+}
+
 static uint64_t
 idle(void *arg)
 {
@@ -679,6 +725,7 @@ idle(void *arg)
 	check_end(d);
 	next = next_order(d);
 	next = earlier(next, disk_turn(d->disk));
+	next = earlier(next, watch_server(d));
 	next = earlier(next, control_server_turn(d->control, clock_now()));
 	/* The disk may have stopped just now. */
 	check_end(d);
@@ -695,6 +742,7 @@ finish(struct daemon *d)
 	}
 	helper_end(&d->helper);
 	opener_end(&d->opener);
+	hooks_end(&d->hooks);
 	state_remove(d->config->state);
 	log_line(&d->log, LOG_INFO, "disconnected");
 	control_server_free(d->control);

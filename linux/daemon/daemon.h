@@ -24,6 +24,7 @@ struct daemon_config {
 	struct settings		settings;
 	struct nbc_conn		*conn;		/* taken over */
 	unsigned		conns;
+	const char		*hook;		/* a program's absolute path; NULL */
 	const char		*about;		/* what the server says of the export */
 	bool			log_to_stderr;
 	/* Called once: the device is there, or never will be. */

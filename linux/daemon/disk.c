@@ -39,6 +39,7 @@ struct disk {
 	bool		stopped;
 	unsigned	conns_max;
 	nbe_time	now;
+	nbe_time	down_since;	/* 0: a connection is up */
 	nbe_time	asleep;		/* time that the engine's clock stood still */
 	nbe_time	wake;		/* when nbe_tick is due */
 	bool		now_known;	/* read once per round */
@@ -208,6 +209,22 @@ tend(struct disk *d, const struct nbe_work *w)
 	return again;
 }
 
+/* Who has lost a connection wants another one: only then there is something to see. */
+static void
+note_down(struct disk *d, const struct nbe_work *w)
+{
+	if (w->open == 0 && w->close == 0 && d->down_since == 0)
+		return;
+	for (unsigned i = 0; i < d->conns_max; i++) {
+		if (!nbe_conn_is_up(d->dev, i))
+			continue;
+		d->down_since = 0;
+		return;
+	}
+	if (d->down_since == 0)
+		d->down_since = now(d);
+}
+
 static bool
 all_quiet(const struct disk *d)
 {
@@ -231,6 +248,7 @@ work(struct disk *d)
 		if (w.resized)
 			d->events.resized(d->events.arg);
 	}
+	note_down(d, &w);
 	if (w.stopped && !d->stopped && all_quiet(d)) {
 		d->stopped = true;
 		d->events.stopped(d->events.arg);
@@ -367,6 +385,12 @@ disk_stop(struct disk *d, bool drain)
 }
 
 /* ---- what it is like ----------------------------------------------------- */
+
+nbe_time
+disk_down_for(struct disk *d)
+{
+	return d->down_since == 0 ? 0 : now(d) - d->down_since + 1;
+}
 
 void
 disk_stats(const struct disk *d, struct nbe_stats *st)

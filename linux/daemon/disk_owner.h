@@ -49,6 +49,8 @@ void	disk_reconnect(struct disk *);
 /* Take no more I/O; drain: finish and flush what there is, else fail it. */
 void	disk_stop(struct disk *, bool drain);
 
+/* How long no connection has been up, in the engine's time; 0: one is. */
+nbe_time disk_down_for(struct disk *);
 void	disk_stats(const struct disk *, struct nbe_stats *);
 void	disk_conn_info(const struct disk *, unsigned conn, struct disk_conn_info *);
 

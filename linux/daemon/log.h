@@ -8,10 +8,12 @@
 #include <stdbool.h>
 #include <syslog.h>
 
+#include "values.h"
+
 struct log {
 	int	sock;		/* of syslog; -1: stderr, or nobody listens */
 	bool	to_stderr;
-	char	tag[48];	/* nbdisk[NAME] */
+	char	tag[DEVICE_NAME_MAX + 16];	/* nbdisk[NAME] */
 };
 
 void	log_open(struct log *, const char *device, bool to_stderr);

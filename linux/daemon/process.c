@@ -25,6 +25,7 @@
 #include "text_file.h"
 
 #define OOM_SCORE	"-500"
+#define FILES_USUAL	1024	/* programs that use select(2) rely on it */
 #define FILES_MIN	128	/* 32 connections, control clients, all the rest */
 
 #ifndef PR_SET_IO_FLUSHER
@@ -80,6 +81,22 @@ process_prepare(void)
 	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	/* Only what is touched: most of the buffers never are. */
 	(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+}
+
+void
+process_be_ordinary(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > FILES_USUAL) {
+		limit.rlim_cur = FILES_USUAL;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	umask(022);
+	if (geteuid() != 0)
+		return;
+	(void)text_file_write("/proc/self/oom_score_adj", "0");
+	(void)prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0);
 }
 
 void

@@ -13,6 +13,8 @@ bool	process_has_room(struct errtext *);
 void	process_leave_terminal(void);
 /* Nothing here is needed to work, so nothing fails. */
 void	process_prepare(void);
+/* Takes that back, in a child that starts programs; locked memory no child has. */
+void	process_be_ordinary(void);
 
 /* Tells systemd, where it waits for that: "READY=1". */
 void	process_notify(const char *text);

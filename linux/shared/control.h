@@ -17,7 +17,7 @@
 #include "nbe.h"
 #include "values.h"
 
-#define CONTROL_VERSION	2
+#define CONTROL_VERSION	3
 
 enum control_verb {
 	CONTROL_SNAPSHOT,
@@ -60,6 +60,8 @@ struct control_snapshot {
 	uint32_t	depth;
 	uint32_t	fuse_state;	/* enum fuse_state */
 	uint32_t	fuse_in_flight;
+	uint32_t	sector_size;
+	uint64_t	device_size;	/* what users see; the export may have more */
 	uint8_t		read_only, tls;
 	uint8_t		detached;	/* somebody else has detached the loop device */
 	struct disk_conn_info conn[NBE_MAX_CONNS];

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "errtext.h"
+
 /* The object that an operation is embedded in. */
 #define container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
@@ -31,6 +33,8 @@ struct ring {
 	bool		stop;
 };
 
+/* Whether this process may have one; err says who refuses it, and what to do. */
+bool	ring_check(struct errtext *err);
 /* sqe128: FUSE over io_uring needs entries of 128 bytes.  0, or -errno. */
 int	ring_init(struct ring *, unsigned entries, bool sqe128);
 /* Whatever is still in the ring is cancelled; its done is not called. */

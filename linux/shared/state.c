@@ -20,7 +20,7 @@
 #define ROOT_BASE	"/run/nbdisk"
 #define NAMES_MAX	4096	/* nbd0 .. */
 
-static const char *const files[] = { "control", "device", "config" };
+static const char *const files[] = { "control", "device", "config", "udev" };
 
 /* ---- where ------------------------------------------------------------------- */
 
@@ -277,14 +277,18 @@ state_open(struct state *s, const char *name, struct errtext *err)
 	struct stat st;
 
 	*s = (struct state){ .lock = -1 };
+	errno = 0;
 	if (!value_device_name(name))
 		return errtext_set(err, "\"%s\" is not the name of a device", name);
 	if (!base_path(base, sizeof(base), err) || !set_dir(s, base, name, err))
 		return false;
 	snprintf(s->name, sizeof(s->name), "%s", name);
-	if (lstat(s->dir, &st) < 0)
-		return errtext_set(err, "%s: there is no such device; see "
-		    "\"nbdisk status\"", name);
+	if (lstat(s->dir, &st) < 0) {
+		errtext_set(err, "%s: there is no such device; see \"nbdisk status\"",
+		    name);
+		errno = ENOENT;
+		return false;
+	}
 	return st.st_uid == geteuid() || errtext_set(err, "%s: not yours", s->dir);
 }
 

@@ -9,7 +9,8 @@
  *	control	the daemon's socket (control.h)
  *	mnt	where FUSE is mounted
  *	device	the loop device's number, once it is attached
- *	config	URI and settings, to be read by a person; no secrets
+ *	config	URI and settings, as lines of nbdisk.conf(5); no secrets
+ *	udev	what udev names the device by
  * A directory appears complete and locked, by a rename, and so its name is taken.
  */
 #ifndef STATE_H
@@ -35,7 +36,7 @@ struct state {
 
 /* wanted NULL: the lowest free one of nbd0, nbd1, ...  Locked. */
 bool	state_create(struct state *, const char *wanted, struct errtext *);
-/* One that exists; not locked. */
+/* One that exists; not locked.  errno is ENOENT where there is none. */
 bool	state_open(struct state *, const char *name, struct errtext *);
 void	state_close(struct state *);
 /* The daemon's process id, 0: none lives.  For a state that is not locked here. */

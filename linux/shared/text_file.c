@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 char *
-text_file_read(const char *path, size_t max)
+text_file_read(const char *path, size_t max, size_t *length)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), error;
 	char *text = NULL;
@@ -32,6 +32,8 @@ text_file_read(const char *path, size_t max)
 		return NULL;
 	}
 	text[len] = '\0';
+	if (length != NULL)
+		*length = len;
 	return text;
 }
 

@@ -80,16 +80,19 @@ test_counts(void)
 	CHECK(n == 32);
 }
 
+#define A_16	"1234567890-bcde."
+#define A_64	A_16 A_16 A_16 A_16
+
 static void
 test_names(void)
 {
 	static const char *const bad[] = {
 		"", ".", "..", ".new-1", "-x", "a/b", "a b", "_x", "\xc3\xa4",
-		"123456789012345678901234567890123",
+		A_64 "5",
 	};
 
 	CHECK(value_device_name("nbd0") && value_device_name("my-disk_1.a"));
-	CHECK(value_device_name("12345678901234567890123456789012"));
+	CHECK(value_device_name(A_64));
 	for (size_t i = 0; i < COUNT_OF(bad); i++)
 		CHECK(!value_device_name(bad[i]));
 }
@@ -212,7 +215,7 @@ load(struct line *l, const char *text)
 	static char copy[512];
 
 	snprintf(copy, sizeof(copy), "%s", text);
-	return options_load(&l->o, VERB_CONNECT, "f", copy, &l->err);
+	return options_load(&l->o, VERB_CONNECT, "f", copy, strlen(copy), &l->err);
 }
 
 static void
@@ -242,14 +245,36 @@ test_file_refused(void)
 		{ "read-only = 1", "f:1: read-only = 1: expected yes or no" },
 		{ "config = g", "f:1: unknown option \"config\"" },
 		{ "force = yes", "f:1: unknown option \"force\"" },
+		{ "uri = a\n\nuri = b", "f:3: \"uri\" is in line 1 already" },
+		{ "uri = a\ndepth = 1\ndepth = 1", "f:3: \"depth\" is in line 2" },
+		{ "read-only = no\nread-only = yes", "f:2: \"read-only\" is in" },
+		/* What the command line says as well. */
+		{ "fence = 5\nfence = 6", "f:2: \"fence\" is in line 1 already" },
 	};
 	struct line l;
 
 	for (size_t i = 0; i < COUNT_OF(bad); i++) {
-		CHECK(parse(&l, VERB_CONNECT, "--config f"));
+		CHECK(parse(&l, VERB_CONNECT, "--config f --fence 4"));
 		CHECK(!load(&l, bad[i].text));
 		CHECK(strstr(l.err.text, bad[i].says) != NULL);
 	}
+}
+
+static void
+test_file_is_no_text(void)
+{
+	static char text[OPTIONS_FILE_MAX + 2];
+	struct line l;
+
+	CHECK(parse(&l, VERB_CONNECT, "--config f"));
+	memcpy(text, "uri = a\n#\0\ndepth = 0", 21);
+	CHECK(!options_load(&l.o, VERB_CONNECT, "f", text, 21, &l.err));
+	CHECK(strstr(l.err.text, "f:2: a NUL byte") != NULL);
+	memset(text, '\n', sizeof(text) - 1);
+	CHECK(!options_load(&l.o, VERB_CONNECT, "f", text, sizeof(text) - 1, &l.err));
+	CHECK(strstr(l.err.text, "f:65537: the file is longer than 65536") != NULL);
+	text[OPTIONS_FILE_MAX] = '\0';
+	CHECK(options_load(&l.o, VERB_CONNECT, "f", text, OPTIONS_FILE_MAX, &l.err));
 }
 
 /* What the help, the manual's test and the completion rely on. */
@@ -331,6 +356,7 @@ main(void)
 		{ "what is refused", test_refused },
 		{ "configuration file", test_file },
 		{ "configuration file: what is refused", test_file_refused },
+		{ "configuration file: what is no text", test_file_is_no_text },
 		{ "the table", test_table },
 		{ "JSON", test_json },
 		{ "sizes and times for people", test_human },

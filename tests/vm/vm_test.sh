@@ -20,7 +20,7 @@ skip_all() {
 	exit 0
 }
 [ -e "$kernel/boot" ] || skip_all "no kernel there: tools/vm-kernel gets one"
-for tool in qemu-system-x86_64 cpio depmod xz qemu-nbd nbdkit fio mkfs.xfs openssl; do
+for tool in qemu-system-x86_64 cpio depmod xz qemu-nbd nbdkit fio mkfs.xfs openssl udevadm; do
 	have $tool || skip_all "$tool is not installed"
 done
 
@@ -28,6 +28,7 @@ tree=$dir/tree
 mkdir -p "$tree/tests"
 cp -r "$tests/lib.sh" "$tests/device.sh" "$tests/interop" "$tests/vm" "$tree/tests"
 cp "$nbdisk" "$tree/nbdisk"
+cp "$tests/../linux/boot/60-nbdisk.rules" "$tree"
 for argument; do
 	shift
 	if [ -x "$argument" ]; then
@@ -54,7 +55,7 @@ programs="bash sh sleep timeout yes mktemp rm mkdir cat cp cmp dd truncate seq h
 	grep sed awk sort wc tr cut date sha256sum sync touch realpath dirname
 	basename stat id uname env ls tac chmod ln mount umount mountpoint insmod
 	blockdev fstrim pgrep ip tc qemu-nbd nbdkit fio mkfs.ext4 fsck.ext4 mkfs.xfs
-	xfs_repair"
+	xfs_repair losetup readlink udevadm addpart"
 plugins=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
 "$here/initrd.sh" "$kernel" "$dir/initrd" "$tree" $programs \
 	"$plugins/nbdkit-file-plugin.so" || exit

@@ -1,0 +1,231 @@
+/*
+ * hooks.c - programs that are told what becomes of a device.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "hooks.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "process.h"
+
+#define KEPT_FD		3
+/* A connection that is made anew is no loss. */
+#define LOST_AFTER	NBE_SECOND
+
+/* No text: the daemon reads what comes from the network, and programs of root read
+ * this. */
+struct hook_order {
+	enum hook_event	event;
+	bool		has_loop;
+	unsigned	loop;
+	uint64_t	size;
+};
+
+static const char *const event_names[] = {
+	[HOOK_UP] = "up", [HOOK_LOST] = "lost", [HOOK_BACK] = "back",
+	[HOOK_DEAD] = "dead", [HOOK_RESIZED] = "resized",
+};
+
+/* ---- which programs -------------------------------------------------------- */
+
+/* As run-parts(8) has it: what editors and packages leave beside a program is none. */
+static int
+is_program(const struct dirent *entry)
+{
+	const char *name = entry->d_name;
+
+	while (isalnum((unsigned char)*name) || *name == '-' || *name == '_')
+		name++;
+	return *name == '\0' && name > entry->d_name;
+}
+
+/* Those of the machine's administrator, for devices of root. */
+static int
+list_programs(struct dirent ***entries)
+{
+	return geteuid() == 0 ? scandir(HOOK_DIR, entries, is_program, alphasort) : 0;
+}
+
+static void
+free_programs(struct dirent **entries, int count)
+{
+	for (int i = 0; i < count; i++)
+		free(entries[i]);
+	if (count >= 0)
+		free(entries);
+}
+
+/* ---- in the process -------------------------------------------------------- */
+
+static void
+become(const char *program, const struct hook_order *order, const char *name)
+{
+	const char *event = event_names[order->event];
+	sigset_t none;
+
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execl(program, program, event, name, (char *)NULL);
+	fprintf(stderr, "nbdisk[%s]: %s: %s\n", name, program, strerror(errno));
+	_exit(127);
+}
+
+static void
+run(const char *program, const struct hook_order *order, const char *name)
+{
+	pid_t child = fork();
+
+	if (child == 0)
+		become(program, order, name);
+	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		continue;
+}
+
+static void
+set_environment(const struct hook_order *order, const struct state *s)
+{
+	const struct attachment a = { .has_loop = order->has_loop };
+	char device[STATE_PATH_MAX], node[24] = "", size[24];
+
+	snprintf(size, sizeof(size), "%" PRIu64, order->size);
+	if (order->has_loop)
+		snprintf(node, sizeof(node), "loop%u", order->loop);
+	setenv("NBDISK_EVENT", event_names[order->event], 1);
+	setenv("NBDISK_DEVICE", attachment_path(s, &a, device), 1);
+	setenv("NBDISK_NODE", node, 1);
+	setenv("NBDISK_SIZE", size, 1);
+}
+
+static void
+carry_out(const struct hook_order *order, const char *program, const struct state *s)
+{
+	struct dirent **entries;
+	int count = list_programs(&entries);
+	char path[sizeof(HOOK_DIR) + NAME_MAX + 1];
+
+	set_environment(order, s);
+	if (program != NULL)
+		run(program, order, s->name);
+	for (int i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), HOOK_DIR "/%s", entries[i]->d_name);
+		if (access(path, X_OK) == 0)
+			run(path, order, s->name);
+	}
+	free_programs(entries, count);
+}
+
+static void
+be_hooks(int sock, const struct hooks_config *config, const struct state *s)
+{
+	struct hook_order order;
+
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	prctl(PR_SET_NAME, "nbdisk-hooks");
+	process_be_ordinary();
+	if (!config->keep_stderr)
+		process_leave_terminal();
+	if (dup2(sock, KEPT_FD) < 0 || close_range(KEPT_FD + 1, ~0u, 0) < 0 ||
+	    fcntl(KEPT_FD, F_SETFD, FD_CLOEXEC) < 0)
+		_exit(1);
+	setenv("NBDISK_NAME", s->name, 1);
+	setenv("NBDISK_URI", config->uri, 1);
+	while (recv(KEPT_FD, &order, sizeof(order), 0) == sizeof(order) &&
+	    order.event < HOOK_EVENTS)
+		carry_out(&order, config->program, s);
+	_exit(0);
+}
+
+/* ---- in the daemon --------------------------------------------------------- */
+
+static bool
+are_there(const struct hooks_config *config)
+{
+	struct dirent **entries;
+	int count = list_programs(&entries);
+
+	free_programs(entries, count);
+	return count > 0 || config->program != NULL;
+}
+
+bool
+hooks_start(struct hooks *h, const struct hooks_config *config, const struct state *s,
+    struct errtext *err)
+{
+	int pair[2];
+	pid_t child;
+
+	*h = (struct hooks){ .sock = -1 };
+	if (!are_there(config))
+		return true;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return errtext_set(err, "socketpair: %s", strerror(errno));
+	child = fork();
+	if (child == 0)
+		be_hooks(pair[1], config, s);
+	close(pair[1]);
+	h->sock = pair[0];
+	return child > 0 || errtext_set(err, "fork: %s", strerror(errno));
+}
+
+bool
+hooks_tell(struct hooks *h, enum hook_event event, const struct attachment *a,
+    uint64_t size)
+{
+	const struct hook_order order = {
+		.event = event, .has_loop = a->has_loop, .loop = a->loop.number,
+		.size = size,
+	};
+
+	if (h->sock < 0)
+		return true;
+	return send(h->sock, &order, sizeof(order), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+	    (ssize_t)sizeof(order);
+}
+
+enum hook_event
+hooks_turn(struct hooks *h, nbe_time down_for, nbe_time dead_timeout, uint64_t *next)
+{
+	bool was_lost = h->lost;
+
+	*next = UINT64_MAX;
+	if (down_for == 0) {
+		h->lost = h->dead = false;
+		return was_lost ? HOOK_BACK : HOOK_EVENTS;
+	}
+	if (!h->lost) {
+		h->lost = down_for >= LOST_AFTER;
+		*next = h->lost ? 0 : LOST_AFTER - down_for;
+		return h->lost ? HOOK_LOST : HOOK_EVENTS;
+	}
+	if (h->dead || dead_timeout == NBE_NEVER)
+		return HOOK_EVENTS;
+	h->dead = down_for >= dead_timeout;
+	if (!h->dead)
+		*next = dead_timeout - down_for;
+	return h->dead ? HOOK_DEAD : HOOK_EVENTS;
+}
+
+void
+hooks_end(struct hooks *h)
+{
+	if (h->sock >= 0)
+		close(h->sock);
+	h->sock = -1;
+}
