@@ -141,13 +141,15 @@ open_disk(struct load *l, const char *uri, unsigned conns, unsigned depth)
 	static struct nbc_target target;
 	static struct nbc_options options = { .framing_max = NBE_EXTENDED,
 	    .timeout_ms = 5000, .cancel_fd = -1 };
+	static struct dialer_server server = { .target = &target, .options = &options };
 	struct disk_config config = {
 		.dev = { .conns_max = NBE_MAX_CONNS, .conns = (uint16_t)conns,
 		    .depth = (uint16_t)depth, .timeout = 10 * NBE_SECOND,
 		    .dead_timeout = 10 * NBE_SECOND, .fence = NBE_SECOND,
 		    .backoff_min = NBE_SECOND, .backoff_max = NBE_SECOND, .seed = 1 },
-		.target = &target, .options = &options,
-		.events = { on_resized, on_stopped, on_log, l },
+		.server = &server,
+		.events = { .resized = on_resized, .stopped = on_stopped, .log = on_log,
+		    .arg = l },
 	};
 	struct nbc_conn conn[NBE_MAX_CONNS];
 	struct nbc_tls_context *tls = NULL;
@@ -156,7 +158,7 @@ open_disk(struct load *l, const char *uri, unsigned conns, unsigned depth)
 	if (!nbc_target_parse(&target, uri, &error) ||
 	    !nbc_tls_context_load(&tls, &target, &error))
 		die(uri, error.text);
-	config.tls = tls;
+	server.tls = tls;
 	for (unsigned i = 0; i < conns; i++)
 		if (!nbc_open(&conn[i], &target, tls, &options, &error))
 			die(uri, error.text);

@@ -12,7 +12,7 @@
 #define URI_MAX		1024
 
 char *
-attached_config(const struct nbc_target *t, const struct options *o)
+attached_config(const struct server *s, unsigned servers, const struct options *o)
 {
 	char uri[URI_MAX], *text = NULL;
 	size_t size;
@@ -20,8 +20,11 @@ attached_config(const struct nbc_target *t, const struct options *o)
 
 	if (out == NULL)
 		return NULL;
-	nbc_target_print(t, uri, sizeof(uri));
-	fprintf(out, "uri = %s\ntls = %s\n", uri, tls_words[t->tls]);
+	for (unsigned i = 0; i < servers; i++) {
+		nbc_target_print(&s[i].target, uri, sizeof(uri));
+		fprintf(out, "uri = %s\n", uri);
+	}
+	fprintf(out, "tls = %s\n", tls_words[s[0].target.tls]);
 	options_print(out, o);
 	if (fclose(out) == 0)
 		return text;

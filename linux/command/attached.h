@@ -8,12 +8,13 @@
 #ifndef ATTACHED_H
 #define ATTACHED_H
 
-#include "connect.h"
 #include "options.h"
+#include "server.h"
 #include "state.h"
 
 /* Lines of a configuration file, to be freed; NULL: out of memory. */
-char	*attached_config(const struct nbc_target *, const struct options *);
+char	*attached_config(const struct server *, unsigned servers,
+	    const struct options *);
 
 enum attached { ATTACHED_NOT, ATTACHED_SAME, ATTACHED_OTHER };
 /* Whether a living device has this name.  SAME: state is it; OTHER: err has the first

@@ -135,6 +135,11 @@ const char *const unflushed_words[] = {
 	[NBE_UNFLUSHED_IGNORE] = "ignore", NULL,
 };
 
+const char *const fence_words[] = {
+	[NBE_FENCE_TIME] = "time", [NBE_FENCE_COMMAND] = "command",
+	[NBE_FENCE_STORE] = "store", NULL,
+};
+
 const char *const wait_words[] = { "up", "down", "gone", "size", NULL };
 
 static bool
@@ -147,6 +152,12 @@ static bool
 set_unflushed(void *field, const char *value)
 {
 	return set_word(field, value, unflushed_words);
+}
+
+static bool
+set_fence_by(void *field, const char *value)
+{
+	return set_word(field, value, fence_words);
 }
 
 static bool
@@ -213,6 +224,15 @@ static void
 print_unflushed(FILE *out, const char *name, const void *field)
 {
 	fprintf(out, "%s = %s\n", name, unflushed_words[*(const int *)field]);
+}
+
+static void
+print_fence_by(FILE *out, const char *name, const void *field)
+{
+	int by = *(const int *)field;
+
+	if (by != FENCE_UNSAID)
+		fprintf(out, "%s = %s\n", name, fence_words[by]);
 }
 
 static void
@@ -286,6 +306,23 @@ const struct option_row option_table[] = {
 	{ 0, "fence", "TIME", AT(fence), set_time, a_time, V(CONNECT),
 	    "how long a lost write may still reach the disk (10s)",
 	    print_time },
+	{ 0, "fence-by", "WHAT", AT(fence_by), set_fence_by,
+	    "time, command or store", V(CONNECT),
+	    "what keeps a server that was left from writing (time)",
+	    print_fence_by },
+	{ 0, "fence-command", "PROGRAM", AT(fence_command), set_something,
+	    "the name of a program", V(CONNECT),
+	    "ends a server that was left; 0 when it writes no more",
+	    print_text },
+	{ 0, "path-timeout", "TIME", AT(path_timeout), set_time, a_time, V(CONNECT),
+	    "go to the next server when one is away for so long (10s)",
+	    print_time },
+	{ 0, "failback", "TIME", AT(failback), set_some_time, some_time, V(CONNECT),
+	    "go back to the first server after so long (never)",
+	    print_time },
+	{ 0, "shared", NULL, AT(shared), set_flag, NULL, V(CONNECT),
+	    "others write, too: do not compare what is on a server",
+	    print_flag },
 	{ 0, "unflushed", "POLICY", AT(unflushed), set_unflushed,
 	    "fail, replay or ignore", V(CONNECT),
 	    "after a restart of the server: fail, replay, ignore (fail)",
@@ -311,14 +348,15 @@ const struct option_row option_table[] = {
 	    "up to 64 letters, digits and ._- that begin with a letter or digit",
 	    V(CONNECT), "name of the device (lowest free of nbd0, nbd1, ...)", NULL },
 	{ 0, "hook", "PROGRAM", AT(hook), set_something, "the name of a program",
-	    V(CONNECT), "run: up, lost, back, dead, resized, and the name",
+	    V(CONNECT), "run: up, lost, back, dead, resized, moved; and the name",
 	    print_text },
 	{ 0, "config", "FILE", AT(config_file), set_something, a_file, V(CONNECT),
 	    "read the server and options from nbdisk.conf(5)", NULL },
 	{ 0, "foreground", NULL, AT(foreground), set_flag, NULL, V(CONNECT),
 	    "stay, log to stderr, tell systemd when ready", NULL },
 	{ 0, "timeout", "TIME", AT(wait), set_some_time, some_time,
-	    V(DISCONNECT) | V(SCALE) | V(RECONNECT) | V(WAIT), "wait so long (30s)",
+	    V(DISCONNECT) | V(SCALE) | V(RECONNECT) | V(MOVE) | V(WAIT),
+	    "wait so long (30s)",
 	    NULL },
 	{ 0, "force", NULL, AT(force), set_flag, NULL, V(DISCONNECT),
 	    "fail what is under way, even where the device is in use", NULL },
@@ -346,7 +384,8 @@ options_init(struct options *o)
 		.fence = 10 * NBE_SECOND, .open_timeout = 10 * NBE_SECOND,
 		.wait = 30 * NBE_SECOND, .tls = TLS_UNSAID,
 		.unflushed = NBE_UNFLUSHED_FAIL, .via = ATTACH_AUTO,
-		.wait_for = WAIT_UNSAID,
+		.wait_for = WAIT_UNSAID, .fence_by = FENCE_UNSAID,
+		.path_timeout = 10 * NBE_SECOND, .failback = NBE_NEVER,
 	};
 }
 
@@ -359,6 +398,18 @@ options_print(FILE *out, const struct options *o)
 		if (row->print != NULL && option_belongs(row, VERB_CONNECT))
 			row->print(out, row->name, (const char *)o + row->field);
 	}
+}
+
+bool
+options_fence_ok(const struct options *o, struct errtext *err)
+{
+	bool by_command = o->fence_by == NBE_FENCE_COMMAND;
+
+	if (by_command && o->fence_command == NULL)
+		return errtext_set(err, "--fence-by command: --fence-command is missing");
+	return o->fence_command == NULL || by_command || o->fence_by == FENCE_UNSAID ||
+	    errtext_set(err, "--fence-command: --fence-by says %s",
+	    fence_words[o->fence_by]);
 }
 
 /* ---- the command line -------------------------------------------------------- */
@@ -495,7 +546,7 @@ struct loading {
 	enum verb_id	verb;
 	uint64_t	given;		/* on the command line */
 	unsigned	line;		/* the present one */
-	unsigned	uri_line, row_line[64];		/* 0: not yet */
+	unsigned	uris, row_line[64];		/* 0: not yet */
 };
 
 static bool
@@ -508,19 +559,20 @@ load_once(struct loading *l, unsigned *first, const char *name, struct errtext *
 	return true;
 }
 
+/* The servers of one disk, by order; those of the command line, if there are any. */
 static bool
 load_uri(struct loading *l, char *value, struct errtext *err)
 {
 	struct options *o = l->options;
 
-	if (!load_once(l, &l->uri_line, "uri", err))
-		return false;
-	/* options_parse left its operands in argv; there is none, so there is room
-	 * for this one where the caller's array ends with NULL. */
-	if (o->operands == 0) {
-		o->operand[0] = value;
-		o->operands = 1;
-	}
+	if (l->uris == NBE_MAX_PATHS)
+		return errtext_set(err, "there can be %u servers, not more",
+		    NBE_MAX_PATHS);
+	o->uri[l->uris++] = value;
+	if (o->operands != 0 && o->operand != o->uri)
+		return true;
+	o->operand = o->uri;
+	o->operands = l->uris;
 	return true;
 }
 

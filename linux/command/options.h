@@ -20,6 +20,7 @@
 
 #define TLS_UNSAID	(-1)
 #define WAIT_UNSAID	(-1)
+#define FENCE_UNSAID	(-1)
 
 /* Strings are not owned: they are the command line's or the file's. */
 struct options {
@@ -35,13 +36,16 @@ struct options {
 	int		tls;		/* enum nbe_tls, or TLS_UNSAID */
 	int		unflushed;	/* enum nbe_unflushed */
 	int		via;		/* enum attach_kind */
+	int		fence_by;	/* enum nbe_fence_by, or FENCE_UNSAID */
+	nbe_time	path_timeout, failback;
+	char		*uri[NBE_MAX_PATHS];	/* operands that a file gave */
 	int		wait_for;	/* index of wait_words, or WAIT_UNSAID */
 	const char	*export_name, *port;
 	const char	*ca_file, *crl_file, *cert_file, *key_file, *key_password_file;
 	const char	*tls_hostname, *psk_file, *psk_user;
-	const char	*device, *config_file, *hook;
+	const char	*device, *config_file, *hook, *fence_command;
 	bool		read_only, no_discard, foreground, force, json, help;
-	bool		if_exists, check;
+	bool		if_exists, check, shared;
 };
 
 struct option_row {
@@ -61,6 +65,8 @@ extern const unsigned option_count;
 
 /* In the order of enum nbe_tls and enum nbe_unflushed; end with NULL. */
 extern const char *const tls_words[], *const unflushed_words[];
+/* In the order of enum nbe_fence_by. */
+extern const char *const fence_words[];
 /* up, down, gone, size */
 extern const char *const wait_words[];
 
@@ -70,14 +76,16 @@ void	options_init(struct options *);
 bool	options_parse(struct options *, enum verb_id, int argc, char **argv,
 	    struct errtext *);
 /*
- * A configuration file: lines "name = value" with the long names, and "uri", which
- * is the operand; empty lines and those that begin with # are skipped.  A name may be
- * given once.  What the command line said stays.  text, which a NUL ends behind len
- * bytes, is changed, and must outlive the options; operand must have room for one.
+ * A configuration file: lines "name = value" with the long names, and "uri", for each
+ * operand one; empty lines and those that begin with # are skipped.  Any other name may
+ * be given once.  What the command line said stays.  text, which a NUL ends behind len
+ * bytes, is changed, and must outlive the options.
  */
 #define OPTIONS_FILE_MAX 65536
 bool	options_load(struct options *, enum verb_id, const char *path, char *text,
 	    size_t len, struct errtext *);
+/* --fence-by and --fence-command go together. */
+bool	options_fence_ok(const struct options *, struct errtext *);
 /* The settings of a device, as lines of a configuration file.  Not what the target has:
  * uri, name, port, and whether TLS is required. */
 void	options_print(FILE *, const struct options *);

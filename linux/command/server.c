@@ -1,5 +1,5 @@
 /*
- * server.c - the server that the command line names.
+ * server.c - a server that the command line names.
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include "server.h"
@@ -103,7 +103,8 @@ milliseconds(nbe_time ns)
 }
 
 static bool
-init(struct server *s, const struct options *o, struct nbc_error *err)
+init(struct server *s, const struct options *o, const char *operand,
+    struct nbc_error *err)
 {
 	s->options = (struct nbc_options){
 		.framing_max = NBE_EXTENDED, .want_alloc = true,
@@ -111,18 +112,18 @@ init(struct server *s, const struct options *o, struct nbc_error *err)
 		.retry_ms = milliseconds(o->retry),
 		.allow_ktls = true, .cancel_fd = -1,
 	};
-	return nbc_target_parse(&s->target, o->operand[0], err) &&
+	return nbc_target_parse(&s->target, operand, err) &&
 	    take_names(&s->target, o, err) && take_tls(&s->target, o, err) &&
 	    nbc_tls_context_load(&s->tls, &s->target, err);
 }
 
 enum exit_status
-server_init(struct server *s, const struct options *o)
+server_init(struct server *s, const struct options *o, const char *operand)
 {
 	struct nbc_error err;
 
 	*s = (struct server){ 0 };
-	if (init(s, o, &err)) {
+	if (init(s, o, operand, &err)) {
 		if (s->target.tls_no_verify)
 			complain("warning: tls-verify-peer=false: anybody may be the "
 			    "server");

@@ -1,5 +1,5 @@
 /*
- * server.h - the server that the command line names.
+ * server.h - a server that the command line names.
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #ifndef SERVER_H
@@ -14,9 +14,9 @@ struct server {
 	struct nbc_options	options;
 };
 
-/* From the first operand.  On failure it has been said on stderr, and there is
- * nothing to close. */
-enum exit_status server_init(struct server *, const struct options *);
+/* On failure it has been said on stderr, and there is nothing to close. */
+enum exit_status server_init(struct server *, const struct options *,
+	    const char *operand);
 void	server_free(struct server *);
 /* Says it on stderr; EXIT_USAGE where the user typed something wrong. */
 enum exit_status server_complain(const struct nbc_error *);

@@ -268,6 +268,8 @@ GET_NUMBER(fenced, stats.fenced)
 GET_NUMBER(restarts, stats.restarts)
 GET_NUMBER(flushes_failed, stats.flushes_failed)
 GET_NUMBER(replayed, stats.replayed)
+GET_NUMBER(failovers, stats.failovers)
+GET_NUMBER(moves, stats.moves)
 GET_NUMBER(kept_bytes, stats.kept_bytes)
 GET_BOOL(dirty, stats.dirty)
 GET_BOOL(lost, stats.lost)
@@ -284,6 +286,8 @@ static const struct field repairs[] = {
 	{ "ServerRestarts", "server_restarts", get_restarts },
 	{ "FailedFlushes", "failed_flushes", get_flushes_failed },
 	{ "ReplayedRequests", "replayed_requests", get_replayed },
+	{ "Failovers", "failovers", get_failovers },
+	{ "Moves", "moves", get_moves },
 	{ "KeptBytes", "kept_bytes", get_kept_bytes },
 	{ "UnflushedWrites", "unflushed_writes", get_dirty },
 	{ "LostWrites", "lost_writes", get_lost },
@@ -298,6 +302,16 @@ GET_TIME(timeout, timeout)
 GET_TIME(dead_timeout, dead_timeout)
 GET_TIME(fence, fence)
 GET_NUMBER(depth, depth)
+GET_TIME(path_timeout, path_timeout)
+
+static void
+get_fence_by(const void *object, struct value *v)
+{
+	uint32_t by = snap(object)->fence_by;
+
+	value_text(v, by <= NBE_FENCE_STORE ? fence_words[by] : NULL);
+}
+
 GET_NUMBER(keep_size, keep_size)
 
 static void
@@ -362,6 +376,8 @@ static const struct field settings[] = {
 	{ "Timeout", "timeout_ms", get_timeout },
 	{ "DeadTimeout", "dead_timeout_ms", get_dead_timeout },
 	{ "Fence", "fence_ms", get_fence },
+	{ "FenceBy", "fence_by", get_fence_by },
+	{ "PathTimeout", "path_timeout_ms", get_path_timeout },
 	{ "Unflushed", "unflushed", get_unflushed },
 	{ "KeepSize", "keep_size", get_keep_size },
 };

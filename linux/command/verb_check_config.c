@@ -10,9 +10,9 @@
 #include "server.h"
 
 static enum exit_status
-check_server(const struct options *o, const char *path)
+check_servers(const struct options *o, const char *path)
 {
-	enum exit_status status;
+	enum exit_status status = EXIT_OK;
 	struct server server;
 	struct errtext err;
 
@@ -21,11 +21,17 @@ check_server(const struct options *o, const char *path)
 		complain(err.text);
 		return EXIT_USAGE;
 	}
-	status = server_init(&server, o);
-	if (status == EXIT_OK) {
-		server_free(&server);
-		return EXIT_OK;
+	for (unsigned i = 0; status == EXIT_OK && i < o->operands; i++) {
+		status = server_init(&server, o, o->operand[i]);
+		if (status == EXIT_OK)
+			server_free(&server);
 	}
+	if (status == EXIT_OK && !options_fence_ok(o, &err)) {
+		complain(err.text);
+		status = EXIT_USAGE;
+	}
+	if (status == EXIT_OK)
+		return EXIT_OK;
 	errtext_set(&err, "%s: no device can be made of this", path);
 	complain(err.text);
 	return status;
@@ -34,15 +40,14 @@ check_server(const struct options *o, const char *path)
 static enum exit_status
 check(const char *path)
 {
-	char *operand[] = { NULL, NULL }, *text;
+	char *text;
 	struct options o;
 	enum exit_status status;
 
 	options_init(&o);
-	o.operand = operand;
 	status = config_load(&o, VERB_CONNECT, path, &text);
 	if (status == EXIT_OK)
-		status = check_server(&o, path);
+		status = check_servers(&o, path);
 	free(text);
 	return status;
 }

@@ -17,9 +17,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "attached.h"
+#include "clock.h"
 #include "control_client.h"
 #include "daemon.h"
 #include "fuse.h"
@@ -30,13 +32,17 @@
 #include "server.h"
 #include "udev_names.h"
 
+#define RETRY_NS	500000000
+
 struct connecting {
 	const struct options *options;
-	struct server	server;
+	struct server	server[NBE_MAX_PATHS];
+	unsigned	servers;
+	unsigned	path;		/* the server of conn */
 	struct nbc_conn	conn[NBE_MAX_CONNS];
 	unsigned	conns;
 	char		*about;		/* the disk takes conn, with its text */
-	char		*hook;		/* its absolute path; NULL: none */
+	char		*hook, *fence_command;	/* absolute paths; NULL: none */
 	char		*config;	/* for the device's directory */
 	struct state	state;
 	struct daemon_config daemon;
@@ -55,14 +61,57 @@ close_all(struct connecting *c)
 }
 
 static bool
-open_one(struct connecting *c, struct nbc_error *err)
+open_one(struct connecting *c, const struct nbc_options *options, struct nbc_error *err)
 {
-	struct nbc_conn *conn = &c->conn[c->conns];
+	const struct server *s = &c->server[c->path];
 
-	if (!nbc_open(conn, &c->server.target, c->server.tls, &c->server.options, err))
+	if (!nbc_open(&c->conn[c->conns], &s->target, s->tls, options, err))
 		return false;
 	c->conns++;
 	return true;
+}
+
+/* Each server once, by order; c->path is the one that is there. */
+static bool
+open_round(struct connecting *c, struct nbc_error *why, bool *again)
+{
+	struct nbc_options once = c->server[0].options;
+
+	once.retry_ms = 0;
+	*again = false;
+	for (c->path = 0; c->path < c->servers; c->path++) {
+		if (open_one(c, &once, &why[c->path]))
+			return true;
+		*again |= why[c->path].transient;
+	}
+	return false;
+}
+
+static void
+say_unreachable(const struct server *s, const char *how, const struct nbc_error *why)
+{
+	struct errtext text;
+	char uri[512];
+
+	nbc_target_print(&s->target, uri, sizeof(uri));
+	errtext_set(&text, "%s%s: %.400s", how, uri, why->text);
+	complain(text.text);
+}
+
+/* The first connection, to the first server of several that is there. */
+static enum exit_status
+open_first(struct connecting *c)
+{
+	const struct timespec pause = { .tv_nsec = RETRY_NS };
+	struct nbc_error why[NBE_MAX_PATHS];
+	nbe_time end = clock_after(c->options->retry);
+	bool again, ok;
+
+	while (!(ok = open_round(c, why, &again)) && again && clock_now() < end)
+		(void)nanosleep(&pause, NULL);
+	for (unsigned i = 0; i < c->path; i++)
+		say_unreachable(&c->server[i], ok ? "warning: " : "", &why[i]);
+	return ok ? EXIT_OK : EXIT_FAILED;
 }
 
 /* A server that takes some of the connections, but not all, is used as it is. */
@@ -89,8 +138,12 @@ open_all(struct connecting *c)
 	bool ok = true;
 
 	progress_begin(&progress, "connecting");
+	if (c->servers > 1 && (status = open_first(c)) != EXIT_OK) {
+		progress_end(&progress);
+		return status;
+	}
 	while (ok && c->conns < wanted) {
-		ok = open_one(c, &err);
+		ok = open_one(c, &c->server[c->path].options, &err);
 		if (ok && wanted > 1 &&
 		    (c->conn[0].exp.flags & NBE_FLAG_CAN_MULTI_CONN) == 0) {
 			progress_end(&progress);
@@ -274,8 +327,10 @@ run_in_child(struct connecting *c)
 /* ---- all of it ------------------------------------------------------------- */
 
 static struct settings
-settings_of(const struct options *o)
+settings_of(const struct connecting *c)
 {
+	const struct options *o = c->options;
+
 	return (struct settings){
 		.depth = o->depth, .timeout = o->timeout,
 		.dead_timeout = o->dead_timeout, .fence = o->fence,
@@ -283,6 +338,12 @@ settings_of(const struct options *o)
 		.unflushed = (enum nbe_unflushed)o->unflushed,
 		.read_only = o->read_only,
 		.discard_max = o->no_discard ? 0 : o->discard_max,
+		.shared = o->shared, .path_timeout = o->path_timeout,
+		.failback = o->failback == NBE_NEVER ? 0 : o->failback,
+		.fence_by = c->fence_command != NULL ? NBE_FENCE_COMMAND :
+		    o->fence_by == FENCE_UNSAID ? NBE_FENCE_TIME :
+		    (enum nbe_fence_by)o->fence_by,
+		.fence_command = c->fence_command,
 	};
 }
 
@@ -313,18 +374,21 @@ attach(struct connecting *c)
 		return EXIT_FAILED;
 	}
 	(void)state_write(&c->state, "config", c->config);
-	(void)udev_names_write(&c->state, &c->server.target);
+	(void)udev_names_write(&c->state, &c->server[0].target);
 	warn_of_other(c);
 	if (c->conn[0].about != NULL)
 		c->about = strdup(c->conn[0].about);
 	c->export_size = c->conn[0].exp.size;
 	c->daemon = (struct daemon_config){
-		.state = &c->state, .target = &c->server.target,
-		.tls = c->server.tls, .options = &c->server.options,
-		.settings = settings_of(c->options),
+		.state = &c->state, .servers = c->servers, .path = c->path,
+		.settings = settings_of(c),
 		.conn = c->conn, .conns = c->conns, .arg = c,
 		.about = c->about, .hook = c->hook,
 	};
+	for (unsigned i = 0; i < c->servers; i++)
+		c->daemon.server[i] = (struct dialer_server){
+			&c->server[i].target, c->server[i].tls, &c->server[i].options,
+		};
 	return c->options->foreground ? run_here(c) : run_in_child(c);
 }
 
@@ -379,15 +443,43 @@ attach_once(struct connecting *c)
 
 /* The daemon stands elsewhere, and may not say any more what is wrong with it. */
 static bool
-find_hook(struct connecting *c, struct errtext *err)
+find_program(char **path, const char *option, const char *name, struct errtext *err)
 {
-	const char *hook = c->options->hook;
-
-	if (hook == NULL)
+	if (name == NULL)
 		return true;
-	c->hook = realpath(hook, NULL);
-	return (c->hook != NULL && access(c->hook, X_OK) == 0) ||
-	    errtext_set(err, "--hook %s: %s", hook, strerror(errno));
+	*path = realpath(name, NULL);
+	return (*path != NULL && access(*path, X_OK) == 0) ||
+	    errtext_set(err, "--%s %s: %s", option, name, strerror(errno));
+}
+
+static enum exit_status
+init_servers(struct connecting *c)
+{
+	const struct options *o = c->options;
+	enum exit_status status = EXIT_OK;
+	struct errtext err;
+
+	if (!options_fence_ok(o, &err)) {
+		complain(err.text);
+		return EXIT_USAGE;
+	}
+	while (status == EXIT_OK && c->servers < o->operands) {
+		status = server_init(&c->server[c->servers], o,
+		    o->operand[c->servers]);
+		c->servers += status == EXIT_OK;
+	}
+	return status;
+}
+
+static void
+free_all(struct connecting *c)
+{
+	for (unsigned i = 0; i < c->servers; i++)
+		server_free(&c->server[i]);
+	free(c->config);
+	free(c->hook);
+	free(c->fence_command);
+	free(c->about);
 }
 
 enum exit_status
@@ -401,24 +493,23 @@ verb_connect(const struct options *o)
 	struct errtext err;
 
 	c.options = o;
-	if (!process_has_room(&err) || !ring_check(&err) || !find_hook(&c, &err) ||
+	if (!process_has_room(&err) || !ring_check(&err) ||
+	    !find_program(&c.hook, "hook", o->hook, &err) ||
+	    !find_program(&c.fence_command, "fence-command", o->fence_command, &err) ||
 	    !attach_choose((enum attach_kind)o->via, &kind, &err)) {
 		complain(err.text);
 		return EXIT_FAILED;
 	}
-	status = server_init(&c.server, o);
-	if (status != EXIT_OK)
-		return status;
-	c.config = attached_config(&c.server.target, o);
-	if (c.config != NULL) {
-		status = attach_once(&c);
-	} else {
-		complain("out of memory");
-		status = EXIT_FAILED;
+	status = init_servers(&c);
+	if (status == EXIT_OK) {
+		c.config = attached_config(c.server, c.servers, o);
+		if (c.config != NULL) {
+			status = attach_once(&c);
+		} else {
+			complain("out of memory");
+			status = EXIT_FAILED;
+		}
 	}
-	server_free(&c.server);
-	free(c.config);
-	free(c.hook);
-	free(c.about);
+	free_all(&c);
 	return status;
 }

@@ -96,6 +96,49 @@ report_all(const struct options *o, const struct report *r)
 	return status;
 }
 
+/* ---- servers ----------------------------------------------------------------- */
+
+static const char *const path_states[] = {
+	[DISK_PATH_STANDBY] = "standby", [DISK_PATH_ACTIVE] = "active",
+	[DISK_PATH_FAILED] = "failed",
+};
+
+static void
+print_paths(const struct control_snapshot *s)
+{
+	for (unsigned i = 0; i < s->paths && s->paths > 1; i++) {
+		const struct disk_path_info *p = &s->path[i];
+
+		printf("Server %u: %s%s%s%s, %s\n", i, path_states[p->state],
+		    p->tried ? ", being tried" : "", p->moving ? ", moving to" : "",
+		    p->fencing ? ", being fenced" : "", p->uri);
+		if (p->problem[0] != '\0')
+			printf("   Problem, %" PRIu64 " s ago: %s\n",
+			    p->since_ms / 1000, p->problem);
+	}
+}
+
+static void
+paths_json(struct json *j, const struct control_snapshot *s)
+{
+	json_open(j, "servers", '[');
+	for (unsigned i = 0; i < s->paths; i++) {
+		const struct disk_path_info *p = &s->path[i];
+
+		json_open(j, NULL, '{');
+		json_number(j, "number", i);
+		json_text(j, "uri", p->uri);
+		json_text(j, "state", path_states[p->state]);
+		json_number(j, "since_ms", p->since_ms);
+		json_bool(j, "tried", p->tried);
+		json_bool(j, "moving", p->moving);
+		json_bool(j, "fencing", p->fencing);
+		json_text(j, "problem", p->problem[0] != '\0' ? p->problem : NULL);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
 /* ---- list -------------------------------------------------------------------- */
 
 static void
@@ -128,6 +171,7 @@ list_json(struct json *j, const struct device *d)
 	table_json(j, &counter_fields, &d->snapshot);
 	table_json(j, &repair_fields, &d->snapshot);
 	json_close(j, '}');
+	paths_json(j, &d->snapshot);
 }
 
 enum exit_status
@@ -236,6 +280,7 @@ static void
 show_print(const struct device *d)
 {
 	print_table("", &setting_fields, &d->snapshot);
+	print_paths(&d->snapshot);
 	for (unsigned i = 0; i < NBE_MAX_CONNS; i++) {
 		const struct disk_conn_info *c = &d->snapshot.conn[i];
 
@@ -253,6 +298,7 @@ static void
 show_json(struct json *j, const struct device *d)
 {
 	table_json(j, &setting_fields, &d->snapshot);
+	paths_json(j, &d->snapshot);
 	json_open(j, "connection", '[');
 	for (unsigned i = 0; i < NBE_MAX_CONNS; i++) {
 		const struct disk_conn_info *c = &d->snapshot.conn[i];

@@ -49,7 +49,7 @@ verb_exports(const struct options *o)
 	struct progress progress;
 	struct nbc_error err;
 	struct server server;
-	enum exit_status status = server_init(&server, o);
+	enum exit_status status = server_init(&server, o, o->operand[0]);
 	bool ok;
 
 	if (status != EXIT_OK)
@@ -213,7 +213,7 @@ verb_info(const struct options *o)
 	struct nbc_error err;
 	struct server server;
 	struct nbc_conn conn;
-	enum exit_status status = server_init(&server, o);
+	enum exit_status status = server_init(&server, o, o->operand[0]);
 	bool ok;
 
 	if (status != EXIT_OK)

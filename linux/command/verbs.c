@@ -8,13 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nbe.h"
+
 const struct verb verb_table[VERBS] = {
-	[VERB_CONNECT] = { "connect", verb_connect, "SERVER", 1, 1,
+	[VERB_CONNECT] = { "connect", verb_connect, "SERVER ...", 1, NBE_MAX_PATHS,
 	    "attach an export, print the device" },
 	[VERB_SCALE] = { "scale", verb_scale, "NAME", 1, 1,
 	    "change the number of connections" },
 	[VERB_RECONNECT] = { "reconnect", verb_reconnect, "NAME", 1, 1,
 	    "make missing connections now" },
+	[VERB_MOVE] = { "move", verb_move, "NAME [SERVER]", 1, 2,
+	    "go to another of the device's servers" },
 	[VERB_DISCONNECT] = { "disconnect", verb_disconnect, "NAME", 1, 1,
 	    "finish what is under way and detach" },
 	[VERB_WAIT] = { "wait", verb_wait, "NAME", 1, 1,

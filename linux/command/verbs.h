@@ -6,7 +6,7 @@
 #define VERBS_H
 
 enum verb_id {
-	VERB_CONNECT, VERB_SCALE, VERB_RECONNECT, VERB_DISCONNECT,
+	VERB_CONNECT, VERB_SCALE, VERB_RECONNECT, VERB_MOVE, VERB_DISCONNECT,
 	VERB_WAIT,
 	VERB_EXPORTS, VERB_INFO, VERB_CHECK_CONFIG,
 	VERB_LIST, VERB_STATUS, VERB_SHOW, VERB_STATS, VERB_TOP, VERB_METRICS,
@@ -41,6 +41,7 @@ verb_id(const struct verb *v)
 enum exit_status verb_connect(const struct options *);
 enum exit_status verb_scale(const struct options *);
 enum exit_status verb_reconnect(const struct options *);
+enum exit_status verb_move(const struct options *);
 enum exit_status verb_disconnect(const struct options *);
 enum exit_status verb_wait(const struct options *);
 enum exit_status verb_exports(const struct options *);

@@ -28,6 +28,7 @@
 #include "clock.h"
 #include "confine.h"
 #include "control_server.h"
+#include "fencer.h"
 #include "fuse.h"
 #include "helper.h"
 #include "hooks.h"
@@ -48,12 +49,14 @@ enum stage { STARTING, RUNNING, DETACHING, DRAINING, STOPPED };
 
 struct daemon {
 	const struct daemon_config *config;
-	struct nbc_options options;	/* of the disk's own attempts */
+	struct nbc_options options[NBE_MAX_PATHS];	/* of the disk's own attempts */
+	struct dialer_server server[NBE_MAX_PATHS];
 	struct ring	ring;
 	struct log	log;
 	struct helper	helper;
 	struct hooks	hooks;
 	struct opener	opener;
+	struct fencer	fencer;
 	struct disk	*disk;
 	struct fuse	*fuse;
 	struct control_server *control;
@@ -109,7 +112,7 @@ refuse(struct daemon *d, const char *why)
 static void
 tell_hooks(struct daemon *d, enum hook_event event)
 {
-	if (!hooks_tell(&d->hooks, event, &d->attachment, d->size))
+	if (!hooks_tell(&d->hooks, event, &d->attachment, d->size, disk_path(d->disk)))
 		log_line(&d->log, LOG_WARNING, "the hooks are behind: one is not told");
 }
 
@@ -375,6 +378,41 @@ warn_of_loss(struct daemon *d)
 }
 
 static void
+disk_moved(void *arg)
+{
+	tell_hooks(arg, HOOK_MOVED);
+}
+
+/* Asked for again and again, until it has been said. */
+static void
+fence(void *arg, unsigned path)
+{
+	struct daemon *d = arg;
+	struct fence_order order = { .path = path, .active = disk_path(d->disk) };
+	char uri[512];
+
+	if (d->fencer.busy)
+		return;
+	nbc_target_print(d->server[path].target, uri, sizeof(uri));
+	log_line(&d->log, LOG_NOTICE, "running %s, so that %s writes no more",
+	    d->fencer.program, uri);
+	fencer_run(&d->fencer, &order);
+}
+
+static void
+fence_done(void *arg, const struct fence_result *r)
+{
+	struct daemon *d = arg;
+
+	if (r->certain)
+		log_line(&d->log, LOG_NOTICE, "%s: done", d->fencer.program);
+	else
+		log_line(&d->log, LOG_ERR, "%s; writes wait, and it will be tried again",
+		    r->why.text);
+	disk_fenced(d->disk, r->path, r->certain);
+}
+
+static void
 disk_has_stopped(void *arg)
 {
 	struct daemon *d = arg;
@@ -411,6 +449,20 @@ ask_reconnect(struct daemon *d, struct control_client *c, uint64_t unused)
 {
 	(void)unused;
 	disk_reconnect(d->disk);
+	control_answer(c, false);
+}
+
+static void
+ask_move(struct daemon *d, struct control_client *c, uint64_t path)
+{
+	struct control_head *head = &control_client_reply(c)->head;
+
+	if (path < d->config->servers) {
+		disk_move(d->disk, (unsigned)path);
+	} else {
+		head->status = CONTROL_REFUSED;
+		errtext_set(&head->why, "there is no server of that number");
+	}
 	control_answer(c, false);
 }
 
@@ -465,6 +517,7 @@ asked(void *arg, struct control_client *c, const struct control_request *r)
 		[CONTROL_SNAPSHOT] = ask_snapshot,
 		[CONTROL_SCALE] = ask_scale,
 		[CONTROL_RECONNECT] = ask_reconnect,
+		[CONTROL_MOVE] = ask_move,
 		[CONTROL_DISCONNECT] = ask_disconnect,
 	};
 	struct control_head *head = &control_client_reply(c)->head;
@@ -560,11 +613,6 @@ make_disk_config(struct daemon *d, struct disk_config *c)
 {
 	const struct settings *s = &d->config->settings;
 
-	/* The engine decides when to try again. */
-	d->options = *d->config->options;
-	d->options.retry_ms = 0;
-	d->options.open_file = opener_open;
-	d->options.open_arg = &d->opener;
 	*c = (struct disk_config){
 		.dev = {
 			.conns_max = NBE_MAX_CONNS,
@@ -575,17 +623,50 @@ make_disk_config(struct daemon *d, struct disk_config *c)
 			.backoff_min = BACKOFF_MIN, .backoff_max = BACKOFF_MAX,
 			.unflushed = s->unflushed,
 			.keep_size = s->keep_size, .keep_records = KEEP_RECORDS,
+			.paths = (uint8_t)d->config->servers,
+			.path = (uint8_t)d->config->path,
+			.fence_by = s->fence_by, .path_timeout = s->path_timeout,
+			.failback = s->failback,
+			/* To a disk that is only read, no harm can be done. */
+			.compare = !s->shared && !s->read_only,
 		},
-		.target = d->config->target,
-		.tls = d->config->tls,
-		.options = &d->options,
+		.server = d->server,
 		.events = {
 			.resized = disk_resized, .stopped = disk_has_stopped,
+			.moved = disk_moved, .fence = fence,
 			.log = disk_says, .arg = d,
 		},
 	};
 	/* Devices that lost one server must not all come back at one moment. */
 	(void)!getrandom(&c->dev.seed, sizeof(c->dev.seed), GRND_NONBLOCK);
+}
+
+/* How the daemon connects: the engine decides when to try again, and the helper opens
+ * the files. */
+static void
+make_servers(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->config->servers; i++) {
+		d->server[i] = d->config->server[i];
+		d->options[i] = *d->server[i].options;
+		d->options[i].retry_ms = 0;
+		d->options[i].open_file = opener_open;
+		d->options[i].open_arg = &d->opener.seat[i];
+		d->server[i].options = &d->options[i];
+	}
+	d->fencer.program = d->config->settings.fence_command;
+	d->fencer.state = d->config->state;
+	d->fencer.server = d->server;
+}
+
+static bool
+start_helper(struct daemon *d, struct errtext *err)
+{
+	if (!opener_init(&d->opener, err))
+		return false;
+	for (unsigned i = 0; i < d->config->servers; i++)
+		d->opener.tls[i] = d->server[i].tls;
+	return helper_start(&d->helper, &d->opener, d->config->state, err);
 }
 
 static bool
@@ -635,20 +716,30 @@ start_ring(struct daemon *d, struct errtext *err)
 	d->helper.ring = &d->ring;
 	d->helper.done = helper_done;
 	d->helper.arg = d;
+	d->fencer.ring = &d->ring;
+	d->fencer.done = fence_done;
+	d->fencer.arg = d;
 	return true;
 }
 
 static bool
 start_hooks(struct daemon *d, struct errtext *err)
 {
-	char uri[512];
 	struct hooks_config config = {
-		.program = d->config->hook, .uri = uri,
+		.program = d->config->hook, .server = d->server,
 		.keep_stderr = d->config->log_to_stderr,
 	};
 
-	nbc_target_print(d->config->target, uri, sizeof(uri));
 	return hooks_start(&d->hooks, &config, d->config->state, err);
+}
+
+static bool
+has_unix_server(const struct daemon *d)
+{
+	for (unsigned i = 0; i < d->config->servers; i++)
+		if (d->server[i].target->family == NBC_UNIX)
+			return true;
+	return false;
 }
 
 /* Undoes what was done when it fails; the connections are closed then too. */
@@ -657,18 +748,18 @@ start(struct daemon *d, struct errtext *err)
 {
 	unsigned conns = d->config->conns;
 
-	if (!start_hooks(d, err) ||
-	    !opener_init(&d->opener, d->config->tls, err) ||
-	    !helper_start(&d->helper, &d->opener, d->config->state, err) ||
-	    !catch_signals(d, err) || !start_ring(d, err))
+	make_servers(d);
+	if (!start_hooks(d, err) || !fencer_start(&d->fencer, err) ||
+	    !start_helper(d, err) || !catch_signals(d, err) || !start_ring(d, err))
 		goto close_conns;
 	if (!start_disk(d, err) || !start_control(d, err))
 		goto free_ring;
 	if (!start_fuse(d, err) ||
-	    !confine(d->config->target->family == NBC_UNIX, err))
+	    !confine(has_unix_server(d), err))
 		goto free_control;
 	d->source = (struct snapshot_source){
-		.state = d->config->state, .target = d->config->target,
+		.state = d->config->state, .server = d->server,
+		.servers = d->config->servers,
 		.settings = &d->config->settings, .about = d->config->about,
 		.attachment = &d->attachment, .loop_lost = &d->loop_lost,
 		.size = &d->size,
@@ -688,6 +779,7 @@ close_conns:
 		nbc_close(&d->config->conn[i], true);
 	helper_end(&d->helper);
 	opener_end(&d->opener);
+	fencer_end(&d->fencer);
 	hooks_end(&d->hooks);
 	return false;
 }
@@ -742,6 +834,7 @@ finish(struct daemon *d)
 	}
 	helper_end(&d->helper);
 	opener_end(&d->opener);
+	fencer_end(&d->fencer);
 	hooks_end(&d->hooks);
 	state_remove(d->config->state);
 	log_line(&d->log, LOG_INFO, "disconnected");

@@ -5,7 +5,7 @@
 #ifndef DAEMON_H
 #define DAEMON_H
 
-#include "connect.h"
+#include "dialer.h"
 #include "settings.h"
 #include "state.h"
 
@@ -18,9 +18,9 @@ struct daemon_report {
 
 struct daemon_config {
 	struct state		*state;		/* locked; removed at the end */
-	const struct nbc_target	*target;
-	const struct nbc_tls_context *tls;	/* NULL: TLS is off */
-	const struct nbc_options *options;	/* how to connect */
+	struct dialer_server	server[NBE_MAX_PATHS];
+	unsigned		servers;
+	unsigned		path;		/* the server of conn */
 	struct settings		settings;
 	struct nbc_conn		*conn;		/* taken over */
 	unsigned		conns;

@@ -13,30 +13,26 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 struct dialer {
 	struct ring	*ring;
-	const struct nbc_target *target;
-	const struct nbc_tls_context *tls;
-	struct nbc_options options;	/* cancel_fd is ours */
 	dialer_done	*done;
 	void		*arg;
-	int		pipe_read, pipe_write, cancel;
+	int		pipe_read, pipe_write;
 	unsigned	pending;
+	int		cancel[DIALER_SEATS];	/* written to; -1: no attempt */
 	bool		reading;
 	struct ring_op	read_op;
 	struct attempt	*result;	/* where a read puts it */
 };
 
 struct attempt {
-	unsigned	conn;
+	unsigned	seat;
 	int		pipe_write, cancel;	/* its own descriptors */
-	const struct nbc_target *target;
-	const struct nbc_tls_context *tls;
-	struct nbc_options options;
+	struct dialer_server server;
+	struct nbc_options options;	/* the server's, with cancel_fd */
 	bool		ok;
 	struct nbc_conn	nbc;
 	struct nbc_error error;
@@ -60,7 +56,8 @@ attempt_run(void *arg)
 	struct attempt *a = arg;
 	int pipe_write = a->pipe_write;
 
-	a->ok = nbc_open(&a->nbc, a->target, a->tls, &a->options, &a->error);
+	a->ok = nbc_open(&a->nbc, a->server.target, a->server.tls, &a->options,
+	    &a->error);
 	a->pipe_write = -1;
 	if (write(pipe_write, &a, sizeof(a)) != sizeof(a)) {	/* nobody waits */
 		if (a->ok)
@@ -72,21 +69,22 @@ attempt_run(void *arg)
 }
 
 static struct attempt *
-attempt_new(const struct dialer *d, unsigned conn)
+attempt_new(struct dialer *d, unsigned seat, const struct dialer_server *server)
 {
 	struct attempt *a = calloc(1, sizeof(*a));
 
 	if (a == NULL)
 		return NULL;
-	a->conn = conn;
-	a->target = d->target;
-	a->tls = d->tls;
-	a->options = d->options;
+	a->seat = seat;
+	a->server = *server;
+	a->options = *server->options;
 	a->nbc.fd = -1;
 	a->pipe_write = fcntl(d->pipe_write, F_DUPFD_CLOEXEC, 3);
-	a->cancel = fcntl(d->cancel, F_DUPFD_CLOEXEC, 3);
+	a->cancel = eventfd(0, EFD_CLOEXEC);
 	a->options.cancel_fd = a->cancel;
 	if (a->pipe_write >= 0 && a->cancel >= 0)
+		d->cancel[seat] = fcntl(a->cancel, F_DUPFD_CLOEXEC, 3);
+	if (d->cancel[seat] >= 0)
 		return a;
 	attempt_free(a);
 	return NULL;
@@ -111,14 +109,22 @@ start_thread(struct attempt *a)
 	return err;
 }
 
-bool
-dialer_dial(struct dialer *d, unsigned conn)
+static void
+forget(struct dialer *d, unsigned seat)
 {
-	struct attempt *a = attempt_new(d, conn);
+	close(d->cancel[seat]);
+	d->cancel[seat] = -1;
+}
+
+bool
+dialer_dial(struct dialer *d, unsigned seat, const struct dialer_server *server)
+{
+	struct attempt *a = attempt_new(d, seat, server);
 
 	if (a == NULL)
 		return false;
 	if (start_thread(a) != 0) {
+		forget(d, seat);
 		attempt_free(a);
 		return false;
 	}
@@ -141,7 +147,8 @@ read_done(struct ring_op *op, int res, uint32_t flags)
 		return;
 	d->pending--;
 	start_read(d);
-	d->done(d->arg, a->conn, a->ok, &a->nbc, &a->error);
+	forget(d, a->seat);
+	d->done(d->arg, a->seat, a->ok, &a->nbc, &a->error);
 	attempt_free(a);
 }
 
@@ -158,40 +165,37 @@ start_read(struct dialer *d)
 	d->reading = true;
 }
 
-unsigned
-dialer_pending(const struct dialer *d)
+bool
+dialer_dials(const struct dialer *d, unsigned seat)
 {
-	return d->pending;
+	return d->cancel[seat] >= 0;
 }
 
 void
-dialer_cancel(struct dialer *d)
+dialer_cancel(struct dialer *d, unsigned seat)
 {
 	uint64_t one = 1;
 
-	(void)!write(d->cancel, &one, sizeof(one));
+	if (d->cancel[seat] >= 0)
+		(void)!write(d->cancel[seat], &one, sizeof(one));
 }
 
 /* ---- life ------------------------------------------------------------------------ */
 
 struct dialer *
-dialer_new(struct ring *ring, const struct nbc_target *target,
-    const struct nbc_tls_context *tls, const struct nbc_options *options,
-    dialer_done *done, void *arg)
+dialer_new(struct ring *ring, dialer_done *done, void *arg)
 {
 	struct dialer *d = calloc(1, sizeof(*d));
-	int pipes[2] = { -1, -1 };
+	int pipes[2];
 
 	if (d == NULL)
 		return NULL;
 	*d = (struct dialer){
-		.ring = ring, .target = target, .tls = tls, .options = *options,
-		.done = done, .arg = arg, .read_op.done = read_done,
-		.cancel = eventfd(0, EFD_CLOEXEC),
+		.ring = ring, .done = done, .arg = arg, .read_op.done = read_done,
 	};
-	if (d->cancel < 0 || pipe2(pipes, O_CLOEXEC) < 0) {
-		if (d->cancel >= 0)
-			close(d->cancel);
+	for (unsigned i = 0; i < DIALER_SEATS; i++)
+		d->cancel[i] = -1;
+	if (pipe2(pipes, O_CLOEXEC) < 0) {
 		free(d);
 		return NULL;
 	}
@@ -203,8 +207,10 @@ dialer_new(struct ring *ring, const struct nbc_target *target,
 void
 dialer_free(struct dialer *d)
 {
+	for (unsigned i = 0; i < DIALER_SEATS; i++)
+		if (d->cancel[i] >= 0)
+			close(d->cancel[i]);
 	close(d->pipe_read);
 	close(d->pipe_write);
-	close(d->cancel);
 	free(d);
 }

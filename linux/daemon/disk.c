@@ -16,6 +16,7 @@
 #include "dialer.h"
 #include "disk_owner.h"
 #include "link.h"
+#include "sampler.h"
 
 /* A round that comes so much later than the loop was to wait tells that this process,
  * or the machine, was asleep.  That time does not count; and after it there is some
@@ -35,7 +36,11 @@ struct disk {
 	uint64_t	keep_size;
 	struct disk_events events;
 	struct dialer	*dialer;
-	uint32_t	dialing;	/* bit per connection */
+	const struct dialer_server *server;	/* by path */
+	unsigned	paths;
+	unsigned	path;		/* that was up last */
+	char		path_problem[NBE_MAX_PATHS][256];
+	struct sampler	*sampler;	/* NULL: nothing is compared */
 	bool		stopped;
 	unsigned	conns_max;
 	nbe_time	now;
@@ -89,6 +94,8 @@ say(struct disk *d, unsigned conn, const char *what, const char *why)
 void
 disk_submit(struct disk *d, struct disk_io *io)
 {
+	if (d->sampler != NULL)
+		sampler_submitted(d->sampler, io);
 	nbe_submit(d->dev, &io->req, now(d));
 }
 
@@ -111,6 +118,8 @@ complete(struct disk *d, struct nbe_req *r)
 		next = r->next;
 		if (r->keep != NBE_NO_KEEP)
 			memcpy(d->keep + r->keep, io->data, r->length);
+		if (d->sampler != NULL && (r->flags & NBE_COMPARE) == 0)
+			sampler_done(d->sampler, io, now(d));
 		io->done(io);
 	}
 	return any;
@@ -118,11 +127,28 @@ complete(struct disk *d, struct nbe_req *r)
 
 /* ---- connections --------------------------------------------------------- */
 
+/* With several servers: which one it is now. */
+static void
+say_path(struct disk *d, unsigned path)
+{
+	char line[600], uri[512];
+
+	d->path_problem[path][0] = '\0';
+	if (path == d->path)
+		return;
+	d->path = path;
+	nbc_target_print(d->server[path].target, uri, sizeof(uri));
+	snprintf(line, sizeof(line), "the server is %s now", uri);
+	d->events.log(d->events.arg, line);
+	d->events.moved(d->events.arg);
+}
+
 static void
 take(struct disk *d, unsigned conn, struct nbc_conn *nbc)
 {
 	struct link *l = &d->link[conn];
 	struct nbe_export exp = nbc->exp;
+	unsigned path = nbe_conn_path(d->dev, conn);
 	enum nbe_why why = nbe_conn_up(d->dev, conn, &exp, now(d));
 
 	if (why != NBE_WHY_NONE) {
@@ -137,38 +163,70 @@ take(struct disk *d, unsigned conn, struct nbc_conn *nbc)
 		return;
 	}
 	say(d, conn, "is up", "");
+	say_path(d, path);
 }
 
 static void
-dialed(void *arg, unsigned conn, bool ok, struct nbc_conn *nbc,
+not_made(struct disk *d, unsigned conn, const char *why)
+{
+	struct link *l = &d->link[conn];
+
+	if (strncmp(l->problem, why, sizeof(l->problem) - 1) != 0)
+		say(d, conn, "cannot be made", why);
+	snprintf(l->problem, sizeof(l->problem), "%.255s", why);
+	snprintf(d->path_problem[nbe_conn_path(d->dev, conn)], sizeof(l->problem),
+	    "%.255s", why);
+	nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now(d));
+}
+
+static void
+probed(struct disk *d, unsigned path, bool ok, struct nbc_conn *nbc,
+    const struct nbc_error *error)
+{
+	if (ok)
+		nbc_close(nbc, true);
+	else
+		snprintf(d->path_problem[path], sizeof(d->path_problem[path]), "%.255s",
+		    error->text);
+	nbe_probed(d->dev, path, ok ? NBE_WHY_NONE : NBE_WHY_CLOSED, now(d));
+}
+
+static void
+dialed(void *arg, unsigned seat, bool ok, struct nbc_conn *nbc,
     const struct nbc_error *error)
 {
 	struct disk *d = arg;
-	struct link *l = &d->link[conn];
 
-	d->dialing &= ~(1u << conn);
-	if (ok) {
-		take(d, conn, nbc);
-		return;
-	}
-	if (strncmp(l->problem, error->text, sizeof(l->problem) - 1) != 0)
-		say(d, conn, "cannot be made", error->text);
-	snprintf(l->problem, sizeof(l->problem), "%.255s", error->text);
-	nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now(d));
+	if (seat >= NBE_MAX_CONNS)
+		probed(d, seat - NBE_MAX_CONNS, ok, nbc, error);
+	else if (ok)
+		take(d, seat, nbc);
+	else if (error->kind == NBC_CANCELLED)
+		nbe_conn_down(d->dev, seat, NBE_WHY_CLOSED, now(d));
+	else
+		not_made(d, seat, error->text);
 }
 
 static void
 dial(struct disk *d, unsigned conn)
 {
-	if ((d->dialing & 1u << conn) != 0 || d->link[conn].closing)
+	unsigned path = nbe_conn_path(d->dev, conn);
+
+	if (dialer_dials(d->dialer, conn) || d->link[conn].closing)
 		return;
-	if (dialer_dial(d->dialer, conn)) {
-		d->dialing |= 1u << conn;
-		return;
-	}
-	snprintf(d->link[conn].problem, sizeof(d->link[conn].problem),
-	    "no thread to connect with: %s", strerror(errno));
-	nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now(d));
+	if (!dialer_dial(d->dialer, conn, &d->server[path]))
+		not_made(d, conn, "no thread to connect with");
+}
+
+/* The seats of a dialer: connections, and behind them paths that are only tried. */
+static void
+probe(struct disk *d, unsigned path)
+{
+	unsigned seat = NBE_MAX_CONNS + path;
+
+	/* Without a thread it is asked for again in the next round. */
+	if (!dialer_dials(d->dialer, seat))
+		(void)dialer_dial(d->dialer, seat, &d->server[path]);
 }
 
 /* False: it is being closed already. */
@@ -177,6 +235,10 @@ close_conn(struct disk *d, unsigned conn)
 {
 	struct link *l = &d->link[conn];
 
+	if (dialer_dials(d->dialer, conn)) {
+		dialer_cancel(d->dialer, conn);
+		return false;
+	}
 	if (l->closing)
 		return false;
 	link_close(l);
@@ -225,6 +287,20 @@ note_down(struct disk *d, const struct nbe_work *w)
 		d->down_since = now(d);
 }
 
+/* What is asked for with several servers, or when a server may be another one.  True:
+ * the engine got an answer, and may have something to do. */
+static bool
+tend_paths(struct disk *d, const struct nbe_work *w)
+{
+	for (unsigned i = 0; i < d->paths; i++) {
+		if ((w->probe >> i & 1) != 0)
+			probe(d, i);
+		if ((w->fence >> i & 1) != 0)
+			d->events.fence(d->events.arg, i);
+	}
+	return w->compare != 0 && sampler_compare(d->sampler, w->compare, now(d));
+}
+
 static bool
 all_quiet(const struct disk *d)
 {
@@ -245,6 +321,7 @@ work(struct disk *d)
 		nbe_work(d->dev, &w, now(d));
 		again = complete(d, w.done);
 		again |= tend(d, &w);
+		again |= tend_paths(d, &w);
 		if (w.resized)
 			d->events.resized(d->events.arg);
 	}
@@ -324,6 +401,27 @@ init_links(struct disk *d)
 		};
 }
 
+static void
+other_disk(void *arg)
+{
+	struct disk *d = arg;
+	char uri[512], line[800];
+
+	nbc_target_print(d->server[d->path].target, uri, sizeof(uri));
+	snprintf(line, sizeof(line), "%s has another disk: what was read before, and "
+	    "flushed, is not there; nothing was written to it", uri);
+	d->events.log(d->events.arg, line);
+}
+
+static bool
+init_sampler(struct disk *d)
+{
+	d->sampler = sampler_new(d->dev, disk_export(d)->block_min);
+	if (d->sampler != NULL)
+		sampler_on_different(d->sampler, other_disk, d);
+	return d->sampler != NULL;
+}
+
 struct disk *
 disk_new(struct ring *ring, const struct disk_config *config, struct nbc_conn *first,
     unsigned count)
@@ -337,13 +435,19 @@ disk_new(struct ring *ring, const struct disk_config *config, struct nbc_conn *f
 	d->wait_until = NBE_NEVER;
 	d->tend_every = tend_time(&config->dev);
 	d->conns_max = config->dev.conns_max;
-	d->dialer = dialer_new(ring, config->target, config->tls, config->options,
-	    dialed, d);
+	d->server = config->server;
+	d->paths = config->dev.paths > 0 ? config->dev.paths : 1;
+	d->path = config->dev.path;
+	d->dialer = dialer_new(ring, dialed, d);
 	if (d->dialer == NULL || !init_memory(d, config)) {
 		disk_free(d);
 		return NULL;
 	}
 	d->dev = nbe_dev_init(d->dev_mem, &config->dev, &first[0].exp, now(d));
+	if (config->dev.compare && !init_sampler(d)) {
+		disk_free(d);
+		return NULL;
+	}
 	init_links(d);
 	for (unsigned i = 0; i < count; i++)
 		take(d, i, &first[i]);
@@ -355,6 +459,7 @@ disk_free(struct disk *d)
 {
 	if (d->dialer != NULL)
 		dialer_free(d->dialer);
+	sampler_free(d->sampler);
 	if (d->keep != NULL)
 		munmap(d->keep, d->keep_size);
 	free(d->dev_mem);
@@ -377,11 +482,23 @@ disk_reconnect(struct disk *d)
 }
 
 void
+disk_move(struct disk *d, unsigned path)
+{
+	nbe_move(d->dev, path, now(d));
+}
+
+void
+disk_fenced(struct disk *d, unsigned path, bool certain)
+{
+	nbe_fenced(d->dev, path, certain, now(d));
+}
+
+void
 disk_stop(struct disk *d, bool drain)
 {
 	nbe_stop(d->dev, drain, now(d));
-	if (!drain)
-		dialer_cancel(d->dialer);
+	for (unsigned i = 0; !drain && i < DIALER_SEATS; i++)
+		dialer_cancel(d->dialer, i);
 }
 
 /* ---- what it is like ----------------------------------------------------- */
@@ -411,9 +528,36 @@ disk_conn_info(const struct disk *d, unsigned conn, struct disk_conn_info *info)
 	snprintf(info->problem, sizeof(info->problem), "%s", l->problem);
 	if (nbe_conn_is_up(d->dev, conn))
 		info->state = DISK_CONN_UP;
-	else if ((d->dialing & 1u << conn) != 0)
+	else if (dialer_dials(d->dialer, conn))
 		info->state = DISK_CONN_OPENING;
 	else
 		info->state = conn < st.conns_wanted ? DISK_CONN_WAITING :
 		    DISK_CONN_UNUSED;
+}
+
+unsigned
+disk_path(const struct disk *d)
+{
+	return d->path;
+}
+
+void
+disk_path_info(const struct disk *d, unsigned path, struct disk_path_info *info)
+{
+	nbe_time t = clock_now() - d->asleep;
+	struct nbe_path p;
+
+	nbe_path(d->dev, path, &p);
+	*info = (struct disk_path_info){
+		.state = (enum disk_path_state)p.state, .tried = p.tried,
+		.moving = p.moving, .fencing = p.fencing,
+		.since_ms = t > p.since ? (t - p.since) / (NBE_SECOND / 1000) : 0,
+	};
+	nbc_target_print(d->server[path].target, info->uri, sizeof(info->uri));
+	if (d->path_problem[path][0] != '\0' && p.state == NBE_PATH_FAILED)
+		snprintf(info->problem, sizeof(info->problem), "%s",
+		    d->path_problem[path]);
+	else if (p.state == NBE_PATH_FAILED || p.why == NBE_WHY_UNFLUSHED)
+		snprintf(info->problem, sizeof(info->problem), "%s",
+		    nbe_why_text(p.why));
 }

@@ -10,6 +10,7 @@
 #define DISK_OWNER_H
 
 #include "connect.h"
+#include "dialer.h"
 #include "disk.h"
 #include "disk_info.h"
 #include "ring.h"
@@ -18,6 +19,9 @@
 struct disk_events {
 	void	(*resized)(void *arg);		/* disk_export has a new size */
 	void	(*stopped)(void *arg);		/* after disk_stop: may be freed */
+	void	(*moved)(void *arg);		/* to another server: disk_path */
+	/* May be asked again and again; see nbe_work.fence. */
+	void	(*fence)(void *arg, unsigned path);
 	/* One line for the log: a connection came, went, was refused. */
 	void	(*log)(void *arg, const char *line);
 	void	*arg;
@@ -25,14 +29,12 @@ struct disk_events {
 
 struct disk_config {
 	struct nbe_dev_config dev;	/* sizes and times; keep_size included */
-	const struct nbc_target *target;		/* these three outlive */
-	const struct nbc_tls_context *tls;		/* the disk; tls may be */
-	const struct nbc_options *options;		/* NULL */
+	const struct dialer_server *server;	/* one for each path; outlive the disk */
 	struct disk_events events;
 };
 
-/* Takes over the connections in first[0..count), count at least 1; their
- * exports are alike (else they are closed and made again).  NULL: out of memory,
+/* Takes over the connections in first[0..count), count at least 1, all to dev.path;
+ * their exports are alike (else they are closed and made again).  NULL: out of memory,
  * and the connections are still the caller's. */
 struct disk *disk_new(struct ring *, const struct disk_config *,
 	    struct nbc_conn *first, unsigned count);
@@ -46,6 +48,10 @@ uint64_t disk_turn(struct disk *);
 bool	disk_scale(struct disk *, unsigned conns);
 /* Make the missing connections now. */
 void	disk_reconnect(struct disk *);
+/* Go to another server, in order; see nbe_move. */
+void	disk_move(struct disk *, unsigned path);
+/* The answer to events.fence. */
+void	disk_fenced(struct disk *, unsigned path, bool certain);
 /* Take no more I/O; drain: finish and flush what there is, else fail it. */
 void	disk_stop(struct disk *, bool drain);
 
@@ -53,5 +59,8 @@ void	disk_stop(struct disk *, bool drain);
 nbe_time disk_down_for(struct disk *);
 void	disk_stats(const struct disk *, struct nbe_stats *);
 void	disk_conn_info(const struct disk *, unsigned conn, struct disk_conn_info *);
+/* The one that is active, or was last. */
+unsigned disk_path(const struct disk *);
+void	disk_path_info(const struct disk *, unsigned path, struct disk_path_info *);
 
 #endif

@@ -30,12 +30,14 @@ struct hook_order {
 	enum hook_event	event;
 	bool		has_loop;
 	unsigned	loop;
+	unsigned	path;
 	uint64_t	size;
 };
 
 static const char *const event_names[] = {
 	[HOOK_UP] = "up", [HOOK_LOST] = "lost", [HOOK_BACK] = "back",
 	[HOOK_DEAD] = "dead", [HOOK_RESIZED] = "resized",
+	[HOOK_MOVED] = "moved",
 };
 
 /* ---- which programs -------------------------------------------------------- */
@@ -97,10 +99,11 @@ run(const char *program, const struct hook_order *order, const char *name)
 }
 
 static void
-set_environment(const struct hook_order *order, const struct state *s)
+set_environment(const struct hook_order *order, const struct hooks_config *config,
+    const struct state *s)
 {
 	const struct attachment a = { .has_loop = order->has_loop };
-	char device[STATE_PATH_MAX], node[24] = "", size[24];
+	char device[STATE_PATH_MAX], node[24] = "", size[24], uri[512];
 
 	snprintf(size, sizeof(size), "%" PRIu64, order->size);
 	if (order->has_loop)
@@ -109,18 +112,21 @@ set_environment(const struct hook_order *order, const struct state *s)
 	setenv("NBDISK_DEVICE", attachment_path(s, &a, device), 1);
 	setenv("NBDISK_NODE", node, 1);
 	setenv("NBDISK_SIZE", size, 1);
+	nbc_target_print(config->server[order->path].target, uri, sizeof(uri));
+	setenv("NBDISK_URI", uri, 1);
 }
 
 static void
-carry_out(const struct hook_order *order, const char *program, const struct state *s)
+carry_out(const struct hook_order *order, const struct hooks_config *config,
+    const struct state *s)
 {
 	struct dirent **entries;
 	int count = list_programs(&entries);
 	char path[sizeof(HOOK_DIR) + NAME_MAX + 1];
 
-	set_environment(order, s);
-	if (program != NULL)
-		run(program, order, s->name);
+	set_environment(order, config, s);
+	if (config->program != NULL)
+		run(config->program, order, s->name);
 	for (int i = 0; i < count; i++) {
 		snprintf(path, sizeof(path), HOOK_DIR "/%s", entries[i]->d_name);
 		if (access(path, X_OK) == 0)
@@ -145,10 +151,9 @@ be_hooks(int sock, const struct hooks_config *config, const struct state *s)
 	    fcntl(KEPT_FD, F_SETFD, FD_CLOEXEC) < 0)
 		_exit(1);
 	setenv("NBDISK_NAME", s->name, 1);
-	setenv("NBDISK_URI", config->uri, 1);
 	while (recv(KEPT_FD, &order, sizeof(order), 0) == sizeof(order) &&
-	    order.event < HOOK_EVENTS)
-		carry_out(&order, config->program, s);
+	    order.event < HOOK_EVENTS && order.path < NBE_MAX_PATHS)
+		carry_out(&order, config, s);
 	_exit(0);
 }
 
@@ -186,11 +191,11 @@ hooks_start(struct hooks *h, const struct hooks_config *config, const struct sta
 
 bool
 hooks_tell(struct hooks *h, enum hook_event event, const struct attachment *a,
-    uint64_t size)
+    uint64_t size, unsigned path)
 {
 	const struct hook_order order = {
 		.event = event, .has_loop = a->has_loop, .loop = a->loop.number,
-		.size = size,
+		.size = size, .path = path,
 	};
 
 	if (h->sock < 0)

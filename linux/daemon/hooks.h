@@ -11,6 +11,7 @@
 #define HOOKS_H
 
 #include "attachment.h"
+#include "dialer.h"
 #include "nbe.h"
 #include "state.h"
 
@@ -22,6 +23,7 @@ enum hook_event {
 	HOOK_BACK,	/* after LOST: a server again */
 	HOOK_DEAD,	/* after LOST: the dead-timeout is over, requests fail */
 	HOOK_RESIZED,
+	HOOK_MOVED,	/* to another server */
 	HOOK_EVENTS
 };
 
@@ -32,7 +34,7 @@ struct hooks {
 
 struct hooks_config {
 	const char	*program;	/* absolute; NULL: only those of HOOK_DIR */
-	const char	*uri;
+	const struct dialer_server *server;	/* by path */
 	bool		keep_stderr;	/* else what they say goes nowhere */
 };
 
@@ -41,7 +43,7 @@ bool	hooks_start(struct hooks *, const struct hooks_config *, const struct state
 	    struct errtext *);
 /* Waits for nobody; false: too much is waiting already, or the process has died. */
 bool	hooks_tell(struct hooks *, enum hook_event, const struct attachment *,
-	    uint64_t size);
+	    uint64_t size, unsigned path);
 /* What is to be told now, HOOK_EVENTS for nothing, of a disk that has been without a
  * server for so long, 0: it has one.  *next: ns until it wants to be asked again. */
 enum hook_event hooks_turn(struct hooks *, nbe_time down_for, nbe_time dead_timeout,

@@ -16,6 +16,7 @@
 
 struct question {
 	uint32_t	number;		/* from 1 on */
+	uint32_t	server;
 	uint32_t	file;		/* enum nbc_tls_file */
 };
 
@@ -33,15 +34,15 @@ union control {
 };
 
 bool
-opener_init(struct opener *o, const struct nbc_tls_context *tls, struct errtext *err)
+opener_init(struct opener *o, struct errtext *err)
 {
 	const struct timeval patience = { .tv_sec = ANSWER_SECONDS };
 	int pair[2];
 
-	*o = (struct opener){ .tls = tls, .ask = -1, .serve = -1 };
+	*o = (struct opener){ .ask = -1, .serve = -1 };
 	pthread_mutex_init(&o->lock, NULL);
-	if (tls == NULL)
-		return true;
+	for (uint32_t i = 0; i < NBE_MAX_PATHS; i++)
+		o->seat[i] = (struct opener_seat){ o, i };
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return errtext_set(err, "socketpair: %s", strerror(errno));
 	o->ask = pair[0];
@@ -70,10 +71,12 @@ opener_end(struct opener *o)
 /* ---- in the helper ----------------------------------------------------------- */
 
 static int
-open_named(const struct opener *o, uint32_t file, int *error)
+open_named(const struct opener *o, const struct question *q, int *error)
 {
-	const char *path = file < NBC_FILES ?
-	    nbc_tls_context_path(o->tls, (enum nbc_tls_file)file) : NULL;
+	bool known = q->server < NBE_MAX_PATHS && o->tls[q->server] != NULL &&
+	    q->file < NBC_FILES;
+	const char *path = !known ? NULL :
+	    nbc_tls_context_path(o->tls[q->server], (enum nbc_tls_file)q->file);
 	int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
 	*error = fd >= 0 ? 0 : path == NULL ? ENOENT : errno;
@@ -87,7 +90,7 @@ answer(const struct opener *o, const struct question *q)
 	struct iovec iov = { .iov_base = &a, .iov_len = sizeof(a) };
 	union control control = { .head.cmsg_len = CMSG_LEN(sizeof(int)) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	int error, fd = open_named(o, q->file, &error);
+	int error, fd = open_named(o, q, &error);
 
 	a.error = error;
 	if (fd >= 0) {
@@ -113,13 +116,22 @@ serve(void *arg)
 	return NULL;
 }
 
+static bool
+has_files(const struct opener *o)
+{
+	for (unsigned i = 0; i < NBE_MAX_PATHS; i++)
+		if (o->tls[i] != NULL)
+			return true;
+	return false;
+}
+
 void
 opener_serve(struct opener *o, int fd)
 {
 	pthread_t thread;
 
 	o->serve = fd;
-	if (o->tls != NULL && pthread_create(&thread, NULL, serve, o) == 0)
+	if (has_files(o) && pthread_create(&thread, NULL, serve, o) == 0)
 		(void)pthread_detach(thread);
 }
 
@@ -153,9 +165,11 @@ receive(int sock, struct answer *a)
 
 /* The answer to this question; late ones to earlier questions are dropped. */
 static int
-ask(struct opener *o, enum nbc_tls_file file, int *error)
+ask(struct opener *o, uint32_t server, enum nbc_tls_file file, int *error)
 {
-	struct question q = { .number = ++o->asked, .file = (uint32_t)file };
+	struct question q = {
+		.number = ++o->asked, .server = server, .file = (uint32_t)file,
+	};
 	struct answer a;
 	int fd;
 
@@ -174,13 +188,14 @@ ask(struct opener *o, enum nbc_tls_file file, int *error)
 }
 
 int
-opener_open(void *opener, enum nbc_tls_file file)
+opener_open(void *seat, enum nbc_tls_file file)
 {
-	struct opener *o = opener;
+	const struct opener_seat *s = seat;
+	struct opener *o = s->opener;
 	int fd, error;
 
 	pthread_mutex_lock(&o->lock);
-	fd = ask(o, file, &error);
+	fd = ask(o, s->server, file, &error);
 	pthread_mutex_unlock(&o->lock);
 	errno = error;
 	return fd;

@@ -16,20 +16,25 @@
 #include "errtext.h"
 
 struct opener {
-	const struct nbc_tls_context *tls;	/* NULL: there are no files */
+	const struct nbc_tls_context *tls[NBE_MAX_PATHS];	/* NULL: no files */
 	int		ask, serve;		/* the daemon's end, the helper's */
 	uint32_t	asked;			/* numbers of questions, and answers */
 	pthread_mutex_t	lock;			/* of ask: one question at a time */
+	/* One for the files of each server. */
+	struct opener_seat {
+		struct opener	*opener;
+		uint32_t	server;
+	} seat[NBE_MAX_PATHS];
 };
 
-/* Before the helper is forked. */
-bool	opener_init(struct opener *, const struct nbc_tls_context *, struct errtext *);
+/* Before the helper is forked; tls is then set for the servers that have it. */
+bool	opener_init(struct opener *, struct errtext *);
 /* In the daemon, when it is. */
 void	opener_forked(struct opener *);
 /* In the helper, whose descriptor of serve is fd. */
 void	opener_serve(struct opener *, int fd);
-/* In the daemon, by any thread: nbc_options.open_file, with the opener as open_arg. */
-int	opener_open(void *opener, enum nbc_tls_file);
+/* In the daemon, by any thread: nbc_options.open_file, with a seat as open_arg. */
+int	opener_open(void *seat, enum nbc_tls_file);
 void	opener_end(struct opener *);
 
 #endif

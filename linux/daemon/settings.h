@@ -13,6 +13,12 @@ struct settings {
 	uint64_t	keep_size;
 	enum nbe_unflushed unflushed;
 	bool		read_only;	/* whatever the server allows */
+	bool		shared;		/* others write to the disk, too: its content
+					 * says nothing of whether it is the same */
+	nbe_time	path_timeout;	/* of several servers: see nbe.h */
+	nbe_time	failback;
+	enum nbe_fence_by fence_by;
+	const char	*fence_command;	/* for NBE_FENCE_COMMAND: a path */
 	uint64_t	discard_max;	/* bytes at a time, though it may take long; 0:
 					 * no discards; UINT64_MAX: only if fast */
 };

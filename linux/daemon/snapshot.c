@@ -16,7 +16,7 @@
 static void
 take_names(struct control_snapshot *s, const struct snapshot_source *from)
 {
-	const struct nbc_target *t = from->target;
+	const struct nbc_target *t = from->server[disk_path(from->disk)].target;
 	char path[STATE_PATH_MAX];
 
 	COPY(s->name, from->state->name);
@@ -41,6 +41,8 @@ take_settings(struct control_snapshot *s, const struct settings *from)
 	s->keep_size = from->keep_size;
 	s->unflushed = (uint32_t)from->unflushed;
 	s->depth = from->depth;
+	s->fence_by = (uint32_t)from->fence_by;
+	s->path_timeout = from->path_timeout;
 }
 
 void
@@ -63,6 +65,9 @@ snapshot_take(struct control_snapshot *s, const struct snapshot_source *from)
 	fuse_status(from->fuse, &fuse);
 	s->fuse_state = fuse.state;
 	s->fuse_in_flight = fuse.in_flight;
+	s->paths = from->servers;
+	for (unsigned i = 0; i < from->servers; i++)
+		disk_path_info(from->disk, i, &s->path[i]);
 	for (unsigned i = 0; i < NBE_MAX_CONNS; i++)
 		disk_conn_info(from->disk, i, &s->conn[i]);
 	disk_stats(from->disk, &s->stats);

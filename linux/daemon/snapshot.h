@@ -15,7 +15,8 @@
 
 struct snapshot_source {
 	const struct state	*state;
-	const struct nbc_target	*target;
+	const struct dialer_server *server;
+	unsigned		servers;
 	const struct settings	*settings;
 	const struct attachment	*attachment;
 	const uint64_t		*size;		/* of what is attached */

@@ -26,6 +26,7 @@ enum control_verb {
 	CONTROL_DISCONNECT,	/* number: 1 by force.  When it is done, the end of
 				 * the socket; a reply before that tells why it was
 				 * refused, or OK with why: done, but data was lost */
+	CONTROL_MOVE,		/* number: of the server */
 };
 
 struct control_request {
@@ -64,6 +65,10 @@ struct control_snapshot {
 	uint64_t	device_size;	/* what users see; the export may have more */
 	uint8_t		read_only, tls;
 	uint8_t		detached;	/* somebody else has detached the loop device */
+	uint32_t	paths;		/* servers */
+	uint32_t	fence_by;	/* enum nbe_fence_by */
+	nbe_time	path_timeout;
+	struct disk_path_info path[NBE_MAX_PATHS];
 	struct disk_conn_info conn[NBE_MAX_CONNS];
 	struct nbe_stats stats;
 };

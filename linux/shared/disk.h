@@ -19,6 +19,7 @@ struct disk_io {
 	void		(*done)(struct disk_io *);	/* req.error says how it went;
 					 * called from the ring's loop, never from
 					 * inside disk_submit */
+	uint64_t	mark;		/* the disk's own */
 };
 
 void	disk_submit(struct disk *, struct disk_io *);

@@ -286,7 +286,8 @@ config_for(struct probe *p, unsigned conns, char **argv)
 			    NBE_UNFLUSHED_IGNORE : NBE_UNFLUSHED_FAIL,
 			.keep_size = 64 << 20, .keep_records = 16384,
 		},
-		.events = { on_resized, on_stopped, on_log, p },
+		.events = { .resized = on_resized, .stopped = on_stopped, .log = on_log,
+		    .arg = p },
 	};
 }
 
@@ -344,15 +345,14 @@ main(int argc, char **argv)
 	if (!nbc_target_parse(&target, argv[1], &error) ||
 	    !nbc_tls_context_load(&tls, &target, &error))
 		die(argv[1], error.text);
+	struct dialer_server server = { &target, tls, &options };
 	for (unsigned i = 0; i < conns; i++)
 		if (!nbc_open(&conn[i], &target, tls, &options, &error))
 			die(argv[1], error.text);
 	if (ring_init(&p.ring, 256, false) < 0)
 		die("ring", "cannot be made");
 	config = config_for(&p, conns, argv + 7);
-	config.target = &target;
-	config.tls = tls;
-	config.options = &options;
+	config.server = &server;
 	if ((p.disk = disk_new(&p.ring, &config, conn, conns)) == NULL)
 		die("disk", "out of memory");
 	nbe_time begin = clock_now();
