@@ -29,6 +29,8 @@ path_init(struct nbe_dev *d, nbe_time now)
 	mp->lost_at = now;
 	mp->failback_at = NBE_NEVER;
 	mp->failback_wait = d->cfg.failback;
+	if (d->cfg.fence_by == NBE_FENCE_STORE)
+		set_grace(d, d->cfg.fence);
 	mp->path[mp->at].state = NBE_PATH_ACTIVE;
 	for (unsigned i = 0; i < NBE_MAX_PATHS; i++)
 		mp->path[i].since = now;
@@ -145,7 +147,7 @@ change_home(struct nbe_dev *d, nbe_time now)
 {
 	struct multipath *mp = &d->mp;
 
-	if (mp->path[mp->home].state == NBE_PATH_STANDBY)
+	if (mp->in_order && mp->path[mp->home].state == NBE_PATH_STANDBY)
 		d->st.moves++;
 	else
 		d->st.failovers++;
@@ -154,6 +156,8 @@ change_home(struct nbe_dev *d, nbe_time now)
 	if (d->cfg.fence_by == NBE_FENCE_STORE)
 		set_grace(d, d->cfg.fence);
 	fence_back(d, mp->at);
+	if (d->cfg.compare)		/* also if none was up before */
+		d->hold = HOLD_COMPARE;
 	plan_failback(d, now);
 	mp->home = mp->at;
 }
@@ -219,6 +223,26 @@ leave_all(struct nbe_dev *d)
 		    NBE_WHY_MOVED);
 }
 
+static bool
+half_done_in(const struct reqs *q)
+{
+	const struct nbe_req *r;
+
+	for (r = q->head; r != NULL; r = r->next)
+		if (r->cleared && nbe_op_info[r->op].modifies)
+			return true;
+	return false;
+}
+
+/* Is there a change of which the server has done a part, and which is not acknowledged?
+ * It will be done all over on the other path; a flush is needed for that part, too. */
+static bool
+half_done(const struct nbe_dev *d)
+{
+	return d->retry_count != 0 || half_done_in(&d->queue) ||
+	    half_done_in(&d->fenced) || half_done_in(&d->unkept);
+}
+
 static void
 leave_step(struct nbe_dev *d, nbe_time now)
 {
@@ -228,6 +252,8 @@ leave_step(struct nbe_dev *d, nbe_time now)
 		return;
 	if (d->hold != HOLD_COMPARE) {	/* to a stranger a flush would mean nothing */
 		d->hold = mp->shutdown ? HOLD_ALL : HOLD_NEW;
+		if (!d->hold_flushed && half_done(d))
+			unflushed_stray(d);
 		if (!req_settled(d, now))
 			return;
 	}
@@ -246,7 +272,7 @@ seek_on(struct nbe_dev *d, enum nbe_why why, nbe_time now)
 	uint8_t target = mp->target;
 
 	mp->target = NO_PATH;
-	if (target == NO_PATH) {
+	if (target == NO_PATH || mp->path[target].fencing) {
 		give_up(d, why, now);
 		return;
 	}
@@ -390,7 +416,8 @@ nbe_move(struct nbe_dev *d, unsigned path, nbe_time now)
 	NBE_ASSERT(path < d->cfg.paths);
 	if (mp->leaving && !mp->shutdown)
 		return;				/* one after the other */
-	mp->target = path == mp->at ? NO_PATH : (uint8_t)path;
+	mp->target = path == mp->at || (d->up == 0 && mp->path[path].fencing) ?
+	    NO_PATH : (uint8_t)path;
 	mp->by_hand = mp->target != NO_PATH;
 	mp->failback_wait = d->cfg.failback;
 	if (d->up == 0 && mp->by_hand)

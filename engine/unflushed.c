@@ -148,8 +148,8 @@ unflushed_flushed(struct nbe_dev *d, const struct slot *s)
 		un->keep_head = un->keep_tail = 0;
 }
 
-/* A change failed or was aborted, and the server may have done some of it.  Another
- * path must know. */
+/* A change failed, was aborted, or was lost and may have been done late: the server may
+ * have some of it in its cache.  Another path must know. */
 void
 unflushed_stray(struct nbe_dev *d)
 {
@@ -412,7 +412,7 @@ unflushed_part_done(struct nbe_dev *d, enum nbe_err error)
 	if (error != NBE_OK)
 		un->lost = true;
 	else
-		set_grace(d, 0);
+		fence_store_changed(d);
 	un->replay_parts--;
 	end_replay(d);
 }
