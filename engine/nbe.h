@@ -257,8 +257,8 @@ const char *nbe_op_name(enum nbe_op);
 				 * has none, the zeroing is an ordinary one */
 #define NBE_FAST_ONLY	0x10	/* with FAST_ZERO: where it has none, ENOTSUP */
 #define NBE_COMPARE	0x20	/* READ: one of those for nbe_compared.  It overtakes
-				 * all, and is not sent again: EIO when its connection
-				 * is lost */
+				 * all, also while the device stops, and is not sent
+				 * again: EIO when its connection is lost */
 
 /* One run of base:allocation (proto.md, "Metadata querying"). */
 #define NBE_EXTENT_HOLE	0x01	/* not allocated (a hint) */

@@ -390,7 +390,7 @@ path_step(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 
 	if (mp->shutdown && !mp->leaving)
 		leave(d);
-	if (mp->leaving && d->up != 0)
+	if (mp->leaving && d->up != 0 && !(d->stopping && idle(d)))
 		leave_step(d, now);
 	if (mp->failback_at <= now && mp->target == NO_PATH && d->up != 0 &&
 	    !d->stopping) {

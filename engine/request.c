@@ -135,7 +135,7 @@ check(const struct nbe_dev *d, const struct nbe_req *r)
 	const struct nbe_export *e = &d->exp;
 	const struct op_info *op = &nbe_op_info[r->op];
 
-	if (d->stopping)
+	if (d->stopping && (r->flags & NBE_COMPARE) == 0)
 		return NBE_ESHUTDOWN;
 	if (d->dead)
 		return NBE_ETIMEDOUT;

@@ -910,6 +910,25 @@ test_a_move_with_half_a_change(void)
 	rig_end(g);
 }
 
+/* A device that stops has flushed already; and it opens nothing any more. */
+static void
+test_a_stop_during_a_move(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_FAIL);
+	struct command c;
+
+	put(g, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, WIRE_EIO);
+	nbe_stop(g->dev, true, g->now);
+	nbe_move(g->dev, 1, g->now);
+	nbe_probed(g->dev, 1, NBE_WHY_NONE, g->now);
+	rig_work(g);
+	disc(g, NBE_WHY_STOPPED);
+	CHECK(g->work.stopped && g->work.open == 0);
+	rig_end(g);
+}
+
 /* Where nobody answers, nothing is left. */
 static void
 test_a_move_to_where_nobody_is(void)
@@ -1223,6 +1242,30 @@ test_the_first_one_is_another_path(void)
 	rig_end(g);
 }
 
+/* What is still to be done before the end is done on the right disk only. */
+static void
+test_a_stop_while_it_is_compared(void)
+{
+	struct rig *g = start_compare(1);
+	struct io *o, *look;
+
+	o = put(g, 0);
+	rig_send(g, 0);
+	rig_down(g, 0);
+	nbe_stop(g->dev, true, g->now);
+	rig_wait(g, 2 * NBE_SECOND);
+	CHECK(rig_opens(g, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+	look = rig_submit(g, NBE_READ, 0, 512, NBE_COMPARE);
+	CHECK(goes(g, look) && !o->done);
+	nbe_compared(g->dev, g->work.compare, true);
+	rig_work(g);
+	CHECK(goes(g, o));
+	rig_serve(g, 0);
+	rig_close(g, 0);
+	CHECK(g->work.stopped);
+	rig_end(g);
+}
+
 static void
 test_a_lost_comparison_begins_anew(void)
 {
@@ -1350,6 +1393,7 @@ static const struct test tests[] = {
 	TEST(the_store_and_a_replay),
 	TEST(move),
 	TEST(a_move_with_half_a_change),
+	TEST(a_stop_during_a_move),
 	TEST(a_move_to_where_nobody_is),
 	TEST(a_move_without_a_flush_does_not_take_place),
 	TEST(a_move_waits_for_old_writes),
@@ -1362,6 +1406,7 @@ static const struct test tests[] = {
 	TEST(no_failback_after_a_move_by_hand),
 	TEST(nothing_before_it_is_compared),
 	TEST(the_first_one_is_another_path),
+	TEST(a_stop_while_it_is_compared),
 	TEST(a_lost_comparison_begins_anew),
 	TEST(another_disk),
 	TEST(a_circle_of_strangers_is_quiet),
