@@ -168,11 +168,11 @@ static bool
 not_shut_out(const struct nbe_dev *d, const struct fence *f)
 {
 	return d->cfg.fence_by == NBE_FENCE_STORE && d->grace != 0 &&
-	    f->path != d->mp.at;
+	    f->path != d->mp.home;
 }
 
-/* True: the present path may have done something of it just now, so it is in its
- * cache. */
+/* True: the path that is or was active last may have done something of it just now, so
+ * it is in its cache. */
 bool
 fence_expire(struct nbe_dev *d, nbe_time now)
 {
@@ -187,7 +187,7 @@ fence_expire(struct nbe_dev *d, nbe_time now)
 			d->fence[i++].dormant = true;
 			before = UINT32_MAX;
 		} else {
-			cached |= d->fence[i].path == d->mp.at;
+			cached |= d->fence[i].path == d->mp.home;
 			lift(d, i);
 		}
 	if (d->fence_count != before)

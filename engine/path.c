@@ -113,13 +113,16 @@ fence_begun_of(struct nbe_dev *d, const struct reqs *q)
 		fence_begun(d, r, d->mp.home);
 }
 
-/* What the device comes from may still write. */
+/* What the device comes from may still write: where that was left in order, only what
+ * was lost before. */
 static void
 fence_home(struct nbe_dev *d)
 {
 	uint16_t i;
 
 	fence_left(d, d->mp.home, unflushed_cached(d));
+	if (d->mp.in_order)
+		return;
 	fence_begun_of(d, &d->queue);
 	fence_begun_of(d, &d->fenced);
 	fence_begun_of(d, &d->unkept);
@@ -151,8 +154,7 @@ change_home(struct nbe_dev *d, nbe_time now)
 		d->st.moves++;
 	else
 		d->st.failovers++;
-	if (!mp->in_order)
-		fence_home(d);
+	fence_home(d);
 	if (d->cfg.fence_by == NBE_FENCE_STORE)
 		set_grace(d, d->cfg.fence);
 	fence_back(d, mp->at);

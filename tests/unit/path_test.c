@@ -532,6 +532,31 @@ test_late_copies_have_all_the_time(void)
 	rig_end(g);
 }
 
+/* It runs out while no server is found. */
+static void
+test_late_copies_while_no_path_is_found(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_FAIL);
+	struct io *o = put(g, 1), *newer;
+
+	rig_send(g, 0);
+	rig_down(g, 0);
+	rig_wait(g, 2 * NBE_SECOND);
+	rig_up(g, 0);
+	CHECK(goes(g, o) && goes(g, rig_submit(g, NBE_FLUSH, 0, 0, 0)));
+	newer = put(g, 1);			/* waits for the fence */
+	rig_wait(g, NBE_SECOND);
+	rig_down(g, 0);
+	rig_wait(g, PATH_TIME);
+	CHECK(dials(g, 0, 1));
+	rig_wait(g, FENCE - NBE_SECOND - PATH_TIME);
+	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+	CHECK(!goes(g, newer));
+	rig_wait(g, FENCE);
+	CHECK(goes(g, newer));
+	rig_end(g);
+}
+
 /* Lost parts and the replay keep their slots, and so does the question that tells when
  * they may go. */
 static void
@@ -1048,6 +1073,38 @@ test_shutdown_in_order(void)
 	rig_end(g);
 }
 
+/* What was lost before may still be done late, in order or not. */
+static void
+test_shutdown_after_a_loss(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_FAIL);
+	struct io *newer;
+	struct command c;
+
+	put(g, 1);
+	rig_send(g, 0);
+	rig_down(g, 0);
+	rig_wait(g, 2 * NBE_SECOND);
+	rig_up(g, 0);
+	rig_serve(g, 0);
+	rig_wait(g, FENCE / 2);
+	get(g, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, WIRE_ESHUTDOWN);
+	c = rig_command(g, 0);
+	CHECK(c.type == CMD_FLUSH);
+	rig_answer(g, 0, &c, 0);
+	disc(g, NBE_WHY_SERVER_SHUTDOWN);
+	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+	newer = put(g, 1);
+	CHECK(goes(g, put(g, 2)) && !newer->done);
+	rig_wait(g, FENCE - 1);
+	CHECK(!goes(g, newer));
+	rig_wait(g, 1);
+	CHECK(goes(g, newer));
+	rig_end(g);
+}
+
 /* It answers nothing else any more: then it is as with any loss. */
 static void
 test_shutdown_without_a_flush(void)
@@ -1379,6 +1436,7 @@ static const struct test tests[] = {
 	TEST(a_flush_covers_what_failed),
 	TEST(late_copies_are_cached),
 	TEST(late_copies_have_all_the_time),
+	TEST(late_copies_while_no_path_is_found),
 	TEST(what_passes_leaves_room),
 	TEST(back_before_the_fence),
 	TEST(by_command),
@@ -1400,6 +1458,7 @@ static const struct test tests[] = {
 	TEST(a_move_without_a_connection),
 	TEST(a_loss_during_a_move),
 	TEST(shutdown_in_order),
+	TEST(shutdown_after_a_loss),
 	TEST(shutdown_without_a_flush),
 	TEST(shutdown_under_load),
 	TEST(failback),
