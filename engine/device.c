@@ -269,6 +269,8 @@ nbe_work(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 			w->open |= open(d, c) << i;
 	}
 	w->compare = d->hold == HOLD_COMPARE && d->usable != 0 ? d->epoch : 0;
+	if (d->done != NULL)
+		unflushed_handed_over(d);
 	w->done = d->done;
 	d->done = NULL;
 	d->done_tail = &d->done;

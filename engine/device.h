@@ -183,6 +183,7 @@ struct unflushed {
 	uint64_t	flushed;	/* of these, covered by a flush */
 	bool		lost;		/* the next flush has to say so ... */
 	uint64_t	lost_told;	/* ... and all up to this number */
+	bool		telling;	/* the one that says so is not handed over */
 	/* REPLAY: records [first, last), counting up, modulo the room; bytes of
 	 * the keep buffer [keep_head, keep_tail), likewise */
 	struct record	*record;
@@ -535,6 +536,7 @@ bool	 unflushed_awaits(const struct nbe_dev *, uint8_t op, uint64_t off,
 	    uint64_t len);
 bool	 unflushed_tells(const struct nbe_dev *, const struct nbe_req *);
 void	 unflushed_told(struct nbe_dev *);
+void	 unflushed_handed_over(struct nbe_dev *);
 void	 unflushed_restarted(struct nbe_dev *);
 bool	 unflushed_pending(const struct nbe_dev *);
 struct slot *unflushed_next(struct nbe_dev *);

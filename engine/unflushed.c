@@ -171,19 +171,27 @@ unflushed_cached(const struct nbe_dev *d)
 bool
 unflushed_tells(const struct nbe_dev *d, const struct nbe_req *r)
 {
-	return d->un.lost || r->number <= d->un.lost_told;
+	return d->un.lost || d->un.telling || r->number <= d->un.lost_told;
 }
 
-/*
- * A failed flush is being reported.  Only now is the loss told, and every flush that is
- * under way by now would otherwise have promised what is gone.
- */
+/* A failed flush is done: the loss will be told. */
 void
 unflushed_told(struct nbe_dev *d)
 {
-	if (d->un.lost)
-		d->un.lost_told = d->st.received;
+	d->un.telling |= d->un.lost;
 	d->un.lost = false;
+}
+
+/*
+ * What is done goes to the front.  Only now is the loss told, and every flush that is
+ * under way by now would otherwise have promised what is gone.
+ */
+void
+unflushed_handed_over(struct nbe_dev *d)
+{
+	if (d->un.telling)
+		d->un.lost_told = d->st.received;
+	d->un.telling = false;
 }
 
 static void
