@@ -122,8 +122,8 @@ nbe_dev_init(void *mem, const struct nbe_dev_config *cfg, const struct nbe_expor
 	list_init(&d->spare);
 	list_init(&d->retry);
 	unflushed_init(d);
-	path_init(d, now);
 	set_grace(d, 0);
+	path_init(d, now);
 	for (i = 0; i < d->slots; i++)
 		list_append(d, &d->spare, &d->slot[i]);
 	d->done_tail = &d->done;
@@ -178,7 +178,8 @@ nbe_tick(struct nbe_dev *d, nbe_time now)
 			d->st.timeouts++;
 			conn_close(&d->conn[i], NBE_WHY_TIMEOUT);
 		}
-	fence_expire(d, now);
+	if (fence_expire(d, now))
+		unflushed_stray(d);
 	if (d->cfg.paths > 1)
 		path_tick(d, now);
 	if (dead_at(d) <= now)
@@ -268,6 +269,8 @@ nbe_work(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 			w->open |= open(d, c) << i;
 	}
 	w->compare = d->hold == HOLD_COMPARE && d->usable != 0 ? d->epoch : 0;
+	if (d->done != NULL)
+		unflushed_handed_over(d);
 	w->done = d->done;
 	d->done = NULL;
 	d->done_tail = &d->done;

@@ -162,6 +162,7 @@ struct fence {
 	uint8_t		path;		/* that has the command */
 	bool		cached;		/* or what it acknowledged, or failed: all wait,
 					 * replays and what is sent again, too */
+	bool		dormant;	/* the store keeps that path out, it is said */
 };
 #define NOT_REPLAYED	UINT64_MAX
 
@@ -182,6 +183,7 @@ struct unflushed {
 	uint64_t	flushed;	/* of these, covered by a flush */
 	bool		lost;		/* the next flush has to say so ... */
 	uint64_t	lost_told;	/* ... and all up to this number */
+	bool		telling;	/* the one that says so is not handed over */
 	/* REPLAY: records [first, last), counting up, modulo the room; bytes of
 	 * the keep buffer [keep_head, keep_tail), likewise */
 	struct record	*record;
@@ -263,8 +265,9 @@ struct nbe_dev {
 	bool		renewing;		/* some connection is to be renewed */
 	enum hold	hold;
 	bool		hold_flushed;		/* or tried to, since it holds */
-	nbe_time	grace;			/* time-outs are so much longer: the
-						 * store may be shutting out a path */
+	nbe_time	grace;			/* time-outs are so much longer: no
+						 * change is answered on this path, and
+						 * the store may be shutting out one */
 	nbe_time	patience;		/* time-out of connections, with that */
 	struct reqs	queue, fenced, unkept;
 	struct nbe_req	*barrier;		/* runs alone until it is done */
@@ -504,8 +507,9 @@ fence_wants_proof(const struct nbe_dev *d)
 {
 	return d->fence_waits != 0 && d->in_flight == 0 && !list_empty(&d->spare);
 }
-void	 fence_expire(struct nbe_dev *, nbe_time now);
+bool	 fence_expire(struct nbe_dev *, nbe_time now);
 void	 fence_left(struct nbe_dev *, uint8_t path, enum cached);
+void	 fence_store_changed(struct nbe_dev *);
 void	 fence_begun(struct nbe_dev *, const struct nbe_req *, uint8_t path);
 void	 fence_ended(struct nbe_dev *, uint8_t path, uint32_t moment);
 void	 fence_back(struct nbe_dev *, uint8_t path);
@@ -532,6 +536,7 @@ bool	 unflushed_awaits(const struct nbe_dev *, uint8_t op, uint64_t off,
 	    uint64_t len);
 bool	 unflushed_tells(const struct nbe_dev *, const struct nbe_req *);
 void	 unflushed_told(struct nbe_dev *);
+void	 unflushed_handed_over(struct nbe_dev *);
 void	 unflushed_restarted(struct nbe_dev *);
 bool	 unflushed_pending(const struct nbe_dev *);
 struct slot *unflushed_next(struct nbe_dev *);

@@ -70,7 +70,7 @@ put(struct nbe_dev *d, struct fence f)
 	if (f.slot == NO_SLOT && d->fence_count >= d->slots)
 		wide = lost_on(d, f.path);
 	if (wide != NULL) {
-		d->fence_waits += !wide->waits;
+		d->fence_waits += f.waits && !wide->waits;
 		widen(wide, &f);
 		return;
 	}
@@ -162,24 +162,43 @@ fence_proven(struct nbe_dev *d, uint32_t moment, nbe_time now)
 	}
 }
 
-void
+/* By the store, and no change was done on this path yet: back on the other one, it
+ * would still have what it had. */
+static bool
+not_shut_out(const struct nbe_dev *d, const struct fence *f)
+{
+	return d->cfg.fence_by == NBE_FENCE_STORE && d->grace != 0 &&
+	    f->path != d->mp.home;
+}
+
+/* True: the path that is or was active last may have done something of it just now, so
+ * it is in its cache. */
+bool
 fence_expire(struct nbe_dev *d, nbe_time now)
 {
 	uint32_t i = 0, before = d->fence_count;
+	bool cached = false;
 
 	while (i < d->fence_count)
-		if (d->fence[i].until <= now)
-			lift(d, i);
-		else
+		if (d->fence[i].until > now) {
 			i++;
+		} else if (not_shut_out(d, &d->fence[i])) {
+			d->fence[i].until = NBE_NEVER;
+			d->fence[i++].dormant = true;
+			before = UINT32_MAX;
+		} else {
+			cached |= d->fence[i].path == d->mp.home;
+			lift(d, i);
+		}
 	if (d->fence_count != before)
 		release(d);
+	return cached;
 }
 
 static bool
 overlaps(const struct fence *f, uint64_t off, uint64_t len)
 {
-	return off < f->end && f->off < off + len;
+	return off < f->end && f->off < off + len && !f->dormant;
 }
 
 /* Is there a lost replay of a record before this acknowledgement, or what another path
@@ -283,6 +302,33 @@ wait_for_answer(struct nbe_dev *d, uint8_t path, bool waits)
 	}
 }
 
+static void
+sleep_until_changed(struct nbe_dev *d, uint8_t path)
+{
+	for (uint32_t i = 0; i < d->fence_count; i++) {
+		struct fence *f = &d->fence[i];
+
+		if (f->slot == NO_SLOT && f->path == path)
+			f->dormant = true;
+	}
+	wait_for_answer(d, path, false);
+	release(d);
+}
+
+/* The first change on a path was answered: those before it are shut out. */
+void
+fence_store_changed(struct nbe_dev *d)
+{
+	uint32_t i = 0;
+
+	set_grace(d, 0);
+	while (i < d->fence_count)
+		if (d->fence[i].dormant)
+			lift(d, i);
+		else
+			i++;
+}
+
 /*
  * Another path has taken the place of this one, which was lost with what it was sent
  * and what it has cached.  An answer of the new one proves nothing about it.
@@ -291,6 +337,10 @@ wait_for_answer(struct nbe_dev *d, uint8_t path, bool waits)
  *			for this fence, though it covers no place; and others wait for
  *			the replay.
  *  CACHED_ANYTHING	can be at any place.
+ *
+ * By the store: the path had changed the disk, so the first change on another one shuts
+ * it out, and nothing waits.  A path that had not may still be waiting for its turn at
+ * the store: that is left to time.
  */
 void
 fence_left(struct nbe_dev *d, uint8_t path, enum cached cached)
@@ -298,11 +348,12 @@ fence_left(struct nbe_dev *d, uint8_t path, enum cached cached)
 	bool by_time = d->cfg.fence_by == NBE_FENCE_TIME;
 
 	if (d->cfg.fence_by == NBE_FENCE_STORE) {
-		lift_of_path(d, path, UINT32_MAX, true);
+		if (d->grace == 0)
+			sleep_until_changed(d, path);
 		return;
 	}
-	if (!by_time)
-		wait_for_answer(d, path, false);
+	/* what was done of it late is in a cache now: its time begins anew */
+	wait_for_answer(d, path, by_time);
 	if (cached == CACHED_NOTHING || no_fences(d))
 		return;
 	put(d, (struct fence){
@@ -340,7 +391,10 @@ void
 fence_back(struct nbe_dev *d, uint8_t path)
 {
 	lift_of_path(d, path, UINT32_MAX, false);
-	if (d->cfg.fence_by == NBE_FENCE_COMMAND)
+	for (uint32_t i = 0; i < d->fence_count; i++)
+		if (d->fence[i].path == path)
+			d->fence[i].dormant = false;
+	if (d->cfg.fence_by != NBE_FENCE_TIME)
 		wait_for_answer(d, path, true);
 }
 
@@ -349,7 +403,8 @@ bool
 fence_of_path(const struct nbe_dev *d, uint8_t path)
 {
 	for (uint32_t i = 0; i < d->fence_count; i++)
-		if (d->fence[i].slot == NO_SLOT && d->fence[i].path == path)
+		if (d->fence[i].slot == NO_SLOT && d->fence[i].path == path &&
+		    !d->fence[i].dormant)
 			return true;
 	return false;
 }

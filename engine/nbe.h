@@ -257,8 +257,8 @@ const char *nbe_op_name(enum nbe_op);
 				 * has none, the zeroing is an ordinary one */
 #define NBE_FAST_ONLY	0x10	/* with FAST_ZERO: where it has none, ENOTSUP */
 #define NBE_COMPARE	0x20	/* READ: one of those for nbe_compared.  It overtakes
-				 * all, and is not sent again: EIO when its connection
-				 * is lost */
+				 * all, also while the device stops, and is not sent
+				 * again: EIO when its connection is lost */
 
 /* One run of base:allocation (proto.md, "Metadata querying"). */
 #define NBE_EXTENT_HOLE	0x01	/* not allocated (a hint) */
@@ -335,8 +335,9 @@ enum nbe_unflushed {
  *  COMMAND	when the front has seen to it that the old server writes no more:
  *	nbe_work.fence, nbe_fenced.
  *  STORE	the store lets no server write but the one that wrote last; nothing
- *	waits.  It may need the fence time to shut the old one out: until the first
- *	change on the new path is answered, time-outs are so much longer.
+ *	waits, but for what a server was sent that has never written: that is left
+ *	to time.  The store may need the fence time to shut the old one out: until
+ *	the first change on the new path is answered, time-outs are so much longer.
  *
  * Acknowledged writes that no flush has covered: nbe_unflushed, as with a server that
  * restarts.
@@ -430,10 +431,10 @@ void	nbe_path(const struct nbe_dev *, unsigned path, struct nbe_path *);
 /* Which path to dial for a connection of nbe_work.open; else the one that it is to.
  * The same from nbe_work.open to nbe_conn_up or nbe_conn_down. */
 unsigned nbe_conn_path(const struct nbe_dev *, unsigned conn);
-/* Go there, in order.  Where it cannot be reached, or what was written cannot be
- * flushed, the device stays, and nbe_path.why of that path says why.  Without any
- * connection it is tried next, and the path that was lost is left as with a
- * failover. */
+/* Go there, in order; not while nbe_fenced is awaited for it.  Where it cannot be
+ * reached, or what was written cannot be flushed, the device stays, and nbe_path.why of
+ * that path says why.  Without any connection it is tried next, and the path that was
+ * lost is left as with a failover. */
 void	nbe_move(struct nbe_dev *, unsigned path, nbe_time now);
 /* nbe_work.probe: the path was dialed and shook hands (NBE_WHY_NONE), or did not. */
 void	nbe_probed(struct nbe_dev *, unsigned path, enum nbe_why, nbe_time now);
@@ -529,8 +530,9 @@ struct nbe_work {
 	uint32_t	 open;	/* bit per conn: connect, handshake, nbe_conn_up or
 				 * nbe_conn_down; stays set until one of them */
 	uint32_t	 close;	/* bit per conn: shut it down, end tx and
-				 * rx, nbe_conn_down; or it is being dialed, and need
-				 * not be: nbe_conn_down, the sooner the better */
+				 * rx, nbe_conn_down; or it was to be opened, and
+				 * need not be, whether that has begun or not:
+				 * nbe_conn_down, the sooner the better */
 	uint32_t	 probe;	/* bit per path: dial it, shake hands, leave it, and
 				 * call nbe_probed; stays set until then */
 	uint32_t	 fence;	/* bit per path: end what it has of ours, and call

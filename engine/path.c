@@ -29,6 +29,8 @@ path_init(struct nbe_dev *d, nbe_time now)
 	mp->lost_at = now;
 	mp->failback_at = NBE_NEVER;
 	mp->failback_wait = d->cfg.failback;
+	if (d->cfg.fence_by == NBE_FENCE_STORE)
+		set_grace(d, d->cfg.fence);
 	mp->path[mp->at].state = NBE_PATH_ACTIVE;
 	for (unsigned i = 0; i < NBE_MAX_PATHS; i++)
 		mp->path[i].since = now;
@@ -111,13 +113,16 @@ fence_begun_of(struct nbe_dev *d, const struct reqs *q)
 		fence_begun(d, r, d->mp.home);
 }
 
-/* What the device comes from may still write. */
+/* What the device comes from may still write: where that was left in order, only what
+ * was lost before. */
 static void
 fence_home(struct nbe_dev *d)
 {
 	uint16_t i;
 
 	fence_left(d, d->mp.home, unflushed_cached(d));
+	if (d->mp.in_order)
+		return;
 	fence_begun_of(d, &d->queue);
 	fence_begun_of(d, &d->fenced);
 	fence_begun_of(d, &d->unkept);
@@ -145,15 +150,16 @@ change_home(struct nbe_dev *d, nbe_time now)
 {
 	struct multipath *mp = &d->mp;
 
-	if (mp->path[mp->home].state == NBE_PATH_STANDBY)
+	if (mp->in_order && mp->path[mp->home].state == NBE_PATH_STANDBY)
 		d->st.moves++;
 	else
 		d->st.failovers++;
-	if (!mp->in_order)
-		fence_home(d);
+	fence_home(d);
 	if (d->cfg.fence_by == NBE_FENCE_STORE)
 		set_grace(d, d->cfg.fence);
 	fence_back(d, mp->at);
+	if (d->cfg.compare)		/* also if none was up before */
+		d->hold = HOLD_COMPARE;
 	plan_failback(d, now);
 	mp->home = mp->at;
 }
@@ -219,6 +225,26 @@ leave_all(struct nbe_dev *d)
 		    NBE_WHY_MOVED);
 }
 
+static bool
+half_done_in(const struct reqs *q)
+{
+	const struct nbe_req *r;
+
+	for (r = q->head; r != NULL; r = r->next)
+		if (r->cleared && nbe_op_info[r->op].modifies)
+			return true;
+	return false;
+}
+
+/* Is there a change of which the server has done a part, and which is not acknowledged?
+ * It will be done all over on the other path; a flush is needed for that part, too. */
+static bool
+half_done(const struct nbe_dev *d)
+{
+	return d->retry_count != 0 || half_done_in(&d->queue) ||
+	    half_done_in(&d->fenced) || half_done_in(&d->unkept);
+}
+
 static void
 leave_step(struct nbe_dev *d, nbe_time now)
 {
@@ -228,6 +254,8 @@ leave_step(struct nbe_dev *d, nbe_time now)
 		return;
 	if (d->hold != HOLD_COMPARE) {	/* to a stranger a flush would mean nothing */
 		d->hold = mp->shutdown ? HOLD_ALL : HOLD_NEW;
+		if (!d->hold_flushed && half_done(d))
+			unflushed_stray(d);
 		if (!req_settled(d, now))
 			return;
 	}
@@ -246,7 +274,7 @@ seek_on(struct nbe_dev *d, enum nbe_why why, nbe_time now)
 	uint8_t target = mp->target;
 
 	mp->target = NO_PATH;
-	if (target == NO_PATH) {
+	if (target == NO_PATH || mp->path[target].fencing) {
 		give_up(d, why, now);
 		return;
 	}
@@ -364,7 +392,7 @@ path_step(struct nbe_dev *d, struct nbe_work *w, nbe_time now)
 
 	if (mp->shutdown && !mp->leaving)
 		leave(d);
-	if (mp->leaving && d->up != 0)
+	if (mp->leaving && d->up != 0 && !(d->stopping && idle(d)))
 		leave_step(d, now);
 	if (mp->failback_at <= now && mp->target == NO_PATH && d->up != 0 &&
 	    !d->stopping) {
@@ -390,7 +418,8 @@ nbe_move(struct nbe_dev *d, unsigned path, nbe_time now)
 	NBE_ASSERT(path < d->cfg.paths);
 	if (mp->leaving && !mp->shutdown)
 		return;				/* one after the other */
-	mp->target = path == mp->at ? NO_PATH : (uint8_t)path;
+	mp->target = path == mp->at || (d->up == 0 && mp->path[path].fencing) ?
+	    NO_PATH : (uint8_t)path;
 	mp->by_hand = mp->target != NO_PATH;
 	mp->failback_wait = d->cfg.failback;
 	if (d->up == 0 && mp->by_hand)

@@ -135,7 +135,7 @@ check(const struct nbe_dev *d, const struct nbe_req *r)
 	const struct nbe_export *e = &d->exp;
 	const struct op_info *op = &nbe_op_info[r->op];
 
-	if (d->stopping)
+	if (d->stopping && (r->flags & NBE_COMPARE) == 0)
 		return NBE_ESHUTDOWN;
 	if (d->dead)
 		return NBE_ETIMEDOUT;
@@ -154,11 +154,6 @@ check(const struct nbe_dev *d, const struct nbe_req *r)
 static void
 enqueue(struct nbe_dev *d, struct nbe_req *r)
 {
-	if ((r->flags & NBE_COMPARE) != 0) {	/* others may wait for it */
-		r->state = REQ_BUSY;
-		req_requeue(d, r);
-		return;
-	}
 	r->state = REQ_QUEUED;
 	reqs_append(&d->queue, r);
 	d->queue_count++;
@@ -244,7 +239,7 @@ acknowledged(struct nbe_dev *d, struct nbe_req *r, nbe_time now)
 	if (!nbe_op_info[r->op].modifies || r->flushing)
 		return true;
 	if (d->grace != 0)
-		set_grace(d, 0);
+		fence_store_changed(d);
 	ack = unflushed_ack(d, r);
 	if (ack != ACK_DONE)
 		req_own_flush(d, now);

@@ -35,8 +35,11 @@ head(struct nbe_dev *d)
 
 	if (d->hold == HOLD_NOT)
 		return r;
-	if (d->hold == HOLD_COMPARE)
-		return r != NULL && compares(r) ? r : NULL;
+	if (d->hold == HOLD_COMPARE) {
+		while (r != NULL && !compares(r))
+			r = r->next;
+		return r;
+	}
 	return d->own_flush.state == REQ_QUEUED ? &d->own_flush : NULL;
 }
 

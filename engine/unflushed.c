@@ -148,8 +148,8 @@ unflushed_flushed(struct nbe_dev *d, const struct slot *s)
 		un->keep_head = un->keep_tail = 0;
 }
 
-/* A change failed or was aborted, and the server may have done some of it.  Another
- * path must know. */
+/* A change failed, was aborted, or was lost and may have been done late: the server may
+ * have some of it in its cache.  Another path must know. */
 void
 unflushed_stray(struct nbe_dev *d)
 {
@@ -171,19 +171,27 @@ unflushed_cached(const struct nbe_dev *d)
 bool
 unflushed_tells(const struct nbe_dev *d, const struct nbe_req *r)
 {
-	return d->un.lost || r->number <= d->un.lost_told;
+	return d->un.lost || d->un.telling || r->number <= d->un.lost_told;
 }
 
-/*
- * A failed flush is being reported.  Only now is the loss told, and every flush that is
- * under way by now would otherwise have promised what is gone.
- */
+/* A failed flush is done: the loss will be told. */
 void
 unflushed_told(struct nbe_dev *d)
 {
-	if (d->un.lost)
-		d->un.lost_told = d->st.received;
+	d->un.telling |= d->un.lost;
 	d->un.lost = false;
+}
+
+/*
+ * What is done goes to the front.  Only now is the loss told, and every flush that is
+ * under way by now would otherwise have promised what is gone.
+ */
+void
+unflushed_handed_over(struct nbe_dev *d)
+{
+	if (d->un.telling)
+		d->un.lost_told = d->st.received;
+	d->un.telling = false;
 }
 
 static void
@@ -412,7 +420,7 @@ unflushed_part_done(struct nbe_dev *d, enum nbe_err error)
 	if (error != NBE_OK)
 		un->lost = true;
 	else
-		set_grace(d, 0);
+		fence_store_changed(d);
 	un->replay_parts--;
 	end_replay(d);
 }

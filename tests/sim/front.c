@@ -66,6 +66,7 @@ send_begin(unsigned i)
 
 	l->tx_count = nbe_tx_begin(dev, i, l->tx, 2 + (unsigned)below(SEGS - 1), now);
 	l->tx_moved = false;
+	paths_sent(i);
 }
 
 /* Whose commands are these?  The engine's own tables say. */
@@ -86,7 +87,7 @@ watch(const struct nbe_seg *g)
 			continue;
 		r = dev->slot[slot].req;
 		if (r != NULL && r != &dev->replay && r != &dev->own_flush &&
-		    r->error == NBE_OK)
+		    r != &paths_look.r && r->error == NBE_OK)
 			oracle_arrives(r);
 	}
 }
@@ -225,8 +226,8 @@ spoil(struct nbe_export *e)
 	}
 }
 
-static void
-open_line(unsigned i)
+void
+front_open(unsigned i)
 {
 	struct line *l = &line[i];
 	struct nbe_export offer = plan.exp, e;
@@ -240,6 +241,7 @@ open_line(unsigned i)
 	}
 	if (one_in(15))
 		wrong = spoil(&e);
+	server_conn[i].server = nbe_conn_path(dev, i);
 	server_conn[i].alive = true;
 	server_conn[i].size = server_size;
 	l->moved_at = now;
@@ -247,17 +249,22 @@ open_line(unsigned i)
 	trace("connection %u comes up: %s", i, nbe_why_text(why));
 	HOLDS("P6", !wrong || why != NBE_WHY_NONE, "a changed disk was taken");
 	HOLDS("P6", wrong || why == NBE_WHY_NONE || why == NBE_WHY_STOPPED ||
-	    why == NBE_WHY_SCALED, "an honest connection was refused: %d", why);
+	    why == NBE_WHY_SCALED || why == NBE_WHY_OTHER_PATH,
+	    "an honest connection was refused: %d", why);
 	l->up = why == NBE_WHY_NONE;
 	if (!l->up)
 		server_forget(i);
+	else
+		paths_up();
 }
 
 /* Slow is not dead. */
 static bool
 late(unsigned i)
 {
-	return now - line[i].moved_at >= plan.cfg.timeout ||
+	nbe_time grace = store_owned_by(server_conn[i].server) ? 0 : plan.fence;
+
+	return now - line[i].moved_at >= plan.cfg.timeout + grace ||
 	    conn_passed_late_at(dev, &dev->conn[i]) <= now;
 }
 
@@ -270,7 +277,8 @@ close_line(unsigned i, bool dead)
 
 	HOLDS("P2", !plan.honest || why == NBE_WHY_CLOSED || why == NBE_WHY_SCALED ||
 	    why == NBE_WHY_STOPPED || why == NBE_WHY_SERVER_SHUTDOWN ||
-	    why == NBE_WHY_RENEWED || (why == NBE_WHY_TIMEOUT && (dead || late(i))),
+	    why == NBE_WHY_RENEWED || why == NBE_WHY_MOVED ||
+	    why == NBE_WHY_OTHER_DISK || (why == NBE_WHY_TIMEOUT && (dead || late(i))),
 	    "the engine left an honest server: %d", why);
 	trace("engine closes connection %u: %s", i, nbe_why_text(why));
 	server_forget(i);
@@ -294,16 +302,21 @@ front_work(void)
 	dead = dev->dead;
 	for (struct nbe_req *r = w.done, *next; r != NULL; r = next) {
 		next = r->next;
-		oracle_done(r);
+		if (!paths_done(r))
+			oracle_done(r);
 	}
 	for (unsigned i = 0; i < plan.cfg.conns_max; i++) {
-		if ((w.close & 1u << i) != 0)
+		if ((w.close & 1u << i) != 0 && !line[i].up)
+			paths_drop(i);
+		else if ((w.close & 1u << i) != 0)
 			close_line(i, dead);
 		else if ((w.open & 1u << i) != 0 && one_in(3))
-			open_line(i);
+			paths_dial(i);
 		else if ((w.tx & 1u << i) != 0 && one_in(2))
 			send_begin(i);
 	}
+	if (plan.paths > 1 || plan.cfg.compare)
+		paths_work(&w);
 	front_stopped = w.stopped;
 }
 
@@ -319,7 +332,7 @@ fault(unsigned i)
 	if (plan.silence && s->alive && one_in(900))
 		s->stalled = true;
 	if (plan.restart_odds != 0 && one_in(plan.restart_odds))
-		server_restart();
+		server_restart(plan.paths > 1 ? (unsigned)below(plan.paths) : 0);
 	if (plan.abort_odds != 0 && one_in(plan.abort_odds))
 		oracle_abort_one();
 	if (plan.scale_odds != 0 && one_in(plan.scale_odds))
@@ -329,11 +342,13 @@ fault(unsigned i)
 	if (plan.renew_odds != 0 && one_in(5 * plan.renew_odds))
 		nbe_reconnect(dev, now);
 	if (plan.sleep_odds != 0 && one_in(plan.sleep_odds))
-		server_sleep(below(4 * plan.cfg.fence));
+		server_sleep(server_conn[i].server, below(4 * plan.fence));
 	if (one_in(3000) && server_size + BLOCK <= BLOCKS_MAX * BLOCK)
 		server_size += BLOCK;
 	if (one_in(5000))		/* the clock jumps, as after a suspend */
 		now += below(100 * MS);
+	if (plan.paths > 1)
+		paths_fault();
 }
 
 /* A tick that nbe_wake did not ask for finds nothing to do. */
@@ -343,10 +358,12 @@ tick(void)
 	bool early = nbe_wake(dev, now) > now, dead = dev->dead;
 	uint64_t timeouts = dev->st.timeouts;
 	const struct nbe_req *fenced = dev->fenced.head;
+	unsigned at = dev->mp.at;
 
 	nbe_tick(dev, now);
 	HOLDS("wake", !early || (dev->dead == dead && dev->st.timeouts == timeouts &&
-	    dev->fenced.head == fenced), "a tick was due and not announced");
+	    dev->fenced.head == fenced && dev->mp.at == at),
+	    "a tick was due and not announced");
 }
 
 void
@@ -357,6 +374,8 @@ front_step(bool faults)
 	bool lost = dev->un.lost;
 
 	now += US * (1 + below(60));
+	if (plan.paths > 1)
+		paths_step(i);
 	if (faults) {
 		if (one_in(2))
 			oracle_issue();

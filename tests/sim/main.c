@@ -3,7 +3,10 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * usage: sim [--seed N | --from N] [--seeds N] [--steps N] [--trace] [--past]
- *            [--polite]
+ *            [--polite] [--paths] [--control WHICH]
+ *
+ * --paths has several servers of one disk.  --control breaks something that this rests
+ * on: "no-fence", "in-flight-only", "lying-command".
  *
  * In the liveness phase no new faults come, and everything must finish in bounded
  * time; then the device is stopped, and the disk is compared.
@@ -55,7 +58,8 @@ violated(const char *promise, const char *fmt, ...)
 	abort();
 }
 
-static bool tracing, polite;
+static bool tracing, polite, several;
+static enum control control;
 
 void
 trace(const char *fmt, ...)
@@ -124,6 +128,31 @@ pick_config(struct nbe_dev_config *c)
 	};
 }
 
+/* Drawn last, so that runs with one server are what they were. */
+static void
+pick_paths(void)
+{
+	struct nbe_dev_config *c = &plan.cfg;
+
+	plan.paths = 2 + (unsigned)below(SERVERS - 1);
+	c->paths = (uint8_t)plan.paths;
+	c->path_timeout = (1 + below(8)) * MS;
+	c->fence_by = (enum nbe_fence_by)below(3);
+	c->failback = one_in(4) ? 20 * MS : 0;
+	c->compare = one_in(3);
+	plan.away_odds = 600;
+	plan.move_odds = one_in(2) ? 0 : 900;
+	if (c->compare && one_in(2))
+		plan.stranger = 1 + (unsigned)below(plan.paths - 1);
+	plan.control = control;
+	if (control == LYING_COMMAND)
+		c->fence_by = NBE_FENCE_COMMAND;
+	else if (control != AS_IT_IS)
+		c->fence_by = NBE_FENCE_TIME;
+	if (control == NO_FENCE)
+		c->fence = 0;
+}
+
 static void
 pick_plan(void)
 {
@@ -143,6 +172,11 @@ pick_plan(void)
 	plan.polite = polite;
 	pick_export(&plan.exp);
 	pick_config(&plan.cfg);
+	plan.fence = plan.cfg.fence;
+	plan.paths = 1;
+	plan.stranger = SERVERS;
+	if (several)
+		pick_paths();
 }
 
 static void
@@ -188,11 +222,12 @@ run(unsigned long steps)
 	server_init();
 	oracle_init();
 	front_init();
+	paths_init();
 	while (steps-- != 0)
 		front_step(true);
 	HOLDS("P4", dev->st.restarts == 0 || plan.cut_odds != 0 ||
 	    plan.restart_odds != 0 || plan.silence || plan.shutdowns ||
-	    plan.error_odds != 0 || plan.cfg.dead_timeout != NBE_NEVER ||
+	    plan.error_odds != 0 || plan.cfg.dead_timeout != NBE_NEVER || several ||
 	    !plan.honest, "a restart, and nobody restarted");
 	settle();
 	plan.error_odds = 0;
@@ -221,6 +256,20 @@ number(const char *s)
 		exit(2);
 	}
 	return n;
+}
+
+static enum control
+control_named(const char *name)
+{
+	static const char *const names[] = { [NO_FENCE] = "no-fence",
+		[IN_FLIGHT_ONLY] = "in-flight-only",
+		[LYING_COMMAND] = "lying-command" };
+
+	for (unsigned i = NO_FENCE; i <= LYING_COMMAND; i++)
+		if (strcmp(names[i], name) == 0)
+			return (enum control)i;
+	fprintf(stderr, "sim: no such control: %s\n", name);
+	exit(2);
 }
 
 /* Seeds that broke a promise once, by an engine or a checker that was wrong.  They
@@ -256,6 +305,15 @@ main(int argc, char **argv)
 		if (strcmp(argv[i], "--polite") == 0) {
 			polite = true;
 			i--;
+			continue;
+		}
+		if (strcmp(argv[i], "--paths") == 0) {
+			several = true;
+			i--;
+			continue;
+		}
+		if (strcmp(argv[i], "--control") == 0) {
+			control = control_named(i + 1 < argc ? argv[i + 1] : "");
 			continue;
 		}
 		if (strcmp(argv[i], "--past") == 0) {

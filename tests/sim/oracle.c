@@ -154,6 +154,24 @@ oracle_restarted(unsigned b)
 		block[b].may_be_old = true;
 }
 
+/* The device has another server.  In order: it sees what the one before did. */
+void
+oracle_other_server(bool in_order)
+{
+	if (!in_order)
+		server_restarts++;
+	for (unsigned b = 0; b < BLOCKS_MAX; b++) {
+		uint64_t v = version_of(server_current(b), b);
+
+		HOLDS("P4", !in_order || may_hold(b, v) || !plan.honest ||
+		    block[b].writers != 0,
+		    "after a move block %u holds version %llu, acked %llu", b,
+		    (unsigned long long)v, (unsigned long long)block[b].acked);
+		if (!in_order)
+			oracle_restarted(b);
+	}
+}
+
 void
 oracle_given_up(void)
 {

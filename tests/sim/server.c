@@ -1,5 +1,5 @@
 /*
- * server.c - a server: disk, write-back cache, replies in any order and shape.
+ * server.c - servers: replies in any order and shape, and what becomes of commands.
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * Honest: it does what proto.md says, in the least comfortable way.  Lying: now
@@ -13,22 +13,30 @@ struct server_conn server_conn[CONNS];
 uint64_t server_size;
 unsigned long server_restarts;
 
-static uint8_t current[BLOCKS_MAX * BLOCK], durable[BLOCKS_MAX * BLOCK];
+#define DISK_SIZE	(BLOCKS_MAX * BLOCK)
+
 static struct command late[512];
 static unsigned late_count;
 static uint64_t parsed;		/* commands so far */
-static nbe_time asleep_until;
+static struct {
+	nbe_time asleep_until, away_until;
+	nbe_time end_at;	/* it writes no more, for another one has answered */
+	nbe_time owner_at;	/* the store will be its own; 0: it does not ask */
+	uint64_t lost_number;	/* parsed, when it lost a connection */
+	bool owned;		/* the store, since the device came to it */
+} server[SERVERS];
 
+/* As the device sees it. */
 const uint8_t *
 server_current(unsigned block)
 {
-	return current + block * BLOCK;
+	return store_seen_by(dev->mp.home) + block * BLOCK;
 }
 
 const uint8_t *
 server_durable(unsigned block)
 {
-	return durable + block * BLOCK;
+	return store_durable() + block * BLOCK;
 }
 
 static bool
@@ -43,9 +51,10 @@ server_init(void)
 	server_size = plan.exp.size;
 	server_restarts = 0;
 	parsed = 0;
-	asleep_until = 0;
-	for (unsigned i = 0; i < sizeof(current); i++)
-		current[i] = durable[i] = (uint8_t)(0x80 | (i / BLOCK));
+	memset(server, 0, sizeof(server));
+	for (unsigned i = 0; i < SERVERS; i++)
+		server[i].end_at = NBE_NEVER;
+	store_init();
 }
 
 static void
@@ -78,24 +87,37 @@ server_free(void)
 /* ---- doing it --------------------------------------------------------------- */
 
 static void
-flush_range(uint64_t off, uint64_t len)
+flush_range(unsigned s, uint64_t off, uint64_t len)
 {
-	memcpy(durable + off, current + off, len);
+	for (uint64_t b = off / BLOCK; b < (off + len) / BLOCK; b++)
+		store_write_back(s, (unsigned)b);
 }
 
 static void
-trim(uint64_t off, uint64_t len)
+trim(uint8_t *current, uint64_t off, uint64_t len)
 {
 	for (uint64_t at = off; at < off + len; at += BLOCK)
 		if (!one_in(3))		/* afterwards it may hold anything */
 			memset(current + at, one_in(2) ? 0 : 0xDD, BLOCK);
 }
 
-static void
-execute(const struct command *c)
+static bool
+changes(const struct command *c)
 {
-	trace("  server does command %u, flags %#x, blocks %llu+%llu", c->cmd, c->flags,
-	    (unsigned long long)c->off / BLOCK, (unsigned long long)c->len / BLOCK);
+	return c->cmd == CMD_WRITE || c->cmd == CMD_WRITE_ZEROES || c->cmd == CMD_TRIM;
+}
+
+static void
+execute(unsigned s, const struct command *c)
+{
+	uint8_t *current = store_seen_by(s);
+
+	HOLDS("P6", s != plan.stranger || !changes(c), "another disk is changed");
+	if (changes(c))
+		store_changed(s, c->off, c->len);
+	trace("  server %u does command %u, flags %#x, blocks %llu+%llu", s, c->cmd,
+	    c->flags, (unsigned long long)c->off / BLOCK,
+	    (unsigned long long)c->len / BLOCK);
 	switch (c->cmd) {
 	case CMD_WRITE:
 		memcpy(current + c->off, c->data, c->len);
@@ -104,16 +126,16 @@ execute(const struct command *c)
 		memset(current + c->off, 0, c->len);
 		break;
 	case CMD_TRIM:
-		trim(c->off, c->len);
+		trim(current, c->off, c->len);
 		break;
 	case CMD_FLUSH:
-		flush_range(0, sizeof(current));
+		flush_range(s, 0, DISK_SIZE);
 		break;
 	default:
 		break;
 	}
 	if ((c->flags & CMD_FLAG_FUA) != 0 || !offers(NBE_FLAG_SEND_FLUSH))
-		flush_range(c->off, c->len);
+		flush_range(s, c->off, c->len);
 }
 
 /* ---- saying so ---------------------------------------------------------------- */
@@ -126,7 +148,7 @@ say_simple(struct server_conn *s, const struct command *c, uint32_t error)
 	put64(put32(put32(b, MAGIC_SIMPLE_REPLY), error), c->cookie);
 	pipe_put(&s->down, b, sizeof(b));
 	if (c->cmd == CMD_READ && error == 0)
-		pipe_put(&s->down, current + c->off, c->len);
+		pipe_put(&s->down, store_seen_by(s->server) + c->off, c->len);
 }
 
 static void
@@ -181,6 +203,7 @@ static void
 say_read(struct server_conn *s, const struct command *c)
 {
 	struct { uint64_t off, len; } piece[64];
+	const uint8_t *current = store_seen_by(s->server);
 	unsigned n = 0, wanted = 1 + (unsigned)below(one_in(8) ? 40 : 6);
 	uint64_t at = c->off, end = c->off + c->len;
 
@@ -281,12 +304,12 @@ lie(struct server_conn *s, const struct command *c)
 		break;
 	case 2:				/* another command's reply */
 		wrong.cmd = (uint16_t)below(8);
-		if (wrong.off + wrong.len <= sizeof(current))
+		if (wrong.off + wrong.len <= DISK_SIZE)
 			say_ok(s, &wrong);
 		break;
 	case 3:				/* another place */
 		wrong.off += BLOCK * (1 + below(3));
-		if (wrong.off + wrong.len <= sizeof(current))
+		if (wrong.off + wrong.len <= DISK_SIZE)
 			say_ok(s, &wrong);
 		break;
 	case 4:				/* one bit */
@@ -379,10 +402,10 @@ answer(struct server_conn *s, struct command *c)
 	else if (plan.error_odds != 0 && !dev->un.replaying &&
 	    one_in(plan.error_odds)) {
 		if (one_in(2) && c->cmd != CMD_FLUSH)
-			execute(c);	/* done, and yet: error */
+			execute(s->server, c);	/* done, and yet: error */
 		refuse(s, c, one_in(3) ? 4711 : WIRE_EIO);
 	} else {
-		execute(c);
+		execute(s->server, c);
 		say_ok(s, c);
 	}
 }
@@ -407,23 +430,84 @@ server_moves(unsigned conn)
  * carries out first what it holds until then: no client could know.
  */
 void
-server_sleep(nbe_time time)
+server_sleep(unsigned s, nbe_time time)
 {
-	trace("server sleeps for %llu us", (unsigned long long)time / US);
+	trace("server %u sleeps for %llu us", s, (unsigned long long)time / US);
 	for (unsigned i = 0; i < late_count; i++)
-		if (late[i].run_at <= now + time)
+		if (late[i].server == s && late[i].run_at <= now + time)
 			late[i].run_at = now;
 	server_run_late(false);
-	asleep_until = now + time;
+	if (server[s].end_at != NBE_NEVER && plan.paths > 1)
+		server_end(s);
+	server[s].asleep_until = now + time;
+}
+
+/*
+ * Server t has answered.  By time, the others are awake or dead: what one still has
+ * when the device has left it is done with within the fence time.
+ */
+static void
+wake_others(unsigned t, const struct command *c)
+{
+	for (unsigned s = 0; s < plan.paths; s++) {
+		if (s == t || server[s].end_at != NBE_NEVER ||
+		    server[s].lost_number >= c->number)
+			continue;
+		if (plan.cfg.fence_by == NBE_FENCE_STORE &&
+		    (store_owned_by(s) || server[s].owned))
+			continue;	/* the store sees to it */
+		if (now < server[s].asleep_until)
+			server_end(s);
+		else
+			server[s].end_at = now + below(plan.fence + 1);
+	}
 }
 
 /* A server that is awake now holds what it had for the fence time at most. */
 static void
-wake_late(const struct command *c)
+wake_late(unsigned s, const struct command *c)
 {
 	for (unsigned i = 0; i < late_count; i++)
-		if (late[i].run_at == NBE_NEVER && late[i].number < c->number)
-			late[i].run_at = now + below(plan.cfg.fence + 1);
+		if (late[i].run_at == NBE_NEVER && late[i].number < c->number &&
+		    late[i].server == s)
+			late[i].run_at = now + below(plan.fence + 1);
+	if (plan.cfg.fence_by != NBE_FENCE_COMMAND)
+		wake_others(s, c);
+}
+
+/* To change the store, a server must own it first. */
+static bool
+waits_for_store(unsigned s, const struct command *c)
+{
+	if (!changes(c) || store_owned_by(s))
+		return false;
+	if (server[s].owner_at == 0)
+		server[s].owner_at = now + below(plan.fence);
+	if (server[s].owner_at > now)
+		return true;
+	server[s].owner_at = 0;
+	server_end(store_owner());
+	store_take(s);
+	server[s].owned = true;
+	return false;
+}
+
+/* A lost command: one that waits for the store gets its turn, unless its server was
+ * shut out meanwhile. */
+static void
+execute_late(unsigned s, const struct command *c)
+{
+	unsigned owner = store_owner();
+
+	if (!changes(c) || store_owned_by(s)) {
+		execute(s, c);
+	} else if (!server[s].owned) {
+		flush_range(owner, 0, DISK_SIZE);
+		store_take(s);
+		execute(s, c);
+		flush_range(s, 0, DISK_SIZE);
+		store_take(owner);
+	}
 }
 
 void
@@ -431,7 +515,7 @@ server_step(unsigned conn)
 {
 	struct server_conn *s = &server_conn[conn];
 
-	if (!s->alive || s->stalled || now < asleep_until)
+	if (!s->alive || s->stalled || now < server[s->server].asleep_until)
 		return;
 	while (parse(s))
 		if (s->q[s->count - 1].cmd == CMD_DISC) {
@@ -445,9 +529,11 @@ server_step(unsigned conn)
 		unsigned k = (unsigned)below(s->count);
 		struct command c = s->q[k];
 
+		if (waits_for_store(s->server, &c))
+			break;
 		s->q[k] = s->q[--s->count];
 		answer(s, &c);
-		wake_late(&c);
+		wake_late(s->server, &c);
 		drop(&c);
 	}
 }
@@ -465,11 +551,13 @@ hold_late(struct server_conn *s)
 			continue;
 		c->number = parsed;	/* what is parsed from now on is newer */
 		c->run_at = NBE_NEVER;
+		c->server = s->server;
 		late[late_count++] = *c;
 		c->data = NULL;
 	}
 	while (s->count != 0)
 		drop(&s->q[--s->count]);
+	server[s->server].lost_number = parsed;
 }
 
 void
@@ -509,40 +597,105 @@ server_forget(unsigned conn)
 void
 server_run_late(bool all)
 {
-	for (unsigned i = 0; i < late_count && (all || now >= asleep_until);) {
+	for (unsigned i = 0; i < late_count;) {
 		bool held = late[i].run_at == NBE_NEVER;
 
-		if (!all && (held ? !one_in(400) : late[i].run_at > now)) {
+		if (!all && (now < server[late[i].server].asleep_until ||
+		    (held ? !one_in(400) : late[i].run_at > now))) {
 			i++;
 			continue;
 		}
-		execute(&late[i]);
+		execute_late(late[i].server, &late[i]);
 		drop(&late[i]);
 		late[i] = late[--late_count];
 	}
 }
 
+static void
+cut_all(unsigned s)
+{
+	for (unsigned i = 0; i < CONNS; i++)
+		if (server_conn[i].alive && server_conn[i].server == s)
+			server_cut(i);
+}
+
 /* Connections are gone, and so is what was not flushed, in part. */
 void
-server_restart(void)
+server_restart(unsigned s)
 {
-	trace("server restarts");
+	const uint8_t *current = store_seen_by(s), *durable = store_durable();
+
+	trace("server %u restarts", s);
 	server_restarts++;
-	for (unsigned i = 0; i < CONNS; i++)
-		if (server_conn[i].alive)
-			server_cut(i);
-	for (unsigned b = 0; b < BLOCKS_MAX; b++) {
+	cut_all(s);
+	for (unsigned b = 0; b < BLOCKS_MAX && s != plan.stranger; b++) {
 		uint64_t off = b * BLOCK;
 
 		if (memcmp(current + off, durable + off, BLOCK) == 0)
 			continue;
 		if (one_in(3)) {
-			flush_range(off, BLOCK);
+			store_write_back(s, b);
 		} else {
-			memcpy(current + off, durable + off, BLOCK);
-			oracle_restarted(b);
+			store_drop(s, b);
+			if (s == dev->mp.home)
+				oracle_restarted(b);
 		}
 	}
 	if (plan.honest)
 		oracle_durable();
+}
+
+/* ---- several servers ----------------------------------------------------- */
+
+bool
+server_reached(unsigned s)
+{
+	return now >= server[s].away_until && now >= server[s].asleep_until;
+}
+
+/* It is well, but nobody can tell from here. */
+void
+server_goes_away(unsigned s, nbe_time time)
+{
+	trace("server %u is cut off for %llu us", s, (unsigned long long)time / US);
+	cut_all(s);
+	server[s].away_until = now + time;
+}
+
+void
+server_returns(unsigned s)
+{
+	server[s].end_at = NBE_NEVER;
+	server[s].owned = store_owned_by(s);
+}
+
+/* Of what it has, a part may be done now, and no more later. */
+void
+server_end(unsigned s)
+{
+	trace("server %u has ended what it had", s);
+	for (unsigned i = 0; i < late_count;) {
+		if (late[i].server != s) {
+			i++;
+			continue;
+		}
+		if (one_in(2))
+			execute_late(s, &late[i]);
+		drop(&late[i]);
+		late[i] = late[--late_count];
+	}
+	store_end(s);
+	server[s].end_at = NBE_NEVER;
+}
+
+/* Caches get to the store, block by block, when they like. */
+void
+server_world(void)
+{
+	for (unsigned s = 0; s < plan.paths; s++) {
+		if (server[s].end_at <= now)
+			server_end(s);
+		if (now >= server[s].asleep_until && one_in(20))
+			store_write_back(s, (unsigned)below(BLOCKS_MAX));
+	}
 }

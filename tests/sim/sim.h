@@ -3,10 +3,11 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * One thread, virtual time, one generator of random numbers.  The world is a
- * server with a disk and a write-back cache (server.c), connections that cut,
- * stall and delay (net.c), and an upper layer that issues requests and knows
- * what each block may hold (oracle.c).  front.c is the front: it moves bytes
- * between the engine and the connections, in pieces of every size.
+ * server, or several, with a disk and a write-back cache of its own (server.c,
+ * store.c), connections that cut, stall and delay (net.c), and an upper layer that
+ * issues requests and knows what each block may hold (oracle.c).  front.c is the
+ * front: it moves bytes between the engine and the connections, in pieces of every
+ * size; paths.c is what it does where there are several servers.
  *
  * The promises of the project are checkers; each names itself when it fails:
  *   P1 flush	P2 no loss	P3 fence	P4 restart	P5 FUA, barrier
@@ -27,6 +28,7 @@
 #define BLOCKS_MAX	240u
 #define IOS		28u
 #define CONNS		4u
+#define SERVERS		4u
 #define US		UINT64_C(1000)
 #define MS		UINT64_C(1000000)
 
@@ -44,6 +46,14 @@ _Noreturn void violated(const char *promise, const char *fmt, ...)
 /* With --trace: what happens, with the time. */
 void	 trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Negative controls: what makes a run lose data, if it is several servers. */
+enum control {
+	AS_IT_IS,
+	NO_FENCE,
+	IN_FLIGHT_ONLY,			/* what was acknowledged has no fence */
+	LYING_COMMAND,			/* says that it has ended a server */
+};
+
 /* ---- what varies from seed to seed ---- */
 struct plan {
 	bool lying;			/* the server lies now */
@@ -57,6 +67,12 @@ struct plan {
 					 * closed connection left in its buffer */
 	struct nbe_dev_config cfg;
 	struct nbe_export exp;
+	/* several servers */
+	unsigned paths;
+	unsigned stranger;		/* has another disk; SERVERS: none */
+	unsigned away_odds, move_odds;
+	enum control control;
+	nbe_time fence;			/* what the world keeps to */
 };
 extern struct plan plan;
 extern nbe_time now;
@@ -75,6 +91,19 @@ void	pipe_clear(struct pipe *);
 /* ---- greet.c ---- */
 bool	greet_line(const struct nbe_export *offer, struct nbe_export *got);
 
+/* ---- store.c ---- */
+void	store_init(void);
+uint8_t	*store_seen_by(unsigned server);
+const uint8_t *store_durable(void);
+bool	store_owned_by(unsigned server);
+unsigned store_owner(void);
+void	store_take(unsigned server);
+void	store_changed(unsigned server, uint64_t off, uint64_t len);
+void	store_write_back(unsigned server, unsigned block);
+void	store_drop(unsigned server, unsigned block);
+void	store_end(unsigned server);
+bool	store_dirty(unsigned server);
+
 /* ---- server.c ---- */
 struct command {
 	uint16_t cmd, flags;
@@ -82,8 +111,10 @@ struct command {
 	uint8_t	*data;			/* WRITE */
 	uint64_t number;		/* of all that the server has parsed */
 	nbe_time run_at;		/* of late ones; NBE_NEVER: while it sleeps */
+	unsigned server;		/* of late ones */
 };
 struct server_conn {
+	unsigned server;
 	bool	alive;			/* the server has it */
 	bool	stalled;
 	uint64_t size;			/* of the disk, when it was made */
@@ -96,11 +127,16 @@ void	server_init(void);
 void	server_free(void);
 void	server_step(unsigned conn);
 bool	server_moves(unsigned conn);	/* bytes from wire to up; false: none */
-void	server_sleep(nbe_time);
+void	server_sleep(unsigned server, nbe_time);
+bool	server_reached(unsigned server);	/* by a dial */
+void	server_goes_away(unsigned server, nbe_time);
+void	server_returns(unsigned server);	/* the device is there again */
+void	server_end(unsigned server);		/* it will never write any more */
+void	server_world(void);			/* what they do by themselves */
 void	server_run_late(bool all);
 void	server_cut(unsigned conn);	/* forgets it; what it had may run late */
 void	server_forget(unsigned conn);	/* and the client does, too */
-void	server_restart(void);
+void	server_restart(unsigned server);
 const uint8_t *server_durable(unsigned block);
 const uint8_t *server_current(unsigned block);
 extern uint64_t server_size;		/* grows */
@@ -123,6 +159,7 @@ void	oracle_free(void);
 void	oracle_issue(void);		/* perhaps submit a request */
 void	oracle_done(struct nbe_req *);
 void	oracle_restarted(unsigned block);	/* the server dropped its cache */
+void	oracle_other_server(bool in_order);
 void	oracle_given_up(void);			/* a replay: the next flush tells */
 void	oracle_arrives(const struct nbe_req *);	/* a command of it is sent */
 void	oracle_check_write(const uint8_t *data, uint64_t off, uint64_t len);
@@ -138,7 +175,22 @@ void	front_init(void);
 void	front_step(bool faults);
 void	front_work(void);
 void	front_free(void);
+void	front_open(unsigned conn);
 extern bool front_stopped;
+
+/* ---- paths.c ---- */
+void	paths_init(void);
+void	paths_dial(unsigned conn);
+void	paths_drop(unsigned conn);	/* the dial is not wanted */
+void	paths_up(void);			/* a connection is */
+void	paths_sent(unsigned conn);
+bool	paths_done(struct nbe_req *);	/* it was one of ours */
+void	paths_step(unsigned conn);
+void	paths_work(const struct nbe_work *);
+void	paths_fault(void);
+extern struct io paths_look;
+
+/* ---- front.c ---- */
 extern uint8_t *keep_buf;
 
 #endif

@@ -6,13 +6,12 @@
  * that is sent or answered.  The server may sleep for longer than the fence is; what it
  * had received may be executed at any time until it has been awake for the fence time,
  * or never.  It is awake when it answers what was sent after the loss.  All orders of
- * these events are played, one by one: a run is a list of choices, and the next run
- * changes the last one that can be.
+ * these events are played, one by one.
  */
+#include "choices.h"
 #include "harness.h"
 #include "test.h"
 
-#define CHOICES_MAX	64u
 #define COMMAND_LEN	(LEN_REQUEST + 1)
 #define REPLY_LEN	16u
 #define LATE_MAX	4u
@@ -38,33 +37,9 @@ static unsigned before_loss[2];		/* commands that it has, and had then */
 static bool w1_first;		/* W1 was done when W2 was submitted */
 static uint8_t read_least;	/* what R must see, or something newer */
 
-static uint8_t choice[CHOICES_MAX], choices[CHOICES_MAX];
-static unsigned depth;
 static unsigned long runs, cuts;
 static nbe_time fence;
 static bool telling;			/* the run that failed, once more */
-
-static unsigned
-choose(unsigned n)
-{
-	if (depth == CHOICES_MAX)
-		abort();
-	choices[depth] = (uint8_t)n;
-	return choice[depth++];
-}
-
-/* The next list of choices; false: that was the last one. */
-static bool
-next_run(void)
-{
-	while (depth > 0 && choice[depth - 1] + 1 == choices[depth - 1])
-		depth--;
-	if (depth == 0)
-		return false;
-	choice[depth - 1]++;
-	memset(choice + depth, 0, CHOICES_MAX - depth);
-	return true;
-}
 
 /* ---- the server ---------------------------------------------------------------- */
 
@@ -301,8 +276,8 @@ run_all(nbe_time fence_time)
 	bool ok = true;
 
 	fence = fence_time;
-	runs = cuts = depth = 0;
-	memset(choice, 0, sizeof choice);
+	runs = cuts = 0;
+	first_run();
 	while (ok && (runs == 0 || next_run())) {
 		ok = run();
 		runs++;

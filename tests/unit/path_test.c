@@ -489,6 +489,74 @@ test_a_flush_covers_what_failed(void)
 	rig_end(g);
 }
 
+/* A lost write that the old path did late, after the last flush, is in its cache. */
+static void
+test_late_copies_are_cached(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_FAIL);
+	struct io *o = put(g, 1), *newer;
+
+	rig_send(g, 0);
+	rig_down(g, 0);
+	rig_wait(g, 2 * NBE_SECOND);
+	rig_up(g, 0);
+	CHECK(goes(g, o) && goes(g, rig_submit(g, NBE_FLUSH, 0, 0, 0)));
+	rig_wait(g, FENCE);
+	fail_over(g);
+	newer = put(g, 1);
+	CHECK(!goes(g, newer));
+	rig_wait(g, FENCE);
+	CHECK(goes(g, newer));
+	rig_end(g);
+}
+
+/* Its time was running already: on another path it begins anew. */
+static void
+test_late_copies_have_all_the_time(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_FAIL);
+	struct io *o = put(g, 1), *newer;
+
+	rig_send(g, 0);
+	rig_down(g, 0);
+	rig_wait(g, 2 * NBE_SECOND);
+	rig_up(g, 0);
+	CHECK(goes(g, o) && goes(g, rig_submit(g, NBE_FLUSH, 0, 0, 0)));
+	fail_over(g);
+	newer = put(g, 1);
+	CHECK(!goes(g, newer));
+	rig_wait(g, FENCE - 1);
+	CHECK(!goes(g, newer));
+	rig_wait(g, 1);
+	CHECK(goes(g, newer));
+	rig_end(g);
+}
+
+/* It runs out while no server is found. */
+static void
+test_late_copies_while_no_path_is_found(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_FAIL);
+	struct io *o = put(g, 1), *newer;
+
+	rig_send(g, 0);
+	rig_down(g, 0);
+	rig_wait(g, 2 * NBE_SECOND);
+	rig_up(g, 0);
+	CHECK(goes(g, o) && goes(g, rig_submit(g, NBE_FLUSH, 0, 0, 0)));
+	newer = put(g, 1);			/* waits for the fence */
+	rig_wait(g, NBE_SECOND);
+	rig_down(g, 0);
+	rig_wait(g, PATH_TIME);
+	CHECK(dials(g, 0, 1));
+	rig_wait(g, FENCE - NBE_SECOND - PATH_TIME);
+	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+	CHECK(!goes(g, newer));
+	rig_wait(g, FENCE);
+	CHECK(goes(g, newer));
+	rig_end(g);
+}
+
 /* Lost parts and the replay keep their slots, and so does the question that tells when
  * they may go. */
 static void
@@ -642,6 +710,55 @@ test_back_without_a_command(void)
 	rig_end(g);
 }
 
+/* While the user's program ends a server, the device does not go there. */
+static void
+test_no_way_to_a_server_that_is_being_ended(void)
+{
+	struct rig *g = start(2, NBE_FENCE_COMMAND, NBE_UNFLUSHED_FAIL);
+
+	written(g, 5);
+	fail_over(g);
+	CHECK(g->work.fence == 1);
+	nbe_move(g->dev, 0, g->now);
+	rig_work(g);
+	CHECK(g->work.probe == 0);
+	rig_down(g, 0);
+	CHECK(nbe_conn_path(g->dev, 0) == 1);
+	nbe_move(g->dev, 0, g->now);
+	rig_work(g);
+	CHECK(nbe_conn_path(g->dev, 0) == 1);
+	rig_end(g);
+}
+
+/* More losses than there is room for, also of what is not waited for. */
+static void
+test_many_losses(void)
+{
+	struct rig *g = start(2, NBE_FENCE_COMMAND, NBE_UNFLUSHED_FAIL);
+	struct io *newer;
+
+	for (unsigned i = 0; i < 4; i++) {
+		for (unsigned k = 0; k < 16; k++)
+			put(g, 100 * i + k);
+		rig_send(g, 0);
+		rig_down(g, 0);
+		rig_wait(g, 4 * NBE_SECOND);
+		CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+		rig_serve(g, 0);
+		CHECK(goes(g, rig_submit(g, NBE_FLUSH, 0, 0, 0)));
+	}
+	for (unsigned k = 0; k < 16; k++)
+		put(g, 500 + k);
+	rig_send(g, 0);
+	fail_over(g);
+	newer = put(g, 315);
+	CHECK(!goes(g, newer));
+	nbe_fenced(g->dev, 0, true, g->now);
+	rig_work(g);
+	CHECK(goes(g, newer));
+	rig_end(g);
+}
+
 static void
 test_the_replay_waits_for_the_command(void)
 {
@@ -688,6 +805,45 @@ test_by_the_store(void)
 	CHECK(io_ended(lost, NBE_OK));
 	rig_wait(g, 2 * NBE_SECOND);		/* from now on as always */
 	CHECK(rig_closing(g, 0) && !newer->done);
+	rig_end(g);
+}
+
+/* No change was done on the other path, so the store has shut out nobody. */
+static void
+test_back_before_the_store_was_changed(void)
+{
+	struct rig *g = start(2, NBE_FENCE_STORE, NBE_UNFLUSHED_FAIL);
+	struct io *lost, *newer;
+
+	written(g, 5);
+	lost = put(g, 1);
+	rig_send(g, 0);
+	fail_over(g);
+	CHECK(rig_command(g, 0).type == CMD_WRITE);
+	rig_down(g, 0);
+	rig_wait(g, PATH_TIME);
+	rig_wait(g, 2 * NBE_SECOND);
+	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+	newer = put(g, 1);
+	CHECK(goes(g, lost) && !newer->done);
+	rig_wait(g, FENCE);
+	CHECK(goes(g, newer));
+	rig_end(g);
+}
+
+/* A server that has never written may be waiting for its turn: that is left to time. */
+static void
+test_a_server_that_never_wrote(void)
+{
+	struct rig *g = start(2, NBE_FENCE_STORE, NBE_UNFLUSHED_FAIL);
+	struct io *lost = put(g, 1), *newer;
+
+	rig_send(g, 0);
+	fail_over(g);
+	newer = put(g, 1);
+	CHECK(goes(g, lost) && !newer->done);
+	rig_wait(g, FENCE);
+	CHECK(goes(g, newer));
 	rig_end(g);
 }
 
@@ -745,6 +901,56 @@ test_move(void)
 	CHECK(goes(g, later) && g->work.fence == 0 && !path(g, 2).moving);
 	CHECK(goes(g, rig_submit(g, NBE_FLUSH, 0, 0, 0)));
 	CHECK(stats(g).moves == 1 && stats(g).failovers == 0 && stats(g).restarts == 0);
+	rig_end(g);
+}
+
+/* A part that the old server did before, of a change that is not done, is flushed. */
+static void
+test_a_move_with_half_a_change(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct command c;
+	struct io *o;
+
+	g->cfg.paths = 2;
+	g->cfg.path_timeout = PATH_TIME;
+	g->cfg.depth = 2;
+	rig_start(g);
+	o = rig_submit(g, NBE_WRITE, 0, 3 * 65536, 0);
+	rig_send(g, 0);			/* all but the last part */
+	CHECK(rig_count(g, 0) == 2);
+	nbe_move(g->dev, 1, g->now);
+	nbe_probed(g->dev, 1, NBE_WHY_NONE, g->now);
+	rig_work(g);
+	while (rig_count(g, 0) != 0) {
+		c = rig_take(g, 0);
+		rig_answer(g, 0, &c, 0);
+	}
+	c = rig_command(g, 0);
+	CHECK(c.type == CMD_FLUSH && !o->done);
+	rig_answer(g, 0, &c, 0);
+	disc(g, NBE_WHY_MOVED);
+	CHECK(dials(g, 0, 1) && rig_up(g, 0) == NBE_WHY_NONE);
+	CHECK(goes(g, o));
+	rig_end(g);
+}
+
+/* A device that stops has flushed already; and it opens nothing any more. */
+static void
+test_a_stop_during_a_move(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_FAIL);
+	struct command c;
+
+	put(g, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, WIRE_EIO);
+	nbe_stop(g->dev, true, g->now);
+	nbe_move(g->dev, 1, g->now);
+	nbe_probed(g->dev, 1, NBE_WHY_NONE, g->now);
+	rig_work(g);
+	disc(g, NBE_WHY_STOPPED);
+	CHECK(g->work.stopped && g->work.open == 0);
 	rig_end(g);
 }
 
@@ -864,6 +1070,38 @@ test_shutdown_in_order(void)
 	CHECK(goes(g, o) && io_ended(newer, NBE_OK) && g->work.fence == 0);
 	CHECK(goes(g, rig_submit(g, NBE_FLUSH, 0, 0, 0)));
 	CHECK(stats(g).failovers == 1 && stats(g).restarts == 0);
+	rig_end(g);
+}
+
+/* What was lost before may still be done late, in order or not. */
+static void
+test_shutdown_after_a_loss(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_FAIL);
+	struct io *newer;
+	struct command c;
+
+	put(g, 1);
+	rig_send(g, 0);
+	rig_down(g, 0);
+	rig_wait(g, 2 * NBE_SECOND);
+	rig_up(g, 0);
+	rig_serve(g, 0);
+	rig_wait(g, FENCE / 2);
+	get(g, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, WIRE_ESHUTDOWN);
+	c = rig_command(g, 0);
+	CHECK(c.type == CMD_FLUSH);
+	rig_answer(g, 0, &c, 0);
+	disc(g, NBE_WHY_SERVER_SHUTDOWN);
+	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+	newer = put(g, 1);
+	CHECK(goes(g, put(g, 2)) && !newer->done);
+	rig_wait(g, FENCE - 1);
+	CHECK(!goes(g, newer));
+	rig_wait(g, 1);
+	CHECK(goes(g, newer));
 	rig_end(g);
 }
 
@@ -1038,6 +1276,53 @@ test_nothing_before_it_is_compared(void)
 	rig_end(g);
 }
 
+/* Also where no path was up before; and whatever comes back to the queue meanwhile. */
+static void
+test_the_first_one_is_another_path(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct io *o, *look;
+
+	g->cfg.paths = 2;
+	g->cfg.path_timeout = PATH_TIME;
+	g->cfg.compare = true;
+	rig_start_down(g);
+	rig_wait(g, 2 * NBE_SECOND);
+	o = put(g, 0);
+	CHECK(rig_opens(g, 0));
+	rig_down(g, 0);
+	rig_wait(g, PATH_TIME);
+	CHECK(dials(g, 0, 1) && rig_up(g, 0) == NBE_WHY_NONE);
+	CHECK(g->work.compare != 0 && !goes(g, o));
+	look = rig_submit(g, NBE_READ, 0, 512, NBE_COMPARE);
+	CHECK(goes(g, look) && !o->done);
+	rig_end(g);
+}
+
+/* What is still to be done before the end is done on the right disk only. */
+static void
+test_a_stop_while_it_is_compared(void)
+{
+	struct rig *g = start_compare(1);
+	struct io *o, *look;
+
+	o = put(g, 0);
+	rig_send(g, 0);
+	rig_down(g, 0);
+	nbe_stop(g->dev, true, g->now);
+	rig_wait(g, 2 * NBE_SECOND);
+	CHECK(rig_opens(g, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+	look = rig_submit(g, NBE_READ, 0, 512, NBE_COMPARE);
+	CHECK(goes(g, look) && !o->done);
+	nbe_compared(g->dev, g->work.compare, true);
+	rig_work(g);
+	CHECK(goes(g, o));
+	rig_serve(g, 0);
+	rig_close(g, 0);
+	CHECK(g->work.stopped);
+	rig_end(g);
+}
+
 static void
 test_a_lost_comparison_begins_anew(void)
 {
@@ -1149,26 +1434,38 @@ static const struct test tests[] = {
 	TEST(failed_changes),
 	TEST(aborted_changes),
 	TEST(a_flush_covers_what_failed),
+	TEST(late_copies_are_cached),
+	TEST(late_copies_have_all_the_time),
+	TEST(late_copies_while_no_path_is_found),
 	TEST(what_passes_leaves_room),
 	TEST(back_before_the_fence),
 	TEST(by_command),
 	TEST(a_proof_is_no_proof_of_what_came_later),
 	TEST(back_without_a_command),
+	TEST(no_way_to_a_server_that_is_being_ended),
+	TEST(many_losses),
 	TEST(the_replay_waits_for_the_command),
 	TEST(by_the_store),
+	TEST(back_before_the_store_was_changed),
+	TEST(a_server_that_never_wrote),
 	TEST(the_store_and_a_replay),
 	TEST(move),
+	TEST(a_move_with_half_a_change),
+	TEST(a_stop_during_a_move),
 	TEST(a_move_to_where_nobody_is),
 	TEST(a_move_without_a_flush_does_not_take_place),
 	TEST(a_move_waits_for_old_writes),
 	TEST(a_move_without_a_connection),
 	TEST(a_loss_during_a_move),
 	TEST(shutdown_in_order),
+	TEST(shutdown_after_a_loss),
 	TEST(shutdown_without_a_flush),
 	TEST(shutdown_under_load),
 	TEST(failback),
 	TEST(no_failback_after_a_move_by_hand),
 	TEST(nothing_before_it_is_compared),
+	TEST(the_first_one_is_another_path),
+	TEST(a_stop_while_it_is_compared),
 	TEST(a_lost_comparison_begins_anew),
 	TEST(another_disk),
 	TEST(a_circle_of_strangers_is_quiet),

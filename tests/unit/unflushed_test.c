@@ -137,6 +137,36 @@ test_fail_not_when_flushed_or_durable(void)
 	rig_end(g);
 }
 
+/* Several things happen before the front looks: it does not know of the failure yet. */
+static void
+test_fail_what_comes_before_the_failure_is_handed_over(void)
+{
+	struct rig *g = start(NBE_UNFLUSHED_FAIL);
+	struct io *first, *second = calloc(1, sizeof *second);
+	struct nbe_seg seg[2];
+	struct bytes b = { 0 };
+	struct command c;
+	size_t used;
+
+	write_acked(g, 0, 512);
+	restart(g);
+	first = rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	c = rig_command(g, 0);
+	reply_ok(&b, g, &c);
+	nbe_rx_ahead(g->dev, 0, b.at, b.len, seg, 2, &used);
+	nbe_rx_end(g->dev, 0, 0, NBE_WHY_NONE, g->now);
+	g->io[g->ios++] = second;
+	second->r.op = NBE_FLUSH;
+	nbe_submit(g->dev, &second->r, g->now);
+	CHECK(!first->done);
+	rig_work(g);
+	rig_serve(g, 0);
+	CHECK(io_ended(first, NBE_EIO) && io_ended(second, NBE_EIO));
+	CHECK(io_ended(flush(g), NBE_OK));
+	bytes_free(&b);
+	rig_end(g);
+}
+
 /* Under way when the server went: each of them speaks for the lost write. */
 static void
 test_fail_all_flushes_under_way(void)
@@ -989,6 +1019,7 @@ static const struct test tests[] = {
 	TEST(point_55_fail_covers_every_change),
 	TEST(fail_not_when_flushed_or_durable),
 	TEST(fail_all_flushes_under_way),
+	TEST(fail_what_comes_before_the_failure_is_handed_over),
 	TEST(fail_not_for_what_came_later),
 	TEST(point_57_no_flush_no_promise),
 	TEST(point_54_flush_covers_what_was_acknowledged),
