@@ -100,8 +100,8 @@ await(const struct state *state, unsigned path, nbe_time wait, struct errtext *e
 		if (has_arrived(s, path))
 			return true;
 		if (has_failed(s, path))
-			return errtext_set(err, "%s stays with %s; %s: %s", s->name,
-			    s->uri, s->path[path].uri, s->path[path].problem);
+			return errtext_set(err, "%s stays with %s:\n%s", s->name,
+			    s->uri, s->path[path].problem);
 		(void)nanosleep(&poll, NULL);
 	} while (clock_now() < end);
 	return errtext_set(err, "%s has not arrived at %s yet; it goes on trying",

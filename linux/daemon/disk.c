@@ -288,7 +288,7 @@ note_down(struct disk *d, const struct nbe_work *w)
 }
 
 /* What is asked for with several servers, or when a server may be another one.  True:
- * the engine got an answer, and may have something to do. */
+ * the engine has something to do. */
 static bool
 tend_paths(struct disk *d, const struct nbe_work *w)
 {

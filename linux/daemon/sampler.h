@@ -30,8 +30,7 @@ void	sampler_submitted(struct sampler *, struct disk_io *);
 void	sampler_done(struct sampler *, const struct disk_io *, nbe_time now);
 
 /* Reads what is remembered, and says nbe_compared when all is there.  different is
- * called first where it is another disk.  True: there was nothing to read, and it has
- * said so. */
+ * called first where it is another disk.  True: the engine has something to do. */
 bool	sampler_compare(struct sampler *, uint32_t number, nbe_time now);
 void	sampler_on_different(struct sampler *, void (*different)(void *), void *arg);
 
