@@ -20,7 +20,8 @@ skip_all() {
 	exit 0
 }
 [ -e "$kernel/boot" ] || skip_all "no kernel there: tools/vm-kernel gets one"
-for tool in qemu-system-x86_64 cpio depmod xz qemu-nbd nbdkit fio mkfs.xfs openssl udevadm; do
+for tool in qemu-system-x86_64 cpio depmod xz qemu-nbd nbdkit fio mkfs.xfs openssl udevadm \
+	dmsetup mkfs.btrfs; do
 	have $tool || skip_all "$tool is not installed"
 done
 
@@ -55,7 +56,8 @@ programs="bash sh sleep timeout yes mktemp rm mkdir cat cp cmp dd truncate seq h
 	grep sed awk sort wc tr cut date sha256sum sync touch realpath dirname
 	basename stat id uname env ls tac chmod ln mount umount mountpoint insmod
 	blockdev fstrim pgrep ip tc qemu-nbd nbdkit fio mkfs.ext4 fsck.ext4 mkfs.xfs
-	xfs_repair losetup readlink udevadm addpart"
+	xfs_repair losetup readlink udevadm addpart dmsetup mkfs.btrfs mkswap swapon
+	swapoff unshare"
 plugins=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
 "$here/initrd.sh" "$kernel" "$dir/initrd" "$tree" $programs \
 	"$plugins/nbdkit-file-plugin.so" || exit
