@@ -315,6 +315,8 @@ const struct option_row option_table[] = {
 	    print_text },
 	{ 0, "config", "FILE", AT(config_file), set_something, a_file, V(CONNECT),
 	    "read the server and options from nbdisk.conf(5)", NULL },
+	{ 0, "quiet", NULL, AT(quiet), set_flag, NULL, V(CONNECT),
+	    "no hints", NULL },
 	{ 0, "foreground", NULL, AT(foreground), set_flag, NULL, V(CONNECT),
 	    "stay, log to stderr, tell systemd when ready", NULL },
 	{ 0, "timeout", "TIME", AT(wait), set_some_time, some_time,

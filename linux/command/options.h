@@ -41,7 +41,7 @@ struct options {
 	const char	*tls_hostname, *psk_file, *psk_user;
 	const char	*device, *config_file, *hook;
 	bool		read_only, no_discard, foreground, force, json, help;
-	bool		if_exists, check;
+	bool		if_exists, check, quiet;
 };
 
 struct option_row {

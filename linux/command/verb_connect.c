@@ -110,10 +110,12 @@ open_all(struct connecting *c)
 
 /* ---- what is said when it is there ----------------------------------------- */
 
+/* Once per boot: who has read it does not need it at each connect. */
 static void
-hint(void)
+hint(const struct connecting *c)
 {
-	if (fuse_uring_support() == FUSE_URING_OFF)
+	if (!c->options->quiet && fuse_uring_support() == FUSE_URING_OFF &&
+	    state_first_time("uring-hint"))
 		complain("hint: FUSE over io_uring is off, and would be faster; an "
 		    "administrator may write Y\nto " FUSE_URING_SWITCH
 		    " before connecting");
@@ -170,7 +172,7 @@ tell(const struct connecting *c, const struct daemon_report *r)
 		complain(r->why.text);
 		return EXIT_FAILED;
 	}
-	hint();
+	hint(c);
 	warn_of_tail(c, r);
 	print_device(c, r->device, r->node, false);
 	return EXIT_OK;

@@ -55,6 +55,7 @@ is_program(const struct dirent *entry)
 static int
 list_programs(struct dirent ***entries)
 {
+	*entries = NULL;
 	return geteuid() == 0 ? scandir(HOOK_DIR, entries, is_program, alphasort) : 0;
 }
 
@@ -63,8 +64,7 @@ free_programs(struct dirent **entries, int count)
 {
 	for (int i = 0; i < count; i++)
 		free(entries[i]);
-	if (count >= 0)
-		free(entries);
+	free(entries);
 }
 
 /* ---- in the process -------------------------------------------------------- */

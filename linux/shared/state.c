@@ -305,6 +305,23 @@ state_remove(struct state *s)
 	state_close(s);
 }
 
+bool
+state_first_time(const char *what)
+{
+	char base[STATE_PATH_MAX / 2], path[STATE_PATH_MAX];
+	struct errtext ignored;
+	int fd;
+
+	if (!base_path(base, sizeof(base), &ignored))
+		return false;
+	/* No device has a name that begins so. */
+	snprintf(path, sizeof(path), "%s/.%s", base, what);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 /* ---- all of them ------------------------------------------------------------- */
 
 static int

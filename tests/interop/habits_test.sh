@@ -502,4 +502,54 @@ ok "the manual has the JSON of every verb that prints some"
 nb disconnect --force "$name" 2>/dev/null
 
 stop "$pid"
+
+# ---- from nbd-client -----------------------------------------------------------------------
+
+run nb connect server 10809 /dev/nbd0
+status_is 2 && err_has '"-p PORT --device NAME HOST"'
+ok "host, port and device of nbd-client: says what it is here"
+start_nbdkit "$sock" memory 64M
+cat >"$dir/nbdtab" <<TAB
+# device host export options
+nbd0	server  export1 conns=4,port=10810,persist,timeout=7,_netdev   # words
+
+$name $sock export2 unix,conns=2,swap,bs=4096,sdp
+nbd9 server export3 cacertfile=$dir/ca.pem,tlshostname=name,frob
+TAB
+run nb import "$dir/nbdtab"
+status_is 0 && out_has "uri = server" && out_has "name = export1" &&
+	out_has "connections = 4" && out_has "port = 10810" && out_has "timeout = 7" &&
+	out_has "dead-timeout = never" && out_has "ca = $dir/ca.pem" &&
+	out_has "tls-hostname = name" && err_has "nbd9: frob: is not known" &&
+	err_has "$name: sdp" && err_lacks _netdev
+ok "import: each option as what it is here, and what is lost is said"
+run nb import "$dir/nbdtab" "$name"
+status_is 0 && cp "$dir/out" "$dir/imported.conf" && run nb check-config "$dir/imported.conf" &&
+	status_is 0 && attach --config "$dir/imported.conf" &&
+	nb status "$name" | grep -q "2/2 .*/export2"
+ok "import of one: attaches as it stands"
+detach
+run nb import "$dir/nbdtab" nbd7
+status_is 2 && err_has "there is no nbd7"
+ok "import of none"
+printf '\nnbd0 server\n' >"$dir/nbdtab"
+run nb import "$dir/nbdtab"
+status_is 2 && err_has "$dir/nbdtab:2: expected a device, a host and an export"
+ok "import: a line that is not whole"
+if [ -e "$uring_switch" ]; then
+	rm -f "$run_dir/.uring-hint"
+	with_uring N run nb connect --quiet --device "$name" "$sock"
+	status_is 0 && err_lacks hint
+	ok "--quiet: no hint"
+	detach
+	with_uring N run nb connect --device "$name" "$sock"
+	err_has hint && detach
+	with_uring N run nb connect --device "$name" "$sock"
+	status_is 0 && err_lacks hint
+	ok "the hint comes once"
+	detach
+else
+	skip "the hint comes once" "not in this kernel"
+fi
+stop "$pid"
 finish
