@@ -53,8 +53,8 @@ void	state_remove(struct state *);
 const char *state_path(const struct state *, const char *file, char *buf);
 bool	state_write(const struct state *, const char *file, const char *text);
 
-/* Whether nobody has asked this before, since the machine was booted (or, of a user, since
- * the directory of all devices was made). */
+/* Whether nobody has asked this before, since the machine was booted (or, of a user,
+ * since the directory of all devices was made). */
 bool	state_first_time(const char *what);
 
 /* All names, sorted; to be freed with state_names_free. */
