@@ -18,6 +18,7 @@
 #include "loopdev.h"
 #include "mounts.h"
 #include "openers.h"
+#include "privilege.h"
 #include "text_file.h"
 
 #define POLL_MS		20
@@ -59,11 +60,11 @@ attachment_path(const struct state *s, const struct attachment *a, char *buf)
 }
 
 uint32_t
-attachment_sector_size(const struct attachment *a, uint32_t block_min)
+attachment_sector_size(const struct attachment *a, uint32_t wanted)
 {
 	if (a->has_loop)
-		return loopdev_sector_size(block_min);
-	return block_min > SECTOR_MIN ? block_min : SECTOR_MIN;
+		return loopdev_sector_size(wanted);
+	return wanted > SECTOR_MIN ? wanted : SECTOR_MIN;
 }
 
 /* ---- the link ---------------------------------------------------------------- */
@@ -178,12 +179,12 @@ attachment_make(const struct state *s, const struct attachment_config *c,
 {
 	char path[STATE_PATH_MAX];
 	struct loopdev_config config = {
-		.backing = backing_path(s, path), .block_min = c->block_min,
+		.backing = backing_path(s, path), .sector_size = c->sector_size,
 		.read_only = c->read_only, .discard_max = c->discard_max,
 	};
 
 	*a = (struct attachment){ .loop.held = -1 };
-	if (geteuid() == 0)
+	if (privilege_is_root())
 		return make_loop(s, &config, a, err);
 	if (access(path, R_OK) < 0)
 		return errtext_set(err, "%s: %s", path, strerror(errno));

@@ -29,6 +29,7 @@ struct options {
 
 	unsigned	connections;	/* 0: not said */
 	unsigned	depth;
+	unsigned	sector_size;	/* 0: not said */
 	unsigned	rounds;		/* 0: without end */
 	nbe_time	timeout, dead_timeout, fence, open_timeout, retry, wait;
 	uint64_t	keep_size, discard_max;

@@ -281,7 +281,7 @@ settings_of(const struct options *o)
 	return (struct settings){
 		.depth = o->depth, .timeout = o->timeout,
 		.dead_timeout = o->dead_timeout, .fence = o->fence,
-		.keep_size = o->keep_size,
+		.keep_size = o->keep_size, .sector_size = o->sector_size,
 		.unflushed = (enum nbe_unflushed)o->unflushed,
 		.read_only = o->read_only,
 		.discard_max = o->no_discard ? 0 : o->discard_max,

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "privilege.h"
 #include "process.h"
 
 #define KEPT_FD		3
@@ -56,7 +57,9 @@ static int
 list_programs(struct dirent ***entries)
 {
 	*entries = NULL;
-	return geteuid() == 0 ? scandir(HOOK_DIR, entries, is_program, alphasort) : 0;
+	if (!privilege_is_root())
+		return 0;
+	return scandir(HOOK_DIR, entries, is_program, alphasort);
 }
 
 static void

@@ -12,6 +12,7 @@ struct settings {
 	nbe_time	timeout, dead_timeout, fence;
 	uint64_t	keep_size;
 	enum nbe_unflushed unflushed;
+	uint32_t	sector_size;	/* of a block device; 0: as the server has it */
 	bool		read_only;	/* whatever the server allows */
 	uint64_t	discard_max;	/* bytes at a time, though it may take long; 0:
 					 * no discards; UINT64_MAX: only if fast */

@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "privilege.h"
 #include "text_file.h"
 
 #define ROOT_BASE	"/run/nbdisk"
@@ -53,7 +54,7 @@ base_path(char *base, size_t size, struct errtext *err)
 	else if (own != NULL && own[0] != '\0')
 		return errtext_set(err, "NBDISK_STATE_DIR: \"%s\": must begin with /",
 		    own);
-	else if (geteuid() == 0)
+	else if (privilege_is_root())
 		n = snprintf(base, size, ROOT_BASE);
 	else if (runtime != NULL && runtime[0] == '/')
 		n = snprintf(base, size, "%s/nbdisk", runtime);
@@ -208,7 +209,7 @@ is_linked(const char *name)
 	struct stat st;
 
 	snprintf(path, sizeof(path), STATE_LINKS "/%s", name);
-	return geteuid() == 0 && lstat(path, &st) == 0;
+	return privilege_is_root() && lstat(path, &st) == 0;
 }
 
 static bool

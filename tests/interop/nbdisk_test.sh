@@ -798,7 +798,7 @@ if have setpriv && have fusermount3 && nobody_may; then
 	run as_nobody connect "$sock"
 	status_is 1 && err_has "must be a directory of yours"
 	ok "nobody: a link is not followed"
-	rm "$base" && rmdir "$base.$$"
+	rm -r "$base" "$base.$$"
 else
 	skip "without root" "no setpriv, fusermount3 or right to /dev/fuse"
 fi
