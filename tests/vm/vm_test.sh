@@ -53,7 +53,7 @@ openssl x509 -req -in "$dir/request" -CA "$authority" -CAkey "$dir/ca-key.pem" \
 programs="bash sh sleep timeout yes mktemp rm mkdir cat cp cmp dd truncate seq head tail
 	grep sed awk sort wc tr cut date sha256sum sync touch realpath dirname
 	basename stat id uname env ls tac chmod ln mount umount mountpoint insmod
-	blockdev fstrim pgrep ip tc qemu-nbd nbdkit fio mkfs.ext4 fsck.ext4 mkfs.xfs
+	blockdev fstrim pgrep ip tc unshare qemu-nbd nbdkit fio mkfs.ext4 fsck.ext4 mkfs.xfs
 	xfs_repair"
 plugins=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
 "$here/initrd.sh" "$kernel" "$dir/initrd" "$tree" $programs \
