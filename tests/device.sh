@@ -46,7 +46,7 @@ load_kernel_tls() { load_modules more; }
 # Linux 6.14, with TLS: it gets the session of a device, others do not.
 kernel_takes_tls() {
 	[ "$(printf '6.14\n%s\n' "$(uname -r)" | sort -V | head -1)" = 6.14 ] &&
-		grep -qw tls /proc/sys/net/ipv4/tcp_available_ulp
+		[ -e /proc/net/tls_stat ]
 }
 
 # serve COMMAND...: a server at $sock, without the time limit of start
