@@ -36,15 +36,17 @@ remove_device() {
 trap 'remove_device; cleanup' EXIT
 
 # A machine of tests/vm has the kernel's TLS, and what that needs, as files.
-load_kernel_tls() {
-	[ ! -e /modules/more ] || while read -r module; do
+# load_modules LIST: those of initrd.sh
+load_modules() {
+	[ ! -e "/modules/$1" ] || while read -r module; do
 		insmod "/modules/$module" 2>/dev/null
-	done </modules/more
+	done <"/modules/$1"
 }
+load_kernel_tls() { load_modules more; }
 # Linux 6.14, with TLS: it gets the session of a device, others do not.
 kernel_takes_tls() {
 	[ "$(printf '6.14\n%s\n' "$(uname -r)" | sort -V | head -1)" = 6.14 ] &&
-		grep -qw tls /proc/sys/net/ipv4/tcp_available_ulp
+		[ -e /proc/net/tls_stat ]
 }
 
 # serve COMMAND...: a server at $sock, without the time limit of start

@@ -85,9 +85,10 @@ wait_until() {
 }
 
 # start COMMAND...: in the background, ended after half an hour or at the end of the
-# test.  Its process id is in $pid.
+# test, by force if it waits for a client that nobody told it has gone.  Its process id
+# is in $pid.
 start() {
-	timeout 1800 "$@" >>"$dir/server.log" 2>&1 </dev/null &
+	timeout -k 5 1800 "$@" >>"$dir/server.log" 2>&1 </dev/null &
 	pid=$!
 	pids="$pids $pid"
 }

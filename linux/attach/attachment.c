@@ -18,6 +18,7 @@
 #include "loopdev.h"
 #include "mounts.h"
 #include "openers.h"
+#include "privilege.h"
 #include "text_file.h"
 
 #define POLL_MS		20
@@ -59,11 +60,11 @@ attachment_path(const struct state *s, const struct attachment *a, char *buf)
 }
 
 uint32_t
-attachment_sector_size(const struct attachment *a, uint32_t block_min)
+attachment_sector_size(const struct attachment *a, uint32_t wanted)
 {
 	if (a->has_loop)
-		return loopdev_sector_size(block_min);
-	return block_min > SECTOR_MIN ? block_min : SECTOR_MIN;
+		return loopdev_sector_size(wanted);
+	return wanted > SECTOR_MIN ? wanted : SECTOR_MIN;
 }
 
 /* ---- the link ---------------------------------------------------------------- */
@@ -178,12 +179,12 @@ attachment_make(const struct state *s, const struct attachment_config *c,
 {
 	char path[STATE_PATH_MAX];
 	struct loopdev_config config = {
-		.backing = backing_path(s, path), .block_min = c->block_min,
+		.backing = backing_path(s, path), .sector_size = c->sector_size,
 		.read_only = c->read_only, .discard_max = c->discard_max,
 	};
 
 	*a = (struct attachment){ .loop.held = -1 };
-	if (geteuid() == 0)
+	if (privilege_is_root())
 		return make_loop(s, &config, a, err);
 	if (access(path, R_OK) < 0)
 		return errtext_set(err, "%s: %s", path, strerror(errno));
@@ -296,23 +297,24 @@ unmount_soon(const struct state *s, bool had_loop, struct errtext *err)
 	return errtext_set(err, "it is in use:\n%.900s", why.text);
 }
 
+/* Not for a moment only: a mount, or another device. */
 static bool
-loop_in_use(const struct loopdev *loop, struct errtext *users)
+is_kept(const struct attachment *a, struct errtext *users)
 {
 	char node[32];
 	struct stat st;
 
-	snprintf(node, sizeof(node), "/dev/loop%u", loop->number);
-	return (stat(node, &st) == 0 && mounts_in_use(st.st_rdev, users)) ||
-	    openers_find(node, OPENERS_OF_DISK, users);
+	snprintf(node, sizeof(node), "/dev/loop%u", a->loop.number);
+	return a->has_loop && stat(node, &st) == 0 && mounts_in_use(st.st_rdev, users);
 }
 
 static bool
-in_use(const struct state *s, const struct attachment *a, struct errtext *users)
+is_opened(const struct state *s, const struct attachment *a, struct errtext *users)
 {
 	char path[STATE_PATH_MAX];
 
-	return (a->has_loop && loop_in_use(&a->loop, users)) ||
+	snprintf(path, sizeof(path), "/dev/loop%u", a->loop.number);
+	return (a->has_loop && openers_find(path, OPENERS_OF_DISK, users)) ||
 	    openers_find(state_path(s, "mnt", path), OPENERS_OF_TREE, users);
 }
 
@@ -320,7 +322,9 @@ static bool
 stays_in_use(const struct state *s, const struct attachment *a, struct errtext *users)
 {
 	for (unsigned ms = 0; ms < RELEASE_MS; ms += POLL_MS) {
-		if (!in_use(s, a, users))
+		if (is_kept(a, users))
+			return true;
+		if (!is_opened(s, a, users))
 			return false;
 		sleep_ms(POLL_MS);
 	}
@@ -363,7 +367,7 @@ attachment_undo_by_force(const struct state *s, struct attachment *a,
 
 	err->text[0] = '\0';
 	if (attachment_check(s, a) && a->has_loop) {
-		(void)loop_in_use(&a->loop, err);
+		(void)(is_kept(a, err) || is_opened(s, a, err));
 		(void)loopdev_detach(&a->loop, FORCE_MS, &ignored);
 		remove_link(s, a);
 	}

@@ -20,7 +20,7 @@ struct attachment {
 };
 
 struct attachment_config {
-	uint32_t	block_min;	/* of the export */
+	uint32_t	sector_size;	/* as near to it as can be */
 	bool		read_only;
 	uint64_t	discard_max;	/* bytes at a time; 0: no discards; UINT64_MAX:
 					 * not said, and no error if not to be had */
@@ -51,7 +51,7 @@ bool	attachment_undo(const struct state *, struct attachment *, bool is_open,
 void	attachment_undo_by_force(const struct state *, struct attachment *,
 	    struct errtext *);
 /* What is read and written at a time at least; of a file, as fast as can be. */
-uint32_t attachment_sector_size(const struct attachment *, uint32_t block_min);
+uint32_t attachment_sector_size(const struct attachment *, uint32_t wanted);
 /* What users open, in buf of STATE_PATH_MAX. */
 const char *attachment_path(const struct state *, const struct attachment *, char *buf);
 

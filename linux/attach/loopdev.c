@@ -66,13 +66,13 @@ open_loop(unsigned number, int mode)
 }
 
 uint32_t
-loopdev_sector_size(uint32_t block_min)
+loopdev_sector_size(uint32_t wanted)
 {
 	uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
 
-	if (block_min < SECTOR)
+	if (wanted < SECTOR)
 		return SECTOR;
-	return block_min < page ? block_min : page;
+	return wanted < page ? wanted : page;
 }
 
 /* EBUSY: somebody else was faster.  0 and it is held, or an errno. */
@@ -81,7 +81,7 @@ configure(struct loopdev *l, int backing, const struct loopdev_config *c)
 {
 	struct loop_config config = {
 		.fd = (uint32_t)backing,
-		.block_size = loopdev_sector_size(c->block_min),
+		.block_size = loopdev_sector_size(c->sector_size),
 		.info.lo_flags = LO_FLAGS_DIRECT_IO | LO_FLAGS_PARTSCAN |
 		    (c->read_only ? LO_FLAGS_READ_ONLY : 0),
 	};

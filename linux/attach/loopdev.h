@@ -27,7 +27,7 @@
 
 struct loopdev_config {
 	const char	*backing;	/* absolute path of the file */
-	uint32_t	block_min;	/* of the export */
+	uint32_t	sector_size;	/* as near to it as can be */
 	bool		read_only;
 	uint64_t	discard_max;	/* bytes at a time; 0: no discards; UINT64_MAX:
 					 * not said, and no error if not to be had */
@@ -39,8 +39,8 @@ struct loopdev {
 	int		held;		/* open in the process that holds it; -1 */
 };
 
-/* Of the device, for an export whose least block this is. */
-uint32_t loopdev_sector_size(uint32_t block_min);
+/* What becomes of that. */
+uint32_t loopdev_sector_size(uint32_t wanted);
 /* Attaches a free loop device, with direct I/O and partition scan, and holds it; fails
  * where the kernel would go through the page cache, or keep flushes to itself.  What an
  * earlier user set on that number is set back. */

@@ -3,10 +3,12 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * First the set of devices: the disk, its partitions, and all that stands on
- * them, as sysfs shows it.  Then each place that may name one of the set.
+ * them, as sysfs shows it.  Then each place that may name one of the set: mounts of all
+ * mount name spaces, swap, file systems over several devices.
  */
 #include "mounts.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,10 +21,13 @@
 #include <unistd.h>
 
 #define DEVICES_MAX	256
+#define SPACES_MAX	1024	/* mount name spaces that are looked into */
+#define COMM_MAX	32
 
 struct device {
 	dev_t	dev;
 	char	name[NAME_MAX + 1];
+	char	alias[128];		/* " (vg-root)" of device mapper; "" */
 	const struct device *holder;	/* one of the set that stands on it */
 	bool	named;			/* some use of it is in the text */
 };
@@ -32,6 +37,9 @@ struct search {
 	unsigned	count;
 	struct errtext	*users;
 	size_t		len;
+	ino_t		space[SPACES_MAX];	/* ours is the first */
+	unsigned	spaces;
+	char		elsewhere[COMM_MAX + 64];	/* whose mounts are read; "" */
 };
 
 /* One line more; what no longer fits is left out. */
@@ -39,8 +47,8 @@ static void
 say(struct search *s, struct device *d, const char *use, const char *where)
 {
 	size_t room = sizeof(s->users->text) - s->len;
-	int n = snprintf(s->users->text + s->len, room, "%s%s is %s%s",
-	    s->len > 0 ? "\n" : "", d->name, use, where);
+	int n = snprintf(s->users->text + s->len, room, "%s%s%s is %s%s%s",
+	    s->len > 0 ? "\n" : "", d->name, d->alias, use, where, s->elsewhere);
 
 	d->named = true;
 	if (n > 0 && (size_t)n < room)
@@ -79,6 +87,22 @@ read_dev(const char *dir, dev_t *dev)
 	return ok;
 }
 
+/* What people call a mapping. */
+static void
+read_alias(struct device *d)
+{
+	char path[NAME_MAX + 32], name[100];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/dm/name", d->name);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return;
+	if (fscanf(file, "%99s", name) == 1)
+		snprintf(d->alias, sizeof(d->alias), " (%s)", name);
+	fclose(file);
+}
+
 static bool
 add(struct search *s, const char *dir)
 {
@@ -93,6 +117,7 @@ add(struct search *s, const char *dir)
 	slash = strrchr(path, '/');
 	*d = (struct device){ .dev = dev };
 	snprintf(d->name, sizeof(d->name), "%s", slash + 1);
+	read_alias(d);
 	s->count++;
 	return true;
 }
@@ -268,6 +293,96 @@ each_line(struct search *s, const char *path, void (*check)(struct search *, cha
 	fclose(file);
 }
 
+/* ---- other mount name spaces --------------------------------------------------- */
+
+/* Whether nobody has looked into it yet. */
+static bool
+is_new_space(struct search *s, const char *pid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/ns/mnt", pid);
+	if (stat(path, &st) < 0 || s->spaces == SPACES_MAX)
+		return false;
+	for (unsigned i = 0; i < s->spaces; i++)
+		if (s->space[i] == st.st_ino)
+			return false;
+	s->space[s->spaces++] = st.st_ino;
+	return true;
+}
+
+static void
+check_space(struct search *s, const char *pid)
+{
+	char path[64], command[COMM_MAX] = "a program";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
+	file = fopen(path, "re");
+	if (file != NULL) {
+		if (fgets(command, sizeof(command), file) != NULL)
+			command[strcspn(command, "\n")] = '\0';
+		fclose(file);
+	}
+	snprintf(s->elsewhere, sizeof(s->elsewhere), ", where %s (process %.20s) is",
+	    command, pid);
+	snprintf(path, sizeof(path), "/proc/%.20s/mountinfo", pid);
+	each_line(s, path, check_mount);
+	s->elsewhere[0] = '\0';
+}
+
+/* Containers have copies of mounts, and mounts of their own. */
+static void
+check_spaces(struct search *s)
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+
+	if (proc == NULL)
+		return;
+	(void)is_new_space(s, "self");
+	while ((entry = readdir(proc)) != NULL)
+		if (isdigit((unsigned char)entry->d_name[0]) &&
+		    is_new_space(s, entry->d_name))
+			check_space(s, entry->d_name);
+	closedir(proc);
+}
+
+/* ---- file systems over several devices ------------------------------------------ */
+
+/* Only one of them is named by the mount. */
+static void
+check_btrfs(struct search *s, const char *uuid)
+{
+	char path[NAME_MAX + 32], member[2 * NAME_MAX + 64];
+
+	snprintf(path, sizeof(path), "/sys/fs/btrfs/%s/devices", uuid);
+	for (unsigned i = 0; i < s->count; i++) {
+		struct device *d = &s->device[i];
+
+		snprintf(member, sizeof(member), "%s/%s", path, d->name);
+		if (!d->named && access(member, F_OK) == 0)
+			say(s, d, "a member of the btrfs ", uuid);
+	}
+}
+
+static void
+check_all_btrfs(struct search *s)
+{
+	DIR *dir = opendir("/sys/fs/btrfs");
+	const struct dirent *entry;
+
+	if (dir == NULL)
+		return;
+	while ((entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.')
+			check_btrfs(s, entry->d_name);
+	closedir(dir);
+}
+
+/* ---- what nothing tells ---------------------------------------------------------- */
+
 /* Whoever uses a device keeps it exclusively; what no list named shows here. */
 static void
 check_exclusive(struct search *s, struct device *d)
@@ -282,16 +397,20 @@ check_exclusive(struct search *s, struct device *d)
 	if (fd >= 0)
 		close(fd);
 	else if (errno == EBUSY)
-		say(s, d, "in exclusive use, by a program or in another mount "
-		    "namespace", "");
+		say(s, d, "in exclusive use, by a program or a driver", "");
 }
 
 /* What stands on a device keeps it, used or not. */
 static void
 check_holder(struct search *s, struct device *d)
 {
-	if (d->holder != NULL)
-		say(s, d, "under ", d->holder->name);
+	char holder[sizeof(d->name) + sizeof(d->alias)];
+
+	if (d->holder != NULL) {
+		snprintf(holder, sizeof(holder), "%s%s", d->holder->name,
+		    d->holder->alias);
+		say(s, d, "under ", holder);
+	}
 }
 
 bool
@@ -306,7 +425,9 @@ mounts_in_use(dev_t disk, struct errtext *users)
 	s->users = users;
 	collect(s, disk);
 	each_line(s, "/proc/self/mountinfo", check_mount);
+	check_spaces(s);
 	each_line(s, "/proc/swaps", check_swap);
+	check_all_btrfs(s);
 	/* The disk last: a partition in use makes it look used as well. */
 	for (unsigned i = 1; i < s->count; i++)
 		check_exclusive(s, &s->device[i]);

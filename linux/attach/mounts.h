@@ -14,10 +14,10 @@
 #include "errtext.h"
 
 /*
- * Whether the disk or one of its partitions is mounted, swapped on, opened exclusively,
- * or under another device (device mapper, RAID, loop), used or not.  users names every
- * use, one per line: "loop0p1 is mounted on /mnt".  What another mount namespace does
- * is seen too, though not where.
+ * Whether the disk or one of its partitions is mounted, in any mount name space,
+ * swapped on, opened exclusively, a member of a btrfs, or under another device (device
+ * mapper, RAID, bcache, loop), used or not.  users names every use, one per line:
+ * "loop0p1 is mounted on /mnt"; elsewhere, with a process that is there.
  */
 bool	mounts_in_use(dev_t disk, struct errtext *users);
 

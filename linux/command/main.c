@@ -27,8 +27,10 @@ check_operands(const struct options *o, const struct verb *v, struct errtext *er
 	if (o->operands < v->operands_min)
 		return errtext_set(err, "%s: %s is missing", v->name, v->operands);
 	if (o->operands > v->operands_max)
-		return errtext_set(err, "%s: \"%s\" is too much", v->name,
-		    o->operand[v->operands_max]);
+		return errtext_set(err, "%s: \"%s\" is too much%s", v->name,
+		    o->operand[v->operands_max], verb_id(v) == VERB_CONNECT ?
+		    "; what is \"HOST PORT DEVICE\" for nbd-client\nis \"-p PORT "
+		    "--device NAME HOST\" here" : "");
 	return true;
 }
 

@@ -14,6 +14,8 @@
 #define KEEP_SIZE_DEFAULT (UINT64_C(64) << 20)
 #define KEEP_SIZE_MIN	(UINT64_C(1) << 20)
 #define KEEP_SIZE_MAX	(UINT64_C(64) << 30)
+#define SECTOR_MIN	512
+#define SECTOR_MAX	4096
 #define DISCARD_MIN	(UINT64_C(1) << 20)
 
 /* ---- values ------------------------------------------------------------------ */
@@ -55,6 +57,17 @@ static bool
 set_depth(void *field, const char *value)
 {
 	return value_count(value, 1, NBE_MAX_DEPTH, field);
+}
+
+static bool
+set_sector_size(void *field, const char *value)
+{
+	unsigned n;
+
+	if (!value_count(value, SECTOR_MIN, SECTOR_MAX, &n) || (n & (n - 1)) != 0)
+		return false;
+	*(unsigned *)field = n;
+	return true;
 }
 
 static bool
@@ -196,6 +209,13 @@ print_count(FILE *out, const char *name, const void *field)
 
 	/* Not said is one, of connections. */
 	fprintf(out, "%s = %u\n", name, n == 0 ? 1 : n);
+}
+
+static void
+print_sector_size(FILE *out, const char *name, const void *field)
+{
+	if (*(const unsigned *)field != 0)
+		fprintf(out, "%s = %u\n", name, *(const unsigned *)field);
 }
 
 static void
@@ -341,6 +361,9 @@ const struct option_row option_table[] = {
 	{ 0, "depth", "N", AT(depth), set_depth, "a number from 1 to 1024",
 	    V(CONNECT), "commands under way per connection (128)",
 	    print_count },
+	{ 0, "sector-size", "N", AT(sector_size), set_sector_size,
+	    "512, 1024, 2048 or 4096", V(CONNECT),
+	    "of the block device (the server's least block)", print_sector_size },
 	{ 0, "via", "WAY", AT(via), set_via, "auto, fuse or ublk", V(CONNECT),
 	    "how to attach: auto, fuse, ublk (auto)",
 	    print_via },
@@ -352,6 +375,8 @@ const struct option_row option_table[] = {
 	    print_text },
 	{ 0, "config", "FILE", AT(config_file), set_something, a_file, V(CONNECT),
 	    "read the server and options from nbdisk.conf(5)", NULL },
+	{ 0, "quiet", NULL, AT(quiet), set_flag, NULL, V(CONNECT),
+	    "no hints", NULL },
 	{ 0, "foreground", NULL, AT(foreground), set_flag, NULL, V(CONNECT),
 	    "stay, log to stderr, tell systemd when ready", NULL },
 	{ 0, "timeout", "TIME", AT(wait), set_some_time, some_time,

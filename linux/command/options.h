@@ -30,6 +30,7 @@ struct options {
 
 	unsigned	connections;	/* 0: not said */
 	unsigned	depth;
+	unsigned	sector_size;	/* 0: not said */
 	unsigned	rounds;		/* 0: without end */
 	nbe_time	timeout, dead_timeout, fence, open_timeout, retry, wait;
 	uint64_t	keep_size, discard_max;
@@ -45,7 +46,7 @@ struct options {
 	const char	*tls_hostname, *psk_file, *psk_user;
 	const char	*device, *config_file, *hook, *fence_command;
 	bool		read_only, no_discard, foreground, force, json, help;
-	bool		if_exists, check, shared;
+	bool		if_exists, check, quiet, shared;
 };
 
 struct option_row {

@@ -163,10 +163,12 @@ open_all(struct connecting *c)
 
 /* ---- what is said when it is there ----------------------------------------- */
 
+/* Once per boot: who has read it does not need it at each connect. */
 static void
-hint(void)
+hint(const struct connecting *c)
 {
-	if (fuse_uring_support() == FUSE_URING_OFF)
+	if (!c->options->quiet && fuse_uring_support() == FUSE_URING_OFF &&
+	    state_first_time("uring-hint"))
 		complain("hint: FUSE over io_uring is off, and would be faster; an "
 		    "administrator may write Y\nto " FUSE_URING_SWITCH
 		    " before connecting");
@@ -223,7 +225,7 @@ tell(const struct connecting *c, const struct daemon_report *r)
 		complain(r->why.text);
 		return EXIT_FAILED;
 	}
-	hint();
+	hint(c);
 	warn_of_tail(c, r);
 	print_device(c, r->device, r->node, false);
 	return EXIT_OK;
@@ -334,7 +336,7 @@ settings_of(const struct connecting *c)
 	return (struct settings){
 		.depth = o->depth, .timeout = o->timeout,
 		.dead_timeout = o->dead_timeout, .fence = o->fence,
-		.keep_size = o->keep_size,
+		.keep_size = o->keep_size, .sector_size = o->sector_size,
 		.unflushed = (enum nbe_unflushed)o->unflushed,
 		.read_only = o->read_only,
 		.discard_max = o->no_discard ? 0 : o->discard_max,

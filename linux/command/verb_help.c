@@ -45,6 +45,9 @@ help_all(FILE *out)
 	fputs("\nSERVER is a host name or address, the path of a UNIX socket, or an "
 	    "NBD URI such\nas nbds://server/export.  \"nbdisk help VERB\" lists the "
 	    "options of a verb.\n", out);
+	fputs("\nWhat is \"nbd-client HOST PORT /dev/nbd0 -N EXPORT\" elsewhere is "
+	    "here\n\"nbdisk connect -p PORT -n EXPORT HOST\", which prints the device "
+	    "that it made;\n\"nbdisk import /etc/nbdtab\" translates it.\n", out);
 }
 
 static void

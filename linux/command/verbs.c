@@ -29,6 +29,8 @@ const struct verb verb_table[VERBS] = {
 	    "tell what an export offers, without attaching it" },
 	[VERB_CHECK_CONFIG] = { "check-config", verb_check_config, "FILE ...", 1,
 	    OPERANDS_ANY, "look for mistakes in configuration files" },
+	[VERB_IMPORT] = { "import", verb_import, "FILE [NAME]", 1, 2,
+	    "print nbdtab(5) of nbd-client as configuration files" },
 	[VERB_LIST] = { "list", verb_list, "[NAME ...]", 0, OPERANDS_ANY,
 	    "tell all about devices, with counters" },
 	[VERB_STATUS] = { "status", verb_status, "[NAME ...]", 0, OPERANDS_ANY,

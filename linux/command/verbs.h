@@ -8,7 +8,7 @@
 enum verb_id {
 	VERB_CONNECT, VERB_SCALE, VERB_RECONNECT, VERB_MOVE, VERB_DISCONNECT,
 	VERB_WAIT,
-	VERB_EXPORTS, VERB_INFO, VERB_CHECK_CONFIG,
+	VERB_EXPORTS, VERB_INFO, VERB_CHECK_CONFIG, VERB_IMPORT,
 	VERB_LIST, VERB_STATUS, VERB_SHOW, VERB_STATS, VERB_TOP, VERB_METRICS,
 	VERB_HELP, VERB_VERSION,
 	VERBS
@@ -47,6 +47,7 @@ enum exit_status verb_wait(const struct options *);
 enum exit_status verb_exports(const struct options *);
 enum exit_status verb_info(const struct options *);
 enum exit_status verb_check_config(const struct options *);
+enum exit_status verb_import(const struct options *);
 enum exit_status verb_list(const struct options *);
 enum exit_status verb_status(const struct options *);
 enum exit_status verb_show(const struct options *);

@@ -33,6 +33,7 @@
 #include "helper.h"
 #include "hooks.h"
 #include "log.h"
+#include "privilege.h"
 #include "process.h"
 #include "snapshot.h"
 
@@ -201,6 +202,15 @@ check_end(struct daemon *d)
 
 /* ---- the helper -------------------------------------------------------------- */
 
+/* What is less than a block of the server is read, changed and written by FUSE. */
+static uint32_t
+sector_size(const struct daemon *d)
+{
+	uint32_t wanted = d->config->settings.sector_size;
+
+	return wanted != 0 ? wanted : disk_export(d->disk)->block_min;
+}
+
 static struct helper_order
 make_order(const struct daemon *d, enum helper_job job)
 {
@@ -212,7 +222,7 @@ make_order(const struct daemon *d, enum helper_job job)
 	return (struct helper_order){
 		.job = job,
 		.config = {
-			.block_min = exp->block_min,
+			.sector_size = sector_size(d),
 			.read_only = settings->read_only ||
 			    (exp->flags & NBE_FLAG_READ_ONLY) != 0,
 			.discard_max = settings->discard_max,
@@ -272,7 +282,7 @@ static void
 notice_loss(struct daemon *d)
 {
 	if (d->loop_lost || d->attachment.has_loop || d->stage != RUNNING ||
-	    geteuid() != 0)
+	    !privilege_is_root())
 		return;
 	d->loop_lost = true;
 	log_line(&d->log, LOG_ERR, "somebody detached loop%u; what was under way is "

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "privilege.h"
 #include "process.h"
 
 #define KEPT_FD		3
@@ -57,7 +58,10 @@ is_program(const struct dirent *entry)
 static int
 list_programs(struct dirent ***entries)
 {
-	return geteuid() == 0 ? scandir(HOOK_DIR, entries, is_program, alphasort) : 0;
+	*entries = NULL;
+	if (!privilege_is_root())
+		return 0;
+	return scandir(HOOK_DIR, entries, is_program, alphasort);
 }
 
 static void
@@ -65,8 +69,7 @@ free_programs(struct dirent **entries, int count)
 {
 	for (int i = 0; i < count; i++)
 		free(entries[i]);
-	if (count >= 0)
-		free(entries);
+	free(entries);
 }
 
 /* ---- in the process -------------------------------------------------------- */

@@ -12,6 +12,7 @@ struct settings {
 	nbe_time	timeout, dead_timeout, fence;
 	uint64_t	keep_size;
 	enum nbe_unflushed unflushed;
+	uint32_t	sector_size;	/* of a block device; 0: as the server has it */
 	bool		read_only;	/* whatever the server allows */
 	bool		shared;		/* others write to the disk, too: its content
 					 * says nothing of whether it is the same */

@@ -57,7 +57,9 @@ snapshot_take(struct control_snapshot *s, const struct snapshot_source *from)
 	s->started = from->started;
 	s->export = *disk_export(from->disk);
 	s->device_size = *from->size;
-	s->sector_size = attachment_sector_size(from->attachment, s->export.block_min);
+	s->sector_size = attachment_sector_size(from->attachment,
+	    from->settings->sector_size != 0 ? from->settings->sector_size :
+	    s->export.block_min);
 	s->read_only = from->settings->read_only ||
 	    (s->export.flags & NBE_FLAG_READ_ONLY) != 0;
 	s->tls = s->export.tls;

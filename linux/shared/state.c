@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "privilege.h"
 #include "text_file.h"
 
 #define ROOT_BASE	"/run/nbdisk"
@@ -53,7 +54,7 @@ base_path(char *base, size_t size, struct errtext *err)
 	else if (own != NULL && own[0] != '\0')
 		return errtext_set(err, "NBDISK_STATE_DIR: \"%s\": must begin with /",
 		    own);
-	else if (geteuid() == 0)
+	else if (privilege_is_root())
 		n = snprintf(base, size, ROOT_BASE);
 	else if (runtime != NULL && runtime[0] == '/')
 		n = snprintf(base, size, "%s/nbdisk", runtime);
@@ -208,7 +209,7 @@ is_linked(const char *name)
 	struct stat st;
 
 	snprintf(path, sizeof(path), STATE_LINKS "/%s", name);
-	return geteuid() == 0 && lstat(path, &st) == 0;
+	return privilege_is_root() && lstat(path, &st) == 0;
 }
 
 static bool
@@ -303,6 +304,23 @@ state_remove(struct state *s)
 	(void)unlink(state_path(s, "lock", path));
 	(void)rmdir(s->dir);
 	state_close(s);
+}
+
+bool
+state_first_time(const char *what)
+{
+	char base[STATE_PATH_MAX / 2], path[STATE_PATH_MAX];
+	struct errtext ignored;
+	int fd;
+
+	if (!base_path(base, sizeof(base), &ignored))
+		return false;
+	/* No device has a name that begins so. */
+	snprintf(path, sizeof(path), "%s/.%s", base, what);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 /* ---- all of them ------------------------------------------------------------- */

@@ -53,6 +53,10 @@ void	state_remove(struct state *);
 const char *state_path(const struct state *, const char *file, char *buf);
 bool	state_write(const struct state *, const char *file, const char *text);
 
+/* Whether nobody has asked this before, since the machine was booted (or, of a user,
+ * since the directory of all devices was made). */
+bool	state_first_time(const char *what);
+
 /* All names, sorted; to be freed with state_names_free. */
 char	**state_names(size_t *count);
 void	state_names_free(char **, size_t count);

@@ -323,7 +323,7 @@ attach(char **arg)
 {
 	struct loopdev_config config = {
 		.backing = arg[0],
-		.block_min = (uint32_t)strtoul(arg[1], NULL, 0),
+		.sector_size = (uint32_t)strtoul(arg[1], NULL, 0),
 		.read_only = access(arg[0], W_OK) < 0,
 	};
 	struct loopdev loop;

@@ -18,6 +18,7 @@ if [ -z "$NBDISK_OWN_MOUNTS" ]; then
 	exit 0
 fi
 
+chmod 755 "$dir"
 # attach ARGUMENT...: as $name; $loop is its loop device
 attach() {
 	run nb connect --device "$name" "$@"
@@ -151,6 +152,23 @@ run nb list "$name"
 out_has "   Sectorsize: $sector"
 ok "list tells the sector size of the block device ($sector)"
 detach
+attach --sector-size 512 "$dir/coarse"
+run nb list "$name"
+[ "$(blockdev --getss "$device")" = 512 ] && out_has "   Sectorsize: 512"
+ok "--sector-size: 512 where the server's blocks have 65536"
+# Neighbours in one block of the server, all at once: none undoes another one.
+head -c 262144 /dev/urandom >"$dir/sectors"
+writers=
+for i in 0 1 2 3 4 5 6 7; do
+	(for ((n = i; n < 512; n += 8)); do
+		dd if="$dir/sectors" of="$device" bs=512 skip=$n seek=$n count=1 oflag=direct \
+			conv=notrunc status=none || exit
+	done) &
+	writers="$writers $!"
+done
+wait $writers && blockdev --flushbufs "$device" && cmp -n 262144 "$dir/sectors" "$device"
+ok "and each sector has what was written"
+detach
 stop "$pid"
 
 # io_uring_setup of a container: EPERM
@@ -180,6 +198,30 @@ for error in 1 38; do	# EPERM, ENOSYS
 		err_lacks nobody-listens && nothing_left
 	ok "io_uring is refused (error $error): said before the server is asked"
 done
+
+# Root of a user name space, as in a rootless container: a user with a file.
+cp "$nbdisk" "$dir/nbdisk"
+chmod 777 "$sock"
+mkdir -m 700 "$dir/xdg"
+chown nobody "$dir/xdg"
+as_nobody() {
+	timeout 120 setpriv --reuid nobody --regid nogroup --clear-groups \
+		env -u NBDISK_STATE_DIR XDG_RUNTIME_DIR="$dir/xdg" "$@"
+}
+cat >"$dir/inside" <<'INSIDE'
+[ "$(id -u)" = 0 ] || exit 9
+file=$("$1" connect --quiet --device inside "$2") || exit
+echo "$file"
+head -c 65536 /dev/zero | dd of="$file" bs=64k conv=notrunc,fsync status=none || exit
+"$1" show inside | grep -q "Attached: file over FUSE" && "$1" disconnect inside
+INSIDE
+if have setpriv && as_nobody unshare -Urm true 2>/dev/null && as_nobody test -w /dev/fuse; then
+	run as_nobody unshare -Urm sh "$dir/inside" "$dir/nbdisk" "$sock"
+	status_is 0 && out_has "$dir/xdg/nbdisk/inside/mnt/disk" && [ -z "$(ls "$dir/xdg/nbdisk")" ]
+	ok "root of a user name space: a file, as for a user"
+else
+	skip "root of a user name space" "no user name spaces"
+fi
 
 # ---- the terminal ----------------------------------------------------------------------
 
@@ -271,10 +313,11 @@ ok "wait: time-out"
 
 cat >"$dir/hook" <<'HOOK'
 #!/bin/sh
-echo "$1 $2 $NBDISK_EVENT $NBDISK_NAME $NBDISK_DEVICE $NBDISK_NODE $NBDISK_SIZE $NBDISK_URI" \
-	>>"${0%/*}/told"
 grep ^SigIgn /proc/self/status >>"${0%/*}/ignored"
 cat /proc/self/oom_score_adj >>"${0%/*}/score"
+# The last: it is waited for.
+echo "$1 $2 $NBDISK_EVENT $NBDISK_NAME $NBDISK_DEVICE $NBDISK_NODE $NBDISK_SIZE $NBDISK_URI" \
+	>>"${0%/*}/told"
 HOOK
 chmod 755 "$dir/hook"
 truncate -s 32M "$dir/disk"
@@ -501,5 +544,55 @@ done >"$dir/err"
 ok "the manual has the JSON of every verb that prints some"
 nb disconnect --force "$name" 2>/dev/null
 
+stop "$pid"
+
+# ---- from nbd-client -----------------------------------------------------------------------
+
+run nb connect server 10809 /dev/nbd0
+status_is 2 && err_has '"-p PORT --device NAME HOST"'
+ok "host, port and device of nbd-client: says what it is here"
+start_nbdkit "$sock" memory 64M
+cat >"$dir/nbdtab" <<TAB
+# device host export options
+nbd0	server  export1 conns=4,port=10810,persist,timeout=7,_netdev   # words
+
+$name $sock export2 unix,conns=2,swap,bs=4096,sdp
+nbd9 server export3 cacertfile=$dir/ca.pem,tlshostname=name,frob
+TAB
+run nb import "$dir/nbdtab"
+status_is 0 && out_has "uri = server" && out_has "name = export1" &&
+	out_has "connections = 4" && out_has "port = 10810" && out_has "timeout = 7" &&
+	out_has "dead-timeout = never" && out_has "ca = $dir/ca.pem" &&
+	out_has "tls-hostname = name" && err_has "nbd9: frob: is not known" &&
+	err_has "$name: sdp" && err_lacks _netdev
+ok "import: each option as what it is here, and what is lost is said"
+run nb import "$dir/nbdtab" "$name"
+status_is 0 && cp "$dir/out" "$dir/imported.conf" && run nb check-config "$dir/imported.conf" &&
+	status_is 0 && attach --config "$dir/imported.conf" &&
+	nb status "$name" | grep -q "2/2 .*/export2"
+ok "import of one: attaches as it stands"
+detach
+run nb import "$dir/nbdtab" nbd7
+status_is 2 && err_has "there is no nbd7"
+ok "import of none"
+printf '\nnbd0 server\n' >"$dir/nbdtab"
+run nb import "$dir/nbdtab"
+status_is 2 && err_has "$dir/nbdtab:2: expected a device, a host and an export"
+ok "import: a line that is not whole"
+if [ -e "$uring_switch" ]; then
+	rm -f "$run_dir/.uring-hint"
+	with_uring N run nb connect --quiet --device "$name" "$sock"
+	status_is 0 && err_lacks hint
+	ok "--quiet: no hint"
+	detach
+	with_uring N run nb connect --device "$name" "$sock"
+	err_has hint && detach
+	with_uring N run nb connect --device "$name" "$sock"
+	status_is 0 && err_lacks hint
+	ok "the hint comes once"
+	detach
+else
+	skip "the hint comes once" "not in this kernel"
+fi
 stop "$pid"
 finish

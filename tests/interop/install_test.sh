@@ -31,6 +31,7 @@ is_there() {
 }
 is_there "$prefix/bin/nbdisk"
 is_there "$prefix/lib/systemd/system/nbdisk@.service"
+is_there "$prefix/lib/systemd/system/run-nbdisk-.mount.d/10-nbdisk.conf"
 is_there "$prefix/lib/udev/rules.d/60-nbdisk.rules"
 is_there "$prefix/share/bash-completion/completions/nbdisk"
 is_there "$prefix/share/zsh/site-functions/_nbdisk"

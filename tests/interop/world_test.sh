@@ -5,12 +5,11 @@
 #
 # usage: world_test.sh NBDISK
 #
-# As root, with network name spaces of its own.  Two networks are cut for 40 s under the
-# default options, beside everything else.
+# As root.
 . "$(dirname "$0")/../lib.sh"
 
 nbdisk=$1
-for tool in ip nbdkit fio openssl blkdiscard losetup; do
+for tool in nbdkit fio openssl blkdiscard losetup; do
 	if [ "$(id -u)" -ne 0 ] || [ ! -e /dev/fuse ] || ! have $tool; then
 		echo "1..0 # SKIP needs root, FUSE and $tool"
 		exit 0
@@ -35,12 +34,8 @@ count() { nb stats "$name" | sed -n "s/^ *$1: //p"; }
 end() {
 	exec 2>/dev/null
 	for pid in $pids; do kill -CONT "$pid"; done
-	for n in $names $me-tcp $me-tls $me-kill; do
+	for n in $names; do
 		[ ! -e "$NBDISK_STATE_DIR/$n" ] || nb disconnect --force "$n"
-	done
-	for n in tcp tls kill; do
-		ip link del "${n}a$$"
-		ip netns del "$me$n"
 	done
 	cleanup
 }
@@ -56,85 +51,6 @@ get() {
 	timeout 200 dd if="$1" bs=4096 skip="$2" count=1 iflag=direct status=none |
 		head -c 1 | tr '\0' 0
 }
-
-# ---- networks that are cut -------------------------------------------------------
-
-# network N KIND: a name space $me-KIND, server at $server there
-network() {
-	near=${2}a$$ far=${2}b$$ space=$me$2 server=198.18.$1.2
-	ip netns add "$space" && ip link add "$near" type veth peer name "$far" &&
-		ip link set "$far" netns "$space" &&
-		ip addr add "198.18.$1.1/30" dev "$near" && ip link set "$near" up &&
-		ip -n "$space" addr add "$server/30" dev "$far" &&
-		ip -n "$space" link set "$far" up &&
-		hardware=$(ip netns exec "$space" cat "/sys/class/net/$far/address")
-}
-# All packets go to a host that is not there.
-cut_off() { ip neigh replace "$server" dev "$near" lladdr "$1" nud permanent; }
-disconnect_network() { cut_off 02:00:00:00:00:99; }
-mend_network() { cut_off "$hardware"; }
-
-# serve_there ARGUMENT...: nbdkit in the name space
-serve_there() {
-	start ip netns exec "$space" nbdkit -f -i "$server" -p 10809 "$@"
-	wait_until ip netns exec "$space" sh -c \
-		"grep -q ':2A39 [0:]* 0A ' /proc/net/tcp"
-}
-
-# After 40 s without a network: B is newer, and stays.  Our kernel's next try to send
-# what was in the socket is some 51 s after the cut.
-old_write_stays_away() {
-	start_time=$(date +%s)
-	disconnect_network
-	put "$device" A 0 &
-	old=$!
-	sleep 40
-	mend_network
-	wait "$old" || return
-	put "$device" B 0 && sync "$device" || return
-	while [ $(($(date +%s) - start_time)) -lt 80 ]; do
-		[ "$(get "$device" 0)" = B ] || return
-		sleep 0.5
-	done
-}
-
-cut_tcp() {
-	network 71 tcp && serve_there memory 64M &&
-		attach tcp "nbd://$server/" && old_write_stays_away && detach
-}
-cut_tls() {
-	head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' |
-		sed 's/^/alice:/; s/$/\n/' >"$dir/psk"
-	network 72 tls && serve_there --tls=require --tls-psk="$dir/psk" memory 64M &&
-		attach tls --psk-file "$dir/psk" "nbds://alice@$server/" &&
-		old_write_stays_away && detach
-}
-(cut_tcp >"$dir/tcp.log" 2>&1) &
-tcp=$!
-(cut_tls >"$dir/tls.log" 2>&1) &
-tls=$!
-
-# The daemon dies with a write in its socket: it dies with it.
-killed() {
-	network 73 kill && serve_there memory 64M &&
-		attach kill "nbd://$server/" || return
-	put "$device" A 0 && disconnect_network || return
-	put "$device" C 0 &
-	old=$!
-	sleep 2			# it is in the socket by now
-	kill -9 "$(field Pid)"
-	wait "$old"
-	nb disconnect --force "$name" >/dev/null 2>&1
-	mend_network
-	attach kill "nbd://$server/" || return
-	for _ in $(seq 14); do	# the next tries to send would be within 7 s
-		[ "$(get "$device" 0)" = A ] || return
-		sleep 0.5
-	done
-	detach
-}
-killed
-ok "what a killed daemon had in its socket does not land"
 
 # ---- a server that sleeps --------------------------------------------------------
 
@@ -312,12 +228,4 @@ rotates() {
 }
 rotates
 ok "certificates and keys that are replaced under a disk"
-
-# ---- and the networks ------------------------------------------------------------
-
-wait $tcp
-ok "TCP, 40 s without a network: no old write lands"
-wait $tls
-ok "TLS in the process, 40 s without a network: no old write lands"
-[ "$tests_failed" -eq 0 ] || sed 's/^/# /' "$dir/tcp.log" "$dir/tls.log"
 finish

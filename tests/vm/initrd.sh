@@ -18,6 +18,7 @@ modules="virtio_pci virtio-rng loop xfs veth sch_netem sch_ingress
 	cls_u32 act_gact act_pedit act_csum"
 # What a test loads, by itself.
 more="tls gcm aesni-intel chacha20poly1305"
+holders="dm-mod btrfs"
 
 # put FILE...: at the same place in the machine
 put() {
@@ -61,4 +62,5 @@ put /etc/passwd /etc/group /etc/nsswitch.conf /etc/mke2fs.conf
 [ -e "$kernel/lib/modules/$release/modules.dep" ] || depmod -b "$kernel" "$release"
 load boot $modules
 load more $more
+load holders $holders
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$out"

@@ -20,7 +20,8 @@ skip_all() {
 	exit 0
 }
 [ -e "$kernel/boot" ] || skip_all "no kernel there: tools/vm-kernel gets one"
-for tool in qemu-system-x86_64 cpio depmod xz qemu-nbd nbdkit fio mkfs.xfs openssl udevadm; do
+for tool in qemu-system-x86_64 cpio depmod xz qemu-nbd nbdkit fio mkfs.xfs openssl udevadm \
+	dmsetup mkfs.btrfs; do
 	have $tool || skip_all "$tool is not installed"
 done
 
@@ -55,7 +56,24 @@ programs="bash sh sleep timeout yes mktemp rm mkdir cat cp cmp dd truncate seq h
 	grep sed awk sort wc tr cut date sha256sum sync touch realpath dirname
 	basename stat id uname env ls tac chmod ln mount umount mountpoint insmod
 	blockdev fstrim pgrep ip tc qemu-nbd nbdkit fio mkfs.ext4 fsck.ext4 mkfs.xfs
-	xfs_repair losetup readlink udevadm addpart"
+	xfs_repair losetup readlink udevadm addpart dmsetup mkfs.btrfs mkswap swapon
+	swapoff unshare"
+# A machine with systemd and udev, of which ours is a part.
+if [ -n "$NBDISK_VM_SYSTEMD" ]; then
+	mkdir "$tree/units"
+	sed 's|@bindir@|/t|; s|@sysconfdir@|/etc|' "$tests/../linux/boot/nbdisk@.service.in" \
+		>"$tree/units/nbdisk@.service"
+	mkdir "$tree/units/run-nbdisk-.mount.d"
+	cp "$tests/../linux/boot/10-nbdisk.conf" "$tree/units/run-nbdisk-.mount.d"
+	systemd=/lib/systemd
+	programs="$programs systemctl $systemd/systemd $systemd/systemd-fsck
+		$systemd/systemd-shutdown $systemd/systemd-udevd fsck
+		$systemd/system-generators/systemd-fstab-generator
+		/lib/udev/rules.d/50-udev-default.rules /lib/udev/rules.d/99-systemd.rules
+		$(ls $systemd/system/*.target $systemd/system/systemd-udev*
+			ls $systemd/system/systemd-fsck@.service
+			ls $systemd/system/systemd-poweroff.service)"
+fi
 plugins=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
 "$here/initrd.sh" "$kernel" "$dir/initrd" "$tree" $programs \
 	"$plugins/nbdkit-file-plugin.so" || exit
@@ -64,5 +82,5 @@ plugins=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
 timeout 2400 qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 1 -m 2048 \
 	-nographic -no-reboot -nodefaults -serial stdio -device virtio-rng-pci \
 	-kernel "$kernel"/boot/vmlinuz-* -initrd "$dir/initrd" \
-	-append "console=ttyS0 quiet loglevel=1 panic=-1 no_timer_check" </dev/null 2>&1 |
+	-append "console=ttyS0 systemd.show_status=1 quiet loglevel=1 panic=-1 no_timer_check" </dev/null 2>&1 |
 	sed -u 's/\r$//; /^$/d; /^\(ok\|not ok\|1\.\.\|#\|Bail out!\)/!s/^/# /'
