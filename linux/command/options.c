@@ -431,7 +431,8 @@ options_fence_ok(const struct options *o, struct errtext *err)
 	bool by_command = o->fence_by == NBE_FENCE_COMMAND;
 
 	if (by_command && o->fence_command == NULL)
-		return errtext_set(err, "--fence-by command: --fence-command is missing");
+		return errtext_set(err,
+		    "--fence-by command: --fence-command is missing");
 	return o->fence_command == NULL || by_command || o->fence_by == FENCE_UNSAID ||
 	    errtext_set(err, "--fence-command: --fence-by says %s",
 	    fence_words[o->fence_by]);

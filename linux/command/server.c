@@ -139,3 +139,44 @@ server_free(struct server *s)
 	nbc_tls_context_free(s->tls);
 	nbc_target_free(&s->target);
 }
+
+/* ---- several of them --------------------------------------------------------- */
+
+static bool
+is_twice(const struct server *server, unsigned count, char *uri, size_t size)
+{
+	char other[1024];
+
+	nbc_target_print(&server[count].target, uri, size);
+	for (unsigned i = 0; i < count; i++) {
+		nbc_target_print(&server[i].target, other, sizeof(other));
+		if (strcmp(other, uri) == 0)
+			return true;
+	}
+	return false;
+}
+
+enum exit_status
+servers_init(struct server *server, unsigned *count, const struct options *o)
+{
+	enum exit_status status = EXIT_OK;
+	struct errtext err;
+	char uri[512];
+
+	*count = 0;
+	if (!options_fence_ok(o, &err)) {
+		complain(err.text);
+		return EXIT_USAGE;
+	}
+	while (status == EXIT_OK && *count < o->operands) {
+		status = server_init(&server[*count], o, o->operand[*count]);
+		if (status != EXIT_OK)
+			return status;
+		if (is_twice(server, (*count)++, uri, sizeof(uri))) {
+			errtext_set(&err, "%s is there twice; say it once", uri);
+			complain(err.text);
+			status = EXIT_USAGE;
+		}
+	}
+	return status;
+}

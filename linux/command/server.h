@@ -18,6 +18,9 @@ struct server {
 enum exit_status server_init(struct server *, const struct options *,
 	    const char *operand);
 void	server_free(struct server *);
+/* All operands of connect, at most NBE_MAX_PATHS; count is how many are to be freed,
+ * also on failure. */
+enum exit_status servers_init(struct server *, unsigned *count, const struct options *);
 /* Says it on stderr; EXIT_USAGE where the user typed something wrong. */
 enum exit_status server_complain(const struct nbc_error *);
 

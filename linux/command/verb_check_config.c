@@ -12,24 +12,19 @@
 static enum exit_status
 check_servers(const struct options *o, const char *path)
 {
-	enum exit_status status = EXIT_OK;
-	struct server server;
+	struct server server[NBE_MAX_PATHS];
+	enum exit_status status;
 	struct errtext err;
+	unsigned count;
 
 	if (o->operands == 0) {
 		errtext_set(&err, "%s: \"uri\" is missing", path);
 		complain(err.text);
 		return EXIT_USAGE;
 	}
-	for (unsigned i = 0; status == EXIT_OK && i < o->operands; i++) {
-		status = server_init(&server, o, o->operand[i]);
-		if (status == EXIT_OK)
-			server_free(&server);
-	}
-	if (status == EXIT_OK && !options_fence_ok(o, &err)) {
-		complain(err.text);
-		status = EXIT_USAGE;
-	}
+	status = servers_init(server, &count, o);
+	for (unsigned i = 0; i < count; i++)
+		server_free(&server[i]);
 	if (status == EXIT_OK)
 		return EXIT_OK;
 	errtext_set(&err, "%s: no device can be made of this", path);

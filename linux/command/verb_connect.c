@@ -454,25 +454,6 @@ find_program(char **path, const char *option, const char *name, struct errtext *
 	    errtext_set(err, "--%s %s: %s", option, name, strerror(errno));
 }
 
-static enum exit_status
-init_servers(struct connecting *c)
-{
-	const struct options *o = c->options;
-	enum exit_status status = EXIT_OK;
-	struct errtext err;
-
-	if (!options_fence_ok(o, &err)) {
-		complain(err.text);
-		return EXIT_USAGE;
-	}
-	while (status == EXIT_OK && c->servers < o->operands) {
-		status = server_init(&c->server[c->servers], o,
-		    o->operand[c->servers]);
-		c->servers += status == EXIT_OK;
-	}
-	return status;
-}
-
 static void
 free_all(struct connecting *c)
 {
@@ -502,7 +483,7 @@ verb_connect(const struct options *o)
 		complain(err.text);
 		return EXIT_FAILED;
 	}
-	status = init_servers(&c);
+	status = servers_init(c.server, &c.servers, o);
 	if (status == EXIT_OK) {
 		c.config = attached_config(c.server, c.servers, o);
 		if (c.config != NULL) {

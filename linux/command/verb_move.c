@@ -67,8 +67,8 @@ choose(const struct control_snapshot *s, const char *server, unsigned *path,
 	for (*path = 0; *path < s->paths; ++*path)
 		if (is_called(&s->path[*path], server))
 			return true;
-	return errtext_set(err, "%s has no server \"%s\"; \"nbdisk show %s\" lists them",
-	    s->name, server, s->name);
+	return errtext_set(err, "%s has no server \"%s\"; \"nbdisk show %s\" lists "
+	    "them", s->name, server, s->name);
 }
 
 static bool

@@ -417,8 +417,8 @@ fence_done(void *arg, const struct fence_result *r)
 	if (r->certain)
 		log_line(&d->log, LOG_NOTICE, "%s: done", d->fencer.program);
 	else
-		log_line(&d->log, LOG_ERR, "%s; writes wait, and it will be tried again",
-		    r->why.text);
+		log_line(&d->log, LOG_ERR, "%s; writes wait, and it will be tried "
+		    "again", r->why.text);
 	disk_fenced(d->disk, r->path, r->certain);
 }
 

@@ -29,7 +29,7 @@ struct disk_events {
 
 struct disk_config {
 	struct nbe_dev_config dev;	/* sizes and times; keep_size included */
-	const struct dialer_server *server;	/* one for each path; outlive the disk */
+	const struct dialer_server *server;	/* by path; these outlive the disk */
 	struct disk_events events;
 };
 

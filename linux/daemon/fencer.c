@@ -25,7 +25,8 @@
 #define POLL_NS		20000000
 #define VARIABLES	6
 #define VARIABLE_MAX	1200
-#define PATH_VARIABLE	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define PATH_VARIABLE	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:" \
+			"/sbin:/bin"
 
 /* ---- in its process ---------------------------------------------------------- */
 
@@ -54,8 +55,8 @@ tell(struct environment *e, const struct fencer *f, const struct fence_order *o)
 	e->variable[VARIABLES] = NULL;
 }
 
-/* In a process group of its own, so that all of it can be ended; all signals as they are
- * by default. */
+/* In a process group of its own, so that all of it can be ended; all signals as they
+ * are by default. */
 static int
 start(const struct fencer *f, struct environment *e, pid_t *pid)
 {
@@ -185,7 +186,8 @@ received(struct ring_op *op, int res, uint32_t flags)
 	f->busy = false;
 	if (res != (int)sizeof(f->result)) {
 		f->result = (struct fence_result){ .path = f->order.path };
-		errtext_set(&f->result.why, "the process that runs %s has died", f->program);
+		errtext_set(&f->result.why, "the process that runs %s has died",
+		    f->program);
 	}
 	f->done(f->arg, &f->result);
 }

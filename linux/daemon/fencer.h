@@ -2,11 +2,12 @@
  * fencer.h - the user's program that keeps a server from writing.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * Of several servers of one disk, the one that was left may still write what it has of
- * ours.  With --fence-command a program of the user's ends that; its success is taken as
- * proof.  The daemon may run no programs: a process of its own does, forked before the
- * daemon gives its rights up.  The helper does not, for its work may wait for the disk,
- * which waits for the fence; nor do the hooks, which may take as long as they like.
+ * Of several servers of one disk, the one that was left may still write what it has
+ * of ours.  With --fence-command a program of the user's ends that; its success is
+ * taken as proof.  The daemon may run no programs: a process of its own does, forked
+ * before the daemon gives its rights up.  The helper does not, for its work may wait
+ * for the disk, which waits for the fence; nor do the hooks, which may take as long as
+ * they like.
  */
 #ifndef FENCER_H
 #define FENCER_H

@@ -2,10 +2,10 @@
  * sampler.c - is it the same disk?  Fingerprints of some blocks.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * What happened is put in order by a counter (clock): a read at its end, a flush at its
- * begin.  A block that was read at 5 is covered by a flush that began at 7 and was done.
- * A change drops the blocks that it overlaps, when it begins and when it ends: a read
- * meanwhile may have seen either.
+ * What happened is put in order by a counter (clock): a read at its end, a flush at
+ * its begin.  A block that was read at 5 is covered by a flush that began at 7 and was
+ * done.  A change drops the blocks that it overlaps, when it begins and when it ends: a
+ * read meanwhile may have seen either.
  */
 #include "sampler.h"
 

@@ -96,6 +96,9 @@ detach
 run nb connect --device "$name" a b c d e f g h i
 status_is 2 && err_has '"i" is too much'
 ok "nine servers"
+run nb connect --device "$name" "$dir/a" "$dir/a"
+status_is 2 && err_has "nbd+unix:///?socket=$dir/a is there twice"
+ok "one server twice"
 run nb connect --device "$name" --fence-by command "$dir/a" "$dir/b"
 status_is 2 && err_has "--fence-command is missing"
 ok "a fence by a command without a command"
@@ -174,12 +177,15 @@ fallen_asleep() {
 	old=$!
 	wait_until shown "^Server 1: active"
 }
+# The same write again does no harm; a newer one does.
 by_command() {
-	fallen_asleep --fence-command "$dir/fence" && wait_until [ -s "$dir/fenced" ] &&
-		[ "$(get 1 | wc -c)" -eq 1 ] && kill -0 $old && writes_to_disk O ||
-		return
+	fallen_asleep --fence-command "$dir/fence" && wait $old || return
+	put B &
+	new=$!
+	wait_until [ -s "$dir/fenced" ] && [ "$(get 1 | wc -c)" -eq 1 ] && sleep 2 &&
+		kill -0 $new && ! writes_to_disk B || return
 	touch "$dir/allowed"
-	wait $old && put B && sync "$device" || return
+	wait $new && sync "$device" || return
 	kill -CONT "$(pid_of a)" 2>/dev/null
 	sleep 1
 	[ "$(head -1 "$dir/fenced")" = "$name nbd+unix:///?socket=$dir/a nbd+unix:///?socket=$dir/b" ] &&
@@ -261,18 +267,23 @@ fails_back
 ok "failback, and hooks that are told of both moves"
 detach
 
-drained() {
-	kill_server a
-	drain='[ ! -e '$dir/drain' ] || { echo ESHUTDOWN >&2; exit 1; }'
-	server a nbdkit -f -U "$dir/a" eval get_size='echo 16777216' \
+# With the file $dir/drain-N there it says so, to reads and writes.
+drainable() {
+	drain='[ ! -e '$dir/drain-$1' ] || { echo ESHUTDOWN >&2; exit 1; }'
+	server "$1" nbdkit -f -U "$dir/$1" eval get_size='echo 16777216' \
 		can_write='exit 0' can_flush='exit 0' flush='exit 0' \
 		pread="$drain"'; dd if='"$dir"'/disk iflag=skip_bytes,count_bytes,fullblock \
 			skip=$4 count=$3 bs=64k status=none' \
 		pwrite="$drain"'; dd of='"$dir"'/disk oflag=seek_bytes seek=$4 bs=64k \
-			conv=notrunc status=none' || return
-	attach --path-timeout 200s --dead-timeout never "$dir/a" "$dir/b" && put A ||
-		return
-	touch "$dir/drain"
+			conv=notrunc status=none'
+}
+drained() {
+	kill_server a
+	kill_server b
+	drainable a && drainable b &&
+		attach --path-timeout 200s --dead-timeout never "$dir/a" "$dir/b" &&
+		put A || return
+	touch "$dir/drain-a"
 	put B && sync "$device" && writes_to_disk B && shown "^Server 1: active" &&
 		stat_is FailedFlushes 0
 }

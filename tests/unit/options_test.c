@@ -231,6 +231,8 @@ test_file(void)
 	CHECK(l.o.read_only && !l.o.foreground);
 	CHECK(parse(&l, VERB_CONNECT, "--config f mine") && load(&l, "uri = theirs"));
 	CHECK(l.o.operands == 1 && strcmp(l.o.operand[0], "mine") == 0);
+	CHECK(parse(&l, VERB_CONNECT, "--config f") && load(&l, "uri = a\nuri = b"));
+	CHECK(l.o.operands == 2 && strcmp(l.o.operand[1], "b") == 0);
 }
 
 static void
@@ -245,7 +247,8 @@ test_file_refused(void)
 		{ "read-only = 1", "f:1: read-only = 1: expected yes or no" },
 		{ "config = g", "f:1: unknown option \"config\"" },
 		{ "force = yes", "f:1: unknown option \"force\"" },
-		{ "uri = a\n\nuri = b", "f:3: \"uri\" is in line 1 already" },
+		{ "uri = a\nuri = b\nuri = c\nuri = d\nuri = e\nuri = f\nuri = g\n"
+		    "uri = h\nuri = i", "f:9: there can be 8 servers" },
 		{ "uri = a\ndepth = 1\ndepth = 1", "f:3: \"depth\" is in line 2" },
 		{ "read-only = no\nread-only = yes", "f:2: \"read-only\" is in" },
 		/* What the command line says as well. */
