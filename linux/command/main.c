@@ -21,16 +21,29 @@ usage_error(const struct verb *v, const char *text)
 	return EXIT_USAGE;
 }
 
+/* "HOST PORT DEVICE", as nbd-client has it: two of these are no servers. */
+static bool
+is_nbd_clients(const struct options *o)
+{
+	for (unsigned i = 1; i < o->operands; i++)
+		if (o->operand[i][strspn(o->operand[i], "0123456789")] == '\0' ||
+		    strncmp(o->operand[i], "/dev/", 5) == 0)
+			return true;
+	return false;
+}
+
 static bool
 check_operands(const struct options *o, const struct verb *v, struct errtext *err)
 {
 	if (o->operands < v->operands_min)
 		return errtext_set(err, "%s: %s is missing", v->name, v->operands);
 	if (o->operands > v->operands_max)
-		return errtext_set(err, "%s: \"%s\" is too much%s", v->name,
-		    o->operand[v->operands_max], verb_id(v) == VERB_CONNECT ?
-		    "; what is \"HOST PORT DEVICE\" for nbd-client\nis \"-p PORT "
-		    "--device NAME HOST\" here" : "");
+		return errtext_set(err, "%s: \"%s\" is too much", v->name,
+		    o->operand[v->operands_max]);
+	if (verb_id(v) == VERB_CONNECT && is_nbd_clients(o))
+		return errtext_set(err, "%s: \"%s\" is no server; what is \"HOST PORT "
+		    "DEVICE\" for nbd-client\nis \"-p PORT --device NAME HOST\" here",
+		    v->name, o->operand[1]);
 	return true;
 }
 

@@ -98,7 +98,7 @@ run nb version --json
 status_is 0 && json 'd["version"]'
 ok "version, JSON"
 run nb help --json
-status_is 0 && json 'len(d) == 17 and all(v["help"] for v in d)'
+status_is 0 && json 'len(d) == 18 and all(v["help"] for v in d)'
 ok "help, JSON"
 cp "$dir/out" "$dir/help.json"
 run nb frobnicate
@@ -113,7 +113,7 @@ usage() { # TEXT ARGUMENT...
 	ok "refused: $*"
 }
 usage 'SERVER is missing' connect
-usage '"b" is too much' connect a b
+usage '"i" is too much' connect a b c d e f g h i
 usage 'NAME is missing' disconnect
 usage '--connections 0: expected a number from 1 to 32' connect -c 0 a
 usage '--connections 33: expected a number from 1 to 32' connect -c33 a
