@@ -36,7 +36,8 @@ static bool
 check_operands(const struct options *o, const struct verb *v, struct errtext *err)
 {
 	if (o->operands < v->operands_min)
-		return errtext_set(err, "%s: %s is missing", v->name, v->operands);
+		return errtext_set(err, "%s: %.*s is missing", v->name,
+		    (int)strcspn(v->operands, " "), v->operands);
 	if (o->operands > v->operands_max)
 		return errtext_set(err, "%s: \"%s\" is too much", v->name,
 		    o->operand[v->operands_max]);

@@ -594,6 +594,10 @@ load_uri(struct loading *l, char *value, struct errtext *err)
 	if (l->uris == NBE_MAX_PATHS)
 		return errtext_set(err, "there can be %u servers, not more",
 		    NBE_MAX_PATHS);
+	for (unsigned i = 0; i < l->uris; i++)
+		if (strcmp(o->uri[i], value) == 0)
+			return errtext_set(err, "\"%s\" is there twice; say it once",
+			    value);
 	o->uri[l->uris++] = value;
 	if (o->operands != 0 && o->operand != o->uri)
 		return true;

@@ -76,7 +76,7 @@ refused() { # LINE TEXT CONFIG
 		status_is 2 && err_has "$dir/c.conf:$1: $2" || return
 	done
 }
-refused 2 'nbd+unix:///?socket=/a is there twice' 'uri = /a\nuri = /a\n'
+refused 2 '"/a" is there twice' 'uri = /a\nuri = /a\n'
 ok "a server twice"
 refused 3 '"timeout" is in line 2 already' 'uri = /a\ntimeout = 1m\ntimeout = 1m\n'
 ok "an option twice"
