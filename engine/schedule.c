@@ -40,7 +40,8 @@ head(struct nbe_dev *d)
 			r = r->next;
 		return r;
 	}
-	return d->own_flush.state == REQ_QUEUED ? &d->own_flush : NULL;
+	return d->own_flush.state == REQ_QUEUED && !d->un.replaying ?
+	    &d->own_flush : NULL;
 }
 
 static void

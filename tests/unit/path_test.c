@@ -1184,6 +1184,42 @@ test_shutdown_in_order(void)
 	rig_end(g);
 }
 
+/* In the middle of a replay no flush is sent, and none is waited for. */
+static void
+test_shutdown_during_a_replay(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_REPLAY);
+	struct command c;
+	struct io *o;
+
+	for (unsigned i = 0; i < 7; i++)
+		written(g, i);
+	put(g, 7);			/* the keep buffer is half full: */
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, 0);	/* the device flushes */
+	rig_down(g, 0);
+	rig_wait(g, 2 * NBE_SECOND);
+	rig_up(g, 0);
+	c = rig_command(g, 0);
+	CHECK(c.type == CMD_WRITE);
+	rig_answer(g, 0, &c, WIRE_ESHUTDOWN);
+	while (rig_count(g, 0) != 0) {
+		c = rig_take(g, 0);
+		if (c.type != CMD_DISC)
+			rig_answer(g, 0, &c, WIRE_ESHUTDOWN);
+	}
+	if (c.type != CMD_DISC)
+		c = rig_command(g, 0);
+	CHECK(c.type == CMD_DISC);
+	rig_close(g, 0);
+	CHECK(dials(g, 0, 1) && rig_up(g, 0) == NBE_WHY_NONE);
+	o = rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	CHECK(!goes(g, o));
+	rig_wait(g, FENCE);
+	CHECK(goes(g, o) && stats(g).kept_bytes == 0);
+	rig_end(g);
+}
+
 /* What was lost before may still be done late, in order or not. */
 static void
 test_shutdown_after_a_loss(void)
@@ -1433,6 +1469,9 @@ test_a_stop_while_it_is_compared(void)
 	rig_serve(g, 0);
 	rig_close(g, 0);
 	CHECK(g->work.stopped);
+	nbe_stop(g->dev, false, g->now);
+	look = rig_submit(g, NBE_READ, 0, 512, NBE_COMPARE);
+	CHECK(io_ended(look, NBE_ESHUTDOWN));
 	rig_end(g);
 }
 
@@ -1576,6 +1615,7 @@ static const struct test tests[] = {
 	TEST(a_move_without_a_connection),
 	TEST(a_loss_during_a_move),
 	TEST(shutdown_in_order),
+	TEST(shutdown_during_a_replay),
 	TEST(shutdown_after_a_loss),
 	TEST(shutdown_without_a_flush),
 	TEST(shutdown_under_load),
