@@ -67,7 +67,7 @@ put(struct nbe_dev *d, struct fence f)
 {
 	struct fence *wide = NULL;
 
-	if (f.slot == NO_SLOT && d->fence_count >= d->slots)
+	if (f.slot == NO_SLOT && !f.cached && d->fence_count >= d->slots)
 		wide = lost_on(d, f.path);
 	if (wide != NULL) {
 		d->fence_waits += f.waits && !wide->waits;
