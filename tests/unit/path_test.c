@@ -1185,6 +1185,33 @@ test_shutdown_in_order(void)
 	rig_end(g);
 }
 
+/* A flush that was lost waits to be sent again, and takes nobody's slot. */
+static void
+test_shutdown_and_a_lost_flush(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct command c;
+	struct io *o;
+
+	g->cfg.paths = 2;
+	g->cfg.path_timeout = PATH_TIME;
+	g->cfg.compare = true;
+	g->cfg.depth = 1;
+	rig_start(g);
+	written(g, 5);
+	o = get(g, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, WIRE_ESHUTDOWN);
+	CHECK(rig_command(g, 0).type == CMD_FLUSH);
+	rig_down(g, 0);
+	CHECK(dials(g, 0, 1) && rig_up(g, 0) == NBE_WHY_NONE);
+	CHECK(goes(g, rig_submit(g, NBE_READ, 0, 512, NBE_COMPARE)));
+	nbe_compared(g->dev, g->work.compare, true);
+	rig_work(g);
+	CHECK(goes(g, o));
+	rig_end(g);
+}
+
 /* In the middle of a replay no flush is sent, and none is waited for. */
 static void
 test_shutdown_during_a_replay(void)
@@ -1616,6 +1643,7 @@ static const struct test tests[] = {
 	TEST(a_move_without_a_connection),
 	TEST(a_loss_during_a_move),
 	TEST(shutdown_in_order),
+	TEST(shutdown_and_a_lost_flush),
 	TEST(shutdown_during_a_replay),
 	TEST(shutdown_after_a_loss),
 	TEST(shutdown_without_a_flush),
