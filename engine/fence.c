@@ -390,9 +390,14 @@ void
 fence_back(struct nbe_dev *d, uint8_t path)
 {
 	lift_of_path(d, path, false);
-	for (uint32_t i = 0; i < d->fence_count; i++)
-		if (d->fence[i].path == path)
-			d->fence[i].dormant = false;
+	for (uint32_t i = 0; i < d->fence_count; i++) {
+		struct fence *f = &d->fence[i];
+
+		if (f->path != path || !f->dormant)
+			continue;
+		f->dormant = false;
+		f->ack = 0;		/* also for what has begun meanwhile */
+	}
 	if (d->cfg.fence_by != NBE_FENCE_TIME)
 		wait_for_answer(d, path, true);
 }

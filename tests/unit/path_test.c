@@ -905,15 +905,18 @@ test_back_before_the_store_was_changed(void)
 	lost = put(g, 1);
 	rig_send(g, 0);
 	fail_over(g);
-	CHECK(rig_command(g, 0).type == CMD_WRITE);
+	newer = put(g, 1);
+	rig_send(g, 0);
+	CHECK(rig_count(g, 0) == 2);
 	rig_down(g, 0);
 	rig_wait(g, PATH_TIME);
 	rig_wait(g, 2 * NBE_SECOND);
 	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
-	newer = put(g, 1);
-	CHECK(goes(g, lost) && !newer->done);
-	rig_wait(g, FENCE);
-	CHECK(goes(g, newer));
+	CHECK(goes(g, put(g, 9)) && !newer->done);
+	rig_wait(g, FENCE - 1);
+	CHECK(!goes(g, newer));
+	rig_wait(g, 1);
+	CHECK(goes(g, newer) && io_ended(lost, NBE_OK));
 	rig_end(g);
 }
 
