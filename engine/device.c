@@ -15,16 +15,16 @@ pad(size_t n)
 	return (n + 15) & ~(size_t)15;
 }
 
-/* Parts that wait to be sent again keep their slots, and a replay goes first: it
- * has slots of its own.  So have what is compared, and a flush before a path is
- * left. */
+/* Parts that wait to be sent again keep their slots, and a replay goes first: it has
+ * slots of its own.  So have what is compared, what asks whether a server is awake, and
+ * a flush before a path is left, which may itself have to be sent again. */
 static uint32_t
 slots_of(const struct nbe_dev_config *cfg)
 {
 	uint32_t first = cfg->unflushed == NBE_UNFLUSHED_REPLAY || cfg->compare ||
 	    cfg->paths > 1;
 
-	return ((uint32_t)cfg->conns_max + first) * cfg->depth;
+	return ((uint32_t)cfg->conns_max + first) * cfg->depth + (cfg->paths > 1);
 }
 
 /* See put() of fence.c. */

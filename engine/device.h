@@ -212,7 +212,6 @@ struct path {
 	enum nbe_why	why;
 	nbe_time	since;
 	bool		fencing;	/* the front was asked to, and did not answer */
-	uint32_t	fence_moment;	/* of the device, when it was */
 	nbe_time	fence_at;	/* not before */
 };
 
@@ -511,7 +510,7 @@ bool	 fence_expire(struct nbe_dev *, nbe_time now);
 void	 fence_left(struct nbe_dev *, uint8_t path, enum cached);
 void	 fence_store_changed(struct nbe_dev *);
 void	 fence_begun(struct nbe_dev *, const struct nbe_req *, uint8_t path);
-void	 fence_ended(struct nbe_dev *, uint8_t path, uint32_t moment);
+void	 fence_ended(struct nbe_dev *, uint8_t path);
 void	 fence_back(struct nbe_dev *, uint8_t path);
 bool	 fence_of_path(const struct nbe_dev *, uint8_t path);
 bool	 fence_blocks(const struct nbe_dev *, const struct nbe_req *);

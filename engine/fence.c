@@ -67,7 +67,7 @@ put(struct nbe_dev *d, struct fence f)
 {
 	struct fence *wide = NULL;
 
-	if (f.slot == NO_SLOT && d->fence_count >= d->slots)
+	if (f.slot == NO_SLOT && !f.cached && d->fence_count >= d->slots)
 		wide = lost_on(d, f.path);
 	if (wide != NULL) {
 		d->fence_waits += f.waits && !wide->waits;
@@ -270,15 +270,14 @@ fence_wake(const struct nbe_dev *d)
 /* ---- other paths --------------------------------------------------------------- */
 
 static void
-lift_of_path(struct nbe_dev *d, uint8_t path, uint32_t moment, bool lost)
+lift_of_path(struct nbe_dev *d, uint8_t path, bool lost)
 {
 	uint32_t i = 0;
 
 	while (i < d->fence_count) {
 		const struct fence *f = &d->fence[i];
 
-		if (f->slot == NO_SLOT && f->path == path && f->moment <= moment &&
-		    (lost || f->cached))
+		if (f->slot == NO_SLOT && f->path == path && (lost || f->cached))
 			lift(d, i);
 		else
 			i++;
@@ -378,11 +377,11 @@ fence_begun(struct nbe_dev *d, const struct nbe_req *r, uint8_t path)
 	});
 }
 
-/* What the path had at that moment it will never write. */
+/* What the path had it will never write. */
 void
-fence_ended(struct nbe_dev *d, uint8_t path, uint32_t moment)
+fence_ended(struct nbe_dev *d, uint8_t path)
 {
-	lift_of_path(d, path, moment, true);
+	lift_of_path(d, path, true);
 }
 
 /* The path is active again: its cache is in order with what it gets from now on, and
@@ -390,10 +389,15 @@ fence_ended(struct nbe_dev *d, uint8_t path, uint32_t moment)
 void
 fence_back(struct nbe_dev *d, uint8_t path)
 {
-	lift_of_path(d, path, UINT32_MAX, false);
-	for (uint32_t i = 0; i < d->fence_count; i++)
-		if (d->fence[i].path == path)
-			d->fence[i].dormant = false;
+	lift_of_path(d, path, false);
+	for (uint32_t i = 0; i < d->fence_count; i++) {
+		struct fence *f = &d->fence[i];
+
+		if (f->path != path || !f->dormant)
+			continue;
+		f->dormant = false;
+		f->ack = 0;		/* also for what has begun meanwhile */
+	}
 	if (d->cfg.fence_by != NBE_FENCE_TIME)
 		wait_for_answer(d, path, true);
 }

@@ -201,10 +201,10 @@ stay(struct nbe_dev *d, enum nbe_path_state state, enum nbe_why why, nbe_time no
 	set_state(d, mp->target, state, why, now);
 	if (mp->leaving)
 		d->hold = HOLD_NOT;
+	if (!mp->by_hand)
+		mp->failback_at = after(now, mp->failback_wait);
 	mp->leaving = mp->by_hand = false;
 	mp->target = NO_PATH;
-	if (mp->home != 0 && d->cfg.failback != 0)
-		mp->failback_at = after(now, mp->failback_wait);
 }
 
 /* A move can wait: for replays, and for what was lost and may still land. */
@@ -335,8 +335,10 @@ late_at(const struct nbe_dev *d)
 void
 path_tick(struct nbe_dev *d, nbe_time now)
 {
+	const struct conn *c = &d->conn[seeker(d)];
+
 	if (late_at(d) <= now)
-		give_up(d, NBE_WHY_TIMEOUT, now);
+		give_up(d, c->opening ? NBE_WHY_TIMEOUT : c->why, now);
 }
 
 static bool
@@ -368,10 +370,8 @@ ask_fence(struct nbe_dev *d, struct nbe_work *w, uint8_t i, nbe_time now)
 {
 	struct path *p = &d->mp.path[i];
 
-	if (!p->fencing && p->fence_at <= now && to_be_ended(d, i)) {
+	if (p->fence_at <= now && to_be_ended(d, i))
 		p->fencing = true;
-		p->fence_moment = d->moment;
-	}
 	w->fence |= (uint32_t)p->fencing << i;
 }
 
@@ -418,8 +418,7 @@ nbe_move(struct nbe_dev *d, unsigned path, nbe_time now)
 	NBE_ASSERT(path < d->cfg.paths);
 	if (mp->leaving && !mp->shutdown)
 		return;				/* one after the other */
-	mp->target = path == mp->at || (d->up == 0 && mp->path[path].fencing) ?
-	    NO_PATH : (uint8_t)path;
+	mp->target = path == mp->at ? NO_PATH : (uint8_t)path;
 	mp->by_hand = mp->target != NO_PATH;
 	mp->failback_wait = d->cfg.failback;
 	if (d->up == 0 && mp->by_hand)
@@ -448,7 +447,7 @@ nbe_fenced(struct nbe_dev *d, unsigned path, bool certain, nbe_time now)
 		return;
 	p->fencing = false;
 	if (certain)
-		fence_ended(d, (uint8_t)path, p->fence_moment);
+		fence_ended(d, (uint8_t)path);
 	else
 		p->fence_at = after(now, d->cfg.backoff_max);
 }

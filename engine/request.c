@@ -45,7 +45,8 @@ req_own_flush(struct nbe_dev *d, nbe_time now)
 bool
 req_settled(struct nbe_dev *d, nbe_time now)
 {
-	if (d->in_flight != 0 || d->own_flush.state == REQ_QUEUED ||
+	if (d->in_flight != 0 ||
+	    (d->own_flush.state == REQ_QUEUED && !d->un.replaying) ||
 	    (d->retry_count != 0 && d->hold != HOLD_ALL))
 		return false;
 	if (unflushed_cached(d) == CACHED_NOTHING || d->hold_flushed ||
@@ -135,7 +136,7 @@ check(const struct nbe_dev *d, const struct nbe_req *r)
 	const struct nbe_export *e = &d->exp;
 	const struct op_info *op = &nbe_op_info[r->op];
 
-	if (d->stopping && (r->flags & NBE_COMPARE) == 0)
+	if (d->stop_now || (d->stopping && (r->flags & NBE_COMPARE) == 0))
 		return NBE_ESHUTDOWN;
 	if (d->dead)
 		return NBE_ETIMEDOUT;

@@ -40,7 +40,8 @@ head(struct nbe_dev *d)
 			r = r->next;
 		return r;
 	}
-	return d->own_flush.state == REQ_QUEUED ? &d->own_flush : NULL;
+	return d->own_flush.state == REQ_QUEUED && !d->un.replaying ?
+	    &d->own_flush : NULL;
 }
 
 static void
@@ -210,7 +211,7 @@ next_old(struct nbe_dev *d, struct slot **s)
 	if (!old_ones(d))
 		return false;
 	/* newer ones would take its slots */
-	return d->fence_cached == 0 || !room_beside(d);
+	return d->cfg.paths < 2 || !room_beside(d);
 }
 
 static struct slot *
@@ -253,7 +254,7 @@ schedule_pending(struct nbe_dev *d)
 			return unflushed_pending(d);
 		if (next_retry(d) != NULL)
 			return true;
-		if (d->fence_cached == 0 || !room_beside(d))
+		if (d->cfg.paths < 2 || !room_beside(d))
 			return false;
 	}
 	r = head(d);

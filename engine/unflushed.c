@@ -37,6 +37,7 @@ void
 unflushed_init(struct nbe_dev *d)
 {
 	list_init(&d->un.retry);
+	d->un.acked = d->un.flushed = 1;	/* 0 is before all */
 	d->replay.op = NBE_WRITE;
 	d->replay.state = REQ_IDLE;	/* it is never done */
 }

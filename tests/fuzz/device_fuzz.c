@@ -182,7 +182,7 @@ static void
 go_down(struct rig *g, unsigned conn)
 {
 	end_send(g, conn);
-	if (nbe_conn_is_up(g->dev, conn) || rig_opens(g, conn))
+	if (nbe_conn_is_up(g->dev, conn) || rig_opens(g, conn) || rig_closing(g, conn))
 		rig_down(g, conn);
 }
 
@@ -237,7 +237,8 @@ on_connection(struct rig *g, enum step step, struct input *in)
 		go_down(g, conn);
 	else if (step == STEP_PART)
 		take_part(g, conn, in);
-	else if (!rig_opens(g, conn))
+	else if (!rig_opens(g, conn) &&
+	    (!rig_closing(g, conn) || nbe_conn_is_up(g->dev, conn)))
 		return;
 	else if (step == STEP_UP_AS)
 		up_as(g, conn, next8(in));
@@ -246,12 +247,34 @@ on_connection(struct rig *g, enum step step, struct input *in)
 }
 
 static void
+on_path(struct rig *g, enum path_step step, uint8_t arg, uint8_t value)
+{
+	unsigned path = g->cfg.paths < 2 ? 0 : arg % g->cfg.paths;
+
+	if (step == STEP_MOVE)
+		nbe_move(g->dev, path, g->now);
+	else if (step == STEP_PROBED)
+		nbe_probed(g->dev, path, (enum nbe_why)(value % NBE_WHYS), g->now);
+	else if (step == STEP_FENCED)
+		nbe_fenced(g->dev, path, value & 1, g->now);
+	else if (step == STEP_COMPARED)
+		nbe_compared(g->dev, g->work.compare, value & 1);
+	else if (step == STEP_COMPARE && g->ios < IOS_MAX)
+		rig_submit(g, NBE_READ, 512u * arg, 512, NBE_COMPARE);
+}
+
+static void
 play(struct rig *g, struct input *in)
 {
 	while (in->at < in->end) {
-		enum step step = (enum step)(next8(in) % STEPS);
+		uint8_t byte = next8(in);
+		enum step step = (enum step)(byte % STEPS);
 
-		if (step == STEP_SUBMIT)
+		if (byte >= STEP_PATHS && byte < STEP_PATHS_END) {
+			uint8_t arg = next8(in);
+
+			on_path(g, (enum path_step)byte, arg, next8(in));
+		} else if (step == STEP_SUBMIT)
 			submit(g, in);
 		else if (step == STEP_ABORT)
 			abort_some(g, next8(in));
@@ -279,6 +302,13 @@ check_report(struct rig *g)
 		    nbe_latency_ns(&st, (enum nbe_op)op, 500) >
 		    nbe_latency_ns(&st, (enum nbe_op)op, 999))
 			abort();
+	for (unsigned i = 0; i < g->cfg.paths; i++) {
+		struct nbe_path p;
+
+		nbe_path(g->dev, i, &p);
+		if (nbe_why_text(p.why) == NULL || p.since > g->now)
+			abort();
+	}
 	for (unsigned i = 0; i < g->cfg.conns_max; i++)
 		if (nbe_why_text(nbe_conn_why(g->dev, i)) == NULL ||
 		    nbe_rx_left(g->dev, i) > UINT32_MAX ||

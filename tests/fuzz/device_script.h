@@ -30,6 +30,28 @@ enum step {
 	STEPS
 };
 
+/* Of several servers.  Bytes from here on are these, so that the others stay what they
+ * were. */
+enum path_step {
+	STEP_PATHS = 0xf0,
+	STEP_MOVE = STEP_PATHS,	/* path */
+	STEP_PROBED,		/* path, why */
+	STEP_FENCED,		/* path, certain? */
+	STEP_COMPARE,		/* block: reads it */
+	STEP_COMPARED,		/* the same? */
+	STEP_PATHS_END
+};
+
+static inline void
+script_paths(struct nbe_dev_config *cfg, uint8_t kind)
+{
+	cfg->paths = kind & 1 ? 2 + (kind / 2) % 2 : 0;
+	cfg->fence_by = (enum nbe_fence_by)(kind / 4 % 3);
+	cfg->compare = kind / 12 % 2 != 0;
+	cfg->failback = kind / 24 % 2 != 0 ? 30 * NBE_SECOND : 0;
+	cfg->path_timeout = 4 * NBE_SECOND;
+}
+
 /* A device as the configuration bytes want it. */
 static inline struct rig *
 script_rig(const uint8_t *config)
@@ -48,6 +70,7 @@ script_rig(const uint8_t *config)
 	g->cfg.dead_timeout = kind & 64 ? 20 * NBE_SECOND : NBE_NEVER;
 	g->cfg.keep_size = 8192;
 	g->cfg.keep_records = 6;
+	script_paths(&g->cfg, config[CONFIG_FRAMING] / 3);
 	return g;
 }
 

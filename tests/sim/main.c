@@ -237,6 +237,8 @@ run(unsigned long steps)
 	if (dev->un.replaying)		/* no server came back for it; it is told */
 		oracle_given_up();
 	server_run_late(true);
+	if (plan.paths > 1)
+		paths_end();
 	if (plan.honest)
 		oracle_end(flushed);
 	server_free();

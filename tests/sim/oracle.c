@@ -167,7 +167,7 @@ oracle_other_server(bool in_order)
 		    block[b].writers != 0,
 		    "after a move block %u holds version %llu, acked %llu", b,
 		    (unsigned long long)v, (unsigned long long)block[b].acked);
-		if (!in_order)
+		if (!in_order && (v == GARBAGE || v < block[b].acked))
 			oracle_restarted(b);
 	}
 }

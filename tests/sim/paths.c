@@ -189,3 +189,14 @@ paths_fault(void)
 	if (plan.move_odds != 0 && one_in(plan.move_odds))
 		nbe_move(dev, s, now);
 }
+
+/* What servers that were left still have gets to the store. */
+void
+paths_end(void)
+{
+	if (dev->mp.home == plan.stranger)
+		oracle_other_server(false);
+	for (unsigned s = 0; s < plan.paths; s++)
+		for (unsigned b = 0; s != dev->mp.home && b < BLOCKS_MAX; b++)
+			store_write_back(s, b);
+}

@@ -26,10 +26,12 @@ static struct {
 	bool owned;		/* the store, since the device came to it */
 } server[SERVERS];
 
-/* As the device sees it. */
+/* As the device sees it, or will when it has left the stranger. */
 const uint8_t *
 server_current(unsigned block)
 {
+	if (dev->mp.home == plan.stranger)
+		return server_durable(block);
 	return store_seen_by(dev->mp.home) + block * BLOCK;
 }
 

@@ -188,6 +188,7 @@ bool	paths_done(struct nbe_req *);	/* it was one of ours */
 void	paths_step(unsigned conn);
 void	paths_work(const struct nbe_work *);
 void	paths_fault(void);
+void	paths_end(void);
 extern struct io paths_look;
 
 /* ---- front.c ---- */

@@ -102,6 +102,7 @@ test_the_next_path_after_the_path_time(void)
 	rig_wait(g, 1);
 	CHECK(dials(g, 0, 1) && path(g, 1).tried);
 	CHECK(path(g, 0).state == NBE_PATH_FAILED && path(g, 0).since == g->now);
+	CHECK(path(g, 0).why == NBE_WHY_CLOSED);
 	CHECK(path(g, 1).state == NBE_PATH_STANDBY);
 	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
 	CHECK(path(g, 1).state == NBE_PATH_ACTIVE && !path(g, 1).tried);
@@ -436,6 +437,29 @@ test_answered_in_part(void)
 	rig_end(g);
 }
 
+/* The same, where the rest of it was not sent yet. */
+static void
+test_answered_in_part_and_not_sent(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct io *o, *newer;
+	struct command c;
+
+	g->cfg.paths = 2;
+	g->cfg.path_timeout = PATH_TIME;
+	g->cfg.depth = 1;
+	rig_start(g);
+	o = rig_submit(g, NBE_WRITE, 0, 2 * 65536, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, 0);
+	fail_over(g);
+	newer = put(g, 0);
+	CHECK(goes(g, o) && !newer->done);
+	rig_wait(g, FENCE);
+	CHECK(goes(g, newer));
+	rig_end(g);
+}
+
 /* A change that failed may have been done in part, or be done late. */
 static void
 test_failed_changes(void)
@@ -468,6 +492,28 @@ test_aborted_changes(void)
 	rig_answer(g, 0, &c, 0);				/* does not cover it */
 	fail_over(g);
 	o = put(g, 7);
+	CHECK(!goes(g, o));
+	rig_wait(g, FENCE);
+	CHECK(goes(g, o));
+	rig_end(g);
+}
+
+/* One that was sent before the change failed does not cover it. */
+static void
+test_a_flush_that_was_sent_before(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_FAIL);
+	struct command change, flush;
+	struct io *o;
+
+	put(g, 0);
+	rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	change = rig_command(g, 0);
+	flush = rig_take(g, 0);
+	rig_answer(g, 0, &change, WIRE_EIO);
+	rig_answer(g, 0, &flush, 0);
+	fail_over(g);
+	o = put(g, 0);
 	CHECK(!goes(g, o));
 	rig_wait(g, FENCE);
 	CHECK(goes(g, o));
@@ -554,6 +600,27 @@ test_late_copies_while_no_path_is_found(void)
 	CHECK(!goes(g, newer));
 	rig_wait(g, FENCE);
 	CHECK(goes(g, newer));
+	rig_end(g);
+}
+
+/* Back on the path that has it in its cache, nothing of that is feared. */
+static void
+test_back_where_it_is_cached(void)
+{
+	struct rig *g = start(2, NBE_FENCE_COMMAND, NBE_UNFLUSHED_FAIL);
+
+	written(g, 5);
+	fail_over(g);
+	CHECK(!goes(g, put(g, 6)));
+	CHECK(goes(g, rig_submit(g, NBE_READ, 0, 512, 0)));
+	nbe_fenced(g->dev, 0, false, g->now);
+	rig_serve(g, 0);
+	rig_submit(g, NBE_FLUSH, 0, 0, 0);	/* tells; path 1 has nothing */
+	rig_serve(g, 0);
+	rig_down(g, 0);
+	rig_wait(g, PATH_TIME);
+	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+	CHECK(goes(g, put(g, 7)));
 	rig_end(g);
 }
 
@@ -651,6 +718,24 @@ test_by_command(void)
 	rig_end(g);
 }
 
+/* Also what was not proven yet when the path was left: another one proves nothing. */
+static void
+test_no_answer_of_another_path_is_a_proof(void)
+{
+	struct rig *g = start(2, NBE_FENCE_COMMAND, NBE_UNFLUSHED_FAIL);
+	struct io *lost = put(g, 1), *newer;
+
+	rig_send(g, 0);
+	fail_over(g);
+	newer = put(g, 1);
+	CHECK(goes(g, lost) && goes(g, get(g, 0)));
+	for (unsigned i = 0; i < 3; i++) {
+		rig_wait(g, FENCE);
+		CHECK(!goes(g, newer));
+	}
+	rig_end(g);
+}
+
 /* The proof is for what the path had when it was asked for. */
 static void
 test_a_proof_is_no_proof_of_what_came_later(void)
@@ -735,24 +820,25 @@ static void
 test_many_losses(void)
 {
 	struct rig *g = start(2, NBE_FENCE_COMMAND, NBE_UNFLUSHED_FAIL);
-	struct io *newer;
+	struct io *newer, *lost = NULL;
 
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		for (unsigned k = 0; k < 16; k++)
 			put(g, 100 * i + k);
 		rig_send(g, 0);
 		rig_down(g, 0);
-		rig_wait(g, 4 * NBE_SECOND);
+		rig_wait(g, 2 * NBE_SECOND);
 		CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
 		rig_serve(g, 0);
 		CHECK(goes(g, rig_submit(g, NBE_FLUSH, 0, 0, 0)));
 	}
+	written(g, 600);
 	for (unsigned k = 0; k < 16; k++)
-		put(g, 500 + k);
+		lost = put(g, 500 + k);
 	rig_send(g, 0);
 	fail_over(g);
-	newer = put(g, 315);
-	CHECK(!goes(g, newer));
+	newer = put(g, 215);
+	CHECK(!goes(g, newer) && !lost->done);	/* 600 may be in a cache */
 	nbe_fenced(g->dev, 0, true, g->now);
 	rig_work(g);
 	CHECK(goes(g, newer));
@@ -819,13 +905,42 @@ test_back_before_the_store_was_changed(void)
 	lost = put(g, 1);
 	rig_send(g, 0);
 	fail_over(g);
-	CHECK(rig_command(g, 0).type == CMD_WRITE);
+	newer = put(g, 1);
+	rig_send(g, 0);
+	CHECK(rig_count(g, 0) == 2);
 	rig_down(g, 0);
 	rig_wait(g, PATH_TIME);
 	rig_wait(g, 2 * NBE_SECOND);
 	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+	CHECK(goes(g, put(g, 9)) && !newer->done);
+	rig_wait(g, FENCE - 1);
+	CHECK(!goes(g, newer));
+	rig_wait(g, 1);
+	CHECK(goes(g, newer) && io_ended(lost, NBE_OK));
+	rig_end(g);
+}
+
+/* Nor has time. */
+static void
+test_back_from_where_nothing_was_changed(void)
+{
+	struct rig *g = start(2, NBE_FENCE_STORE, NBE_UNFLUSHED_FAIL);
+	struct io *lost = put(g, 1), *newer;
+
+	rig_send(g, 0);
+	rig_down(g, 0);
+	CHECK(!lost->done);
+	nbe_abort(g->dev, &lost->r, g->now);
+	rig_wait(g, PATH_TIME);
+	CHECK(dials(g, 0, 1) && rig_up(g, 0) == NBE_WHY_NONE);
+	CHECK(goes(g, get(g, 0)));
+	rig_wait(g, 2 * FENCE);			/* no change was done here */
+	CHECK(goes(g, get(g, 0)));
+	rig_down(g, 0);
+	rig_wait(g, PATH_TIME);
+	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
 	newer = put(g, 1);
-	CHECK(goes(g, lost) && !newer->done);
+	CHECK(!goes(g, newer));
 	rig_wait(g, FENCE);
 	CHECK(goes(g, newer));
 	rig_end(g);
@@ -1073,6 +1188,69 @@ test_shutdown_in_order(void)
 	rig_end(g);
 }
 
+/* A flush that was lost waits to be sent again, and takes nobody's slot. */
+static void
+test_shutdown_and_a_lost_flush(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct command c;
+	struct io *o;
+
+	g->cfg.paths = 2;
+	g->cfg.path_timeout = PATH_TIME;
+	g->cfg.compare = true;
+	g->cfg.depth = 1;
+	rig_start(g);
+	written(g, 5);
+	o = get(g, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, WIRE_ESHUTDOWN);
+	CHECK(rig_command(g, 0).type == CMD_FLUSH);
+	rig_down(g, 0);
+	CHECK(dials(g, 0, 1) && rig_up(g, 0) == NBE_WHY_NONE);
+	CHECK(goes(g, rig_submit(g, NBE_READ, 0, 512, NBE_COMPARE)));
+	nbe_compared(g->dev, g->work.compare, true);
+	rig_work(g);
+	CHECK(goes(g, o));
+	rig_end(g);
+}
+
+/* In the middle of a replay no flush is sent, and none is waited for. */
+static void
+test_shutdown_during_a_replay(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_REPLAY);
+	struct command c;
+	struct io *o;
+
+	for (unsigned i = 0; i < 7; i++)
+		written(g, i);
+	put(g, 7);			/* the keep buffer is half full: */
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, 0);	/* the device flushes */
+	rig_down(g, 0);
+	rig_wait(g, 2 * NBE_SECOND);
+	rig_up(g, 0);
+	c = rig_command(g, 0);
+	CHECK(c.type == CMD_WRITE);
+	rig_answer(g, 0, &c, WIRE_ESHUTDOWN);
+	while (rig_count(g, 0) != 0) {
+		c = rig_take(g, 0);
+		if (c.type != CMD_DISC)
+			rig_answer(g, 0, &c, WIRE_ESHUTDOWN);
+	}
+	if (c.type != CMD_DISC)
+		c = rig_command(g, 0);
+	CHECK(c.type == CMD_DISC);
+	rig_close(g, 0);
+	CHECK(dials(g, 0, 1) && rig_up(g, 0) == NBE_WHY_NONE);
+	o = rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	CHECK(!goes(g, o));
+	rig_wait(g, FENCE);
+	CHECK(goes(g, o) && stats(g).kept_bytes == 0);
+	rig_end(g);
+}
+
 /* What was lost before may still be done late, in order or not. */
 static void
 test_shutdown_after_a_loss(void)
@@ -1226,6 +1404,8 @@ test_no_failback_after_a_move_by_hand(void)
 	rig_close(g, 0);
 	CHECK(dials(g, 0, 1) && rig_up(g, 0) == NBE_WHY_NONE);
 	CHECK(goes(g, get(g, 0)));
+	nbe_move(g->dev, 0, g->now);		/* and, as it turns out, stays */
+	nbe_probed(g->dev, 0, NBE_WHY_CLOSED, g->now);
 	CHECK(nbe_wake(g->dev, g->now) == NBE_NEVER);
 	rig_end(g);
 }
@@ -1320,6 +1500,9 @@ test_a_stop_while_it_is_compared(void)
 	rig_serve(g, 0);
 	rig_close(g, 0);
 	CHECK(g->work.stopped);
+	nbe_stop(g->dev, false, g->now);
+	look = rig_submit(g, NBE_READ, 0, 512, NBE_COMPARE);
+	CHECK(io_ended(look, NBE_ESHUTDOWN));
 	rig_end(g);
 }
 
@@ -1431,15 +1614,19 @@ static const struct test tests[] = {
 	TEST(lost_parts_over_records),
 	TEST(fua_by_a_flush_waits_for_the_replay),
 	TEST(answered_in_part),
+	TEST(answered_in_part_and_not_sent),
 	TEST(failed_changes),
 	TEST(aborted_changes),
+	TEST(a_flush_that_was_sent_before),
 	TEST(a_flush_covers_what_failed),
 	TEST(late_copies_are_cached),
 	TEST(late_copies_have_all_the_time),
 	TEST(late_copies_while_no_path_is_found),
+	TEST(back_where_it_is_cached),
 	TEST(what_passes_leaves_room),
 	TEST(back_before_the_fence),
 	TEST(by_command),
+	TEST(no_answer_of_another_path_is_a_proof),
 	TEST(a_proof_is_no_proof_of_what_came_later),
 	TEST(back_without_a_command),
 	TEST(no_way_to_a_server_that_is_being_ended),
@@ -1447,6 +1634,7 @@ static const struct test tests[] = {
 	TEST(the_replay_waits_for_the_command),
 	TEST(by_the_store),
 	TEST(back_before_the_store_was_changed),
+	TEST(back_from_where_nothing_was_changed),
 	TEST(a_server_that_never_wrote),
 	TEST(the_store_and_a_replay),
 	TEST(move),
@@ -1458,6 +1646,8 @@ static const struct test tests[] = {
 	TEST(a_move_without_a_connection),
 	TEST(a_loss_during_a_move),
 	TEST(shutdown_in_order),
+	TEST(shutdown_and_a_lost_flush),
+	TEST(shutdown_during_a_replay),
 	TEST(shutdown_after_a_loss),
 	TEST(shutdown_without_a_flush),
 	TEST(shutdown_under_load),
