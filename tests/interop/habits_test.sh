@@ -199,6 +199,12 @@ for error in 1 38; do	# EPERM, ENOSYS
 	ok "io_uring is refused (error $error): said before the server is asked"
 done
 
+mount -t tmpfs none /sys
+run nb connect --device "$name" "$sock"
+umount /sys
+status_is 1 && err_has "/sys/block: No such file" && err_has "mount -t sysfs" && nothing_left
+ok "no /sys: says what to mount, and leaves nothing"
+
 # Root of a user name space, as in a rootless container: a user with a file.
 cp "$nbdisk" "$dir/nbdisk"
 chmod 777 "$sock"
