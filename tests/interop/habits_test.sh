@@ -289,6 +289,21 @@ top_in 80 pipe && out_has "signal 13"
 ok "so does the end of its output"
 detach
 
+attach "$sock"
+mkfs.ext4 -q -F "$device" && mount "$device" "$mnt"
+(cd "$mnt" && exec sleep 1000) &
+stands=$!
+in_mnt() { [ "$(readlink "/proc/$stands/cwd")" = "$mnt" ]; }
+wait_until in_mnt
+run nb disconnect "$loop"
+status_is 1 && err_has "${loop#/dev/} is mounted on $mnt" &&
+	err_has "(process $stands) stands in $mnt"
+ok "disconnect of what is mounted names who stands there"
+kill $stands
+wait $stands 2>/dev/null
+umount "$mnt"
+detach
+
 # ---- scripts and orchestrators -------------------------------------------------------------
 
 run nb disconnect "$name"
