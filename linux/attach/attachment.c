@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "fuse.h"
 #include "loopdev.h"
 #include "mounts.h"
@@ -263,12 +264,11 @@ attachment_resize(const struct state *s, struct attachment *a, uint64_t size,
 static bool
 is_mounted(const char *point)
 {
-	struct statx st;
+	struct call_statx st;
 
-	if (statx(AT_FDCWD, point, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT |
-	    AT_STATX_DONT_SYNC, 0, &st) < 0)
+	if (call_statx(point, &st) < 0)
 		return errno != ENOENT;
-	return (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+	return (st.attributes & CALL_STATX_MOUNT_ROOT) != 0;
 }
 
 static bool

@@ -262,6 +262,10 @@ loopdev_attach(struct loopdev *l, const struct loopdev_config *c, struct errtext
 {
 	struct errtext ignored;
 
+	/* By it a device is known again, and set back to what a new one is like. */
+	if (access("/sys/block", R_OK) < 0)
+		return errtext_set(err, "/sys/block: %s; a block device needs it: "
+		    "mount -t sysfs sysfs /sys", strerror(errno));
 	for (int i = 0; i < ATTACH_TRIES; i++) {
 		*l = (struct loopdev){ .held = -1 };
 		if (!attach_once(l, c, err))

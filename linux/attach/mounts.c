@@ -20,6 +20,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "openers.h"
+
 #define DEVICES_MAX	256
 #define SPACES_MAX	1024	/* mount name spaces that are looked into */
 #define COMM_MAX	32
@@ -240,6 +242,20 @@ unescape(char *s)
 	*to = '\0';
 }
 
+/* Who would have to leave first.  In the root all stand. */
+static void
+say_openers(struct search *s, const char *point)
+{
+	size_t room = sizeof(s->users->text) - s->len;
+	struct errtext who;
+	int n;
+
+	if (strcmp(point, "/") == 0 || !openers_find(point, OPENERS_OF_TREE, &who))
+		return;
+	n = snprintf(s->users->text + s->len, room, "\n%s", who.text);
+	s->len += n > 0 && (size_t)n < room ? (size_t)n : room - 1;
+}
+
 /* proc(5), mountinfo: "id parent major:minor root point options ... - type
  * source ...".  Where a file system spans devices (btrfs), the numbers are its
  * own and only the source names one of them. */
@@ -264,6 +280,8 @@ check_mount(struct search *s, char *line)
 		return;
 	unescape(point);
 	say(s, d, "mounted on ", point);
+	if (s->elsewhere[0] == '\0')
+		say_openers(s, point);
 }
 
 static void

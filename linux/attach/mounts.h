@@ -17,7 +17,8 @@
  * Whether the disk or one of its partitions is mounted, in any mount name space,
  * swapped on, opened exclusively, a member of a btrfs, or under another device (device
  * mapper, RAID, bcache, loop), used or not.  users names every use, one per line:
- * "loop0p1 is mounted on /mnt"; elsewhere, with a process that is there.
+ * "loop0p1 is mounted on /mnt", with the processes that are there; elsewhere, with one
+ * of them.
  */
 bool	mounts_in_use(dev_t disk, struct errtext *users);
 

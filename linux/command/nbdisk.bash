@@ -25,12 +25,14 @@ _nbdisk_values() {
 	--tls)		echo "off if-offered required" ;;
 	--unflushed)	echo "fail replay ignore" ;;
 	--via)		echo "auto fuse" ;;
+	--for)		echo "up down gone size" ;;
+	--sector-size)	echo "512 1024 2048 4096" ;;
 	esac
 }
 
 _nbdisk_is_file() {
 	case $1 in
-	-A|-C|-K|--ca|--crl|--cert|--key|--key-password-file|--psk-file|--config) ;;
+	-A|-C|-K|--ca|--crl|--cert|--key|--key-password-file|--psk-file|--config|--hook) ;;
 	*)	return 1 ;;
 	esac
 }

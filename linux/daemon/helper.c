@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "calls.h"
+
 #define KEPT_FD		3	/* orders */
 #define OPENER_FD	4
 #define END_TRIES	100
@@ -52,7 +54,7 @@ keep(int orders, int questions)
 		return false;
 	if (high < 0 || dup2(high, KEPT_FD) < 0)
 		return false;
-	return close_range(OPENER_FD + (questions >= 0 ? 1 : 0), ~0u, 0) == 0;
+	return call_close_range(OPENER_FD + (questions >= 0 ? 1 : 0), ~0u) == 0;
 }
 
 /* Signals to a whole terminal or unit are the daemon's business, which needs the

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "privilege.h"
 #include "process.h"
 
@@ -150,7 +151,7 @@ be_hooks(int sock, const struct hooks_config *config, const struct state *s)
 	process_be_ordinary();
 	if (!config->keep_stderr)
 		process_leave_terminal();
-	if (dup2(sock, KEPT_FD) < 0 || close_range(KEPT_FD + 1, ~0u, 0) < 0 ||
+	if (dup2(sock, KEPT_FD) < 0 || call_close_range(KEPT_FD + 1, ~0u) < 0 ||
 	    fcntl(KEPT_FD, F_SETFD, FD_CLOEXEC) < 0)
 		_exit(1);
 	setenv("NBDISK_NAME", s->name, 1);

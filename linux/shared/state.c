@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "privilege.h"
 #include "text_file.h"
 
@@ -194,7 +195,7 @@ name_it(struct state *s, const char *base, const char *name)
 	char dir[sizeof(s->dir)];
 
 	snprintf(dir, sizeof(dir), "%s/%s", base, name);
-	if (renameat2(AT_FDCWD, s->dir, AT_FDCWD, dir, RENAME_NOREPLACE) < 0)
+	if (call_rename_new(s->dir, dir) < 0)
 		return false;
 	memcpy(s->dir, dir, sizeof(dir));
 	snprintf(s->name, sizeof(s->name), "%s", name);

@@ -199,6 +199,12 @@ for error in 1 38; do	# EPERM, ENOSYS
 	ok "io_uring is refused (error $error): said before the server is asked"
 done
 
+mount -t tmpfs none /sys
+run nb connect --device "$name" "$sock"
+umount /sys
+status_is 1 && err_has "/sys/block: No such file" && err_has "mount -t sysfs" && nothing_left
+ok "no /sys: says what to mount, and leaves nothing"
+
 # Root of a user name space, as in a rootless container: a user with a file.
 cp "$nbdisk" "$dir/nbdisk"
 chmod 777 "$sock"
@@ -281,6 +287,21 @@ for signal in HUP:1 TERM SEGV:11 ABRT:6; do
 done
 top_in 80 pipe && out_has "signal 13"
 ok "so does the end of its output"
+detach
+
+attach "$sock"
+mkfs.ext4 -q -F "$device" && mount "$device" "$mnt"
+(cd "$mnt" && exec sleep 1000) &
+stands=$!
+in_mnt() { [ "$(readlink "/proc/$stands/cwd")" = "$mnt" ]; }
+wait_until in_mnt
+run nb disconnect "$loop"
+status_is 1 && err_has "${loop#/dev/} is mounted on $mnt" &&
+	err_has "(process $stands) stands in $mnt"
+ok "disconnect of what is mounted names who stands there"
+kill $stands
+wait $stands 2>/dev/null
+umount "$mnt"
 detach
 
 # ---- scripts and orchestrators -------------------------------------------------------------

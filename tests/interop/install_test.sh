@@ -70,6 +70,8 @@ if have zsh; then
 	ok "zsh: verbs"
 	in_zsh nbdisk scale -- | cmp - "$dir/options" && [ "$(in_zsh nbdisk connect "")" = files ]
 	ok "zsh: options, files"
+	[ "$(in_zsh nbdisk wait x --for "" | xargs)" = "down gone size up" ]
+	ok "zsh: values"
 else
 	skip "zsh" "no zsh"
 fi
@@ -84,6 +86,8 @@ if have fish; then
 	in_fish "nbdisk scale --" | cmp - "$dir/options" &&
 		in_fish "nbdisk help " | cmp - "$dir/verbs"
 	ok "fish: options, verbs to explain"
+	[ "$(in_fish "nbdisk wait x --for " | xargs)" = "down gone size up" ]
+	ok "fish: values"
 else
 	skip "fish" "no fish"
 fi

@@ -62,6 +62,18 @@ ok "mounted in a mount name space of its own"
 kill $inside
 wait $inside 2>/dev/null
 mount "$device" "$mnt"
+(cd "$mnt" && exec sleep 1000) &
+stands=$!
+sleep 1000 <"$mnt/lost+found" &
+opener=$!
+leads_to() { [ "$(readlink "/proc/$1")" = "$2" ]; }
+wait_until leads_to "$stands/cwd" "$mnt"
+wait_until leads_to "$opener/fd/0" "$mnt/lost+found"
+held "$node is mounted on $mnt" && err_has "sleep (process $stands) stands in $mnt" &&
+	err_has "sleep (process $opener) has $mnt/lost+found open"
+ok "mounted: who stands in it, who has a file open"
+kill $stands $opener
+wait $stands $opener 2>/dev/null
 unshare -m --propagation private bash -c "echo there; exec sleep 1000" >"$dir/copied" &
 copy=$!
 wait_until [ -s "$dir/copied" ]
@@ -72,6 +84,7 @@ kill $copy
 wait $copy 2>/dev/null
 sleep 1000 <"$device" &
 opener=$!
+wait_until leads_to "$opener/fd/0" "$loop"
 held "sleep (process $opener) has $loop open"
 ok "a process has it open"
 kill $opener
