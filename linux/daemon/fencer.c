@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "clock.h"
 #include "process.h"
 
@@ -135,7 +136,7 @@ be_fencer(int sock, const struct fencer *f)
 	prctl(PR_SET_NAME, "nbdisk-fencer");
 	process_be_ordinary();
 	process_leave_terminal();
-	if (dup2(sock, KEPT_FD) < 0 || close_range(KEPT_FD + 1, ~0u, 0) < 0 ||
+	if (dup2(sock, KEPT_FD) < 0 || call_close_range(KEPT_FD + 1, ~0u) < 0 ||
 	    fcntl(KEPT_FD, F_SETFD, FD_CLOEXEC) < 0)
 		_exit(1);
 	while (recv(KEPT_FD, &order, sizeof(order), 0) == sizeof(order) &&

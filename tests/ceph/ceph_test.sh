@@ -167,17 +167,14 @@ round_end() {
 	wait_until is_active "$(other "$1")" && kill_gateway "$1"
 	gateway "$1"
 }
-load() {
-	fio --name=load --filename="$device" --rw=randrw --bs=4k-64k --size=48M \
-		--iodepth=8 --ioengine=libaio --direct=1 --verify=crc32c \
-		--verify_fatal=1 --verify_backlog=64 --fsync=32 --time_based \
-		--runtime=3000 --output="$dir/fio.log"
-}
-# rounds N WAY...: under load
+# run_rounds N WAY...: under load
 run_rounds() {
 	n=$1
 	shift
-	load &
+	fio --name=load --filename="$device" --rw=randrw --bs=4k-64k --size=48M \
+		--iodepth=8 --ioengine=libaio --direct=1 --verify=crc32c \
+		--verify_fatal=1 --verify_backlog=64 --fsync=32 --time_based \
+		--runtime=3000 --output="$dir/fio.log" &
 	load=$!
 	done_rounds=0
 	for round in $(seq "$n"); do
@@ -187,8 +184,14 @@ run_rounds() {
 		done_rounds=$round
 		sleep 1
 	done
-	kill -INT $load
+	kill -TERM $load
 	wait $load
+	{
+		echo "rounds: $done_rounds"
+		tail -n 20 "$dir/fio.log"
+		nb show "$name"
+		nb stats "$name"
+	} >"$dir/out"
 	grep -q 'err= 0' "$dir/fio.log" && [ "$done_rounds" -eq "$n" ] &&
 		stat_is FailedFlushes 0
 }
