@@ -12,9 +12,14 @@ pids=
 tests_run=0
 tests_failed=0
 
+# is_child PID: of one that has ended the number may be somebody else's by now.
+is_child() {
+	grep -qsx "PPid:	$$" "/proc/$1/status"
+}
+
 cleanup() {
 	for pid in $pids; do
-		kill "$pid" 2>/dev/null
+		! is_child "$pid" || kill "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 	done
 	rm -rf "$dir"
@@ -94,7 +99,7 @@ start() {
 }
 
 stop() {
-	kill "$1" 2>/dev/null
+	! is_child "$1" || kill "$1" 2>/dev/null
 	wait "$1" 2>/dev/null
 }
 

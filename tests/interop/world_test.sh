@@ -33,7 +33,7 @@ count() { nb stats "$name" | sed -n "s/^ *$1: //p"; }
 
 end() {
 	exec 2>/dev/null
-	for pid in $pids; do kill -CONT "$pid"; done
+	for pid in $pids; do ! is_child "$pid" || kill -CONT "$pid"; done
 	for n in $names; do
 		[ ! -e "$NBDISK_STATE_DIR/$n" ] || nb disconnect --force "$n"
 	done
