@@ -624,6 +624,30 @@ test_back_where_it_is_cached(void)
 	rig_end(g);
 }
 
+/* The flush on another path did not cover it: when the path is left again, it
+ * counts. */
+static void
+test_cached_since_an_earlier_visit(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_FAIL);
+	struct io *newer;
+
+	written(g, 5);
+	fail_over(g);
+	rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	rig_serve(g, 0);
+	rig_down(g, 0);
+	rig_wait(g, PATH_TIME);
+	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+	CHECK(goes(g, get(g, 0)));
+	fail_over(g);
+	newer = put(g, 5);
+	CHECK(!goes(g, newer));
+	rig_wait(g, FENCE);
+	CHECK(goes(g, newer));
+	rig_end(g);
+}
+
 /* Lost parts and the replay keep their slots, and so does the question that tells when
  * they may go. */
 static void
@@ -1655,6 +1679,7 @@ static const struct test tests[] = {
 	TEST(late_copies_have_all_the_time),
 	TEST(late_copies_while_no_path_is_found),
 	TEST(back_where_it_is_cached),
+	TEST(cached_since_an_earlier_visit),
 	TEST(what_passes_leaves_room),
 	TEST(back_before_the_fence),
 	TEST(by_command),
