@@ -211,6 +211,7 @@ struct path {
 	enum nbe_path_state state;
 	enum nbe_why	why;
 	nbe_time	since;
+	bool		cached;		/* it was left with what no flush has covered */
 	bool		fencing;	/* the front was asked to, and did not answer */
 	nbe_time	fence_at;	/* not before */
 };

@@ -155,6 +155,10 @@ change_home(struct nbe_dev *d, nbe_time now)
 	else
 		d->st.failovers++;
 	fence_home(d);
+	mp->path[mp->home].cached = !mp->in_order &&
+	    unflushed_cached(d) != CACHED_NOTHING;
+	if (mp->path[mp->at].cached)	/* a flush elsewhere did not cover that */
+		unflushed_stray(d);
 	if (d->cfg.fence_by == NBE_FENCE_STORE)
 		set_grace(d, d->cfg.fence);
 	fence_back(d, mp->at);
@@ -446,10 +450,12 @@ nbe_fenced(struct nbe_dev *d, unsigned path, bool certain, nbe_time now)
 	if (!p->fencing)
 		return;
 	p->fencing = false;
-	if (certain)
-		fence_ended(d, (uint8_t)path);
-	else
+	if (!certain) {
 		p->fence_at = after(now, d->cfg.backoff_max);
+		return;
+	}
+	p->cached = false;
+	fence_ended(d, (uint8_t)path);
 }
 
 void

@@ -624,34 +624,67 @@ test_back_where_it_is_cached(void)
 	rig_end(g);
 }
 
+/* The flush on another path did not cover it: when the path is left again, it
+ * counts. */
+static void
+test_cached_since_an_earlier_visit(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_FAIL);
+	struct io *newer;
+
+	written(g, 5);
+	fail_over(g);
+	rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	rig_serve(g, 0);
+	rig_down(g, 0);
+	rig_wait(g, PATH_TIME);
+	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+	CHECK(goes(g, get(g, 0)));
+	fail_over(g);
+	newer = put(g, 5);
+	CHECK(!goes(g, newer));
+	rig_wait(g, FENCE);
+	CHECK(goes(g, newer));
+	rig_end(g);
+}
+
 /* Lost parts and the replay keep their slots, and so does the question that tells when
  * they may go. */
 static void
 test_what_passes_leaves_room(void)
 {
 	struct rig *g = rig_new(NBE_STRUCTURED);
-	struct io *over, *other;
+	struct io *over[2], *other[2];
 	struct command c;
 
 	g->cfg.paths = 2;
 	g->cfg.path_timeout = PATH_TIME;
+	g->cfg.conns = g->cfg.conns_max = 2;
 	g->cfg.depth = 1;
 	g->cfg.unflushed = NBE_UNFLUSHED_REPLAY;
 	g->cfg.keep_size = 16 * 512;
 	g->cfg.keep_records = 16;
 	rig_start(g);
+	rig_up(g, 1);
 	written(g, 5);
-	over = put(g, 5);
+	over[0] = put(g, 5);
+	over[1] = put(g, 5);
 	rig_send(g, 0);
+	rig_send(g, 1);
+	rig_down(g, 1);
 	fail_over(g);
+	rig_up(g, 1);
 	put(g, 7);			/* beside what is to be replayed */
 	rig_send(g, 0);
 	if (rig_count(g, 0) != 0) {
 		c = rig_take(g, 0);
 		rig_answer(g, 0, &c, WIRE_EIO);
 	}
-	other = put(g, 6);
+	other[0] = put(g, 6);
+	other[1] = put(g, 8);
 	rig_send(g, 0);
+	rig_send(g, 1);
+	rig_down(g, 1);
 	rig_down(g, 0);
 	rig_wait(g, PATH_TIME);
 	rig_wait(g, 2 * NBE_SECOND);
@@ -660,7 +693,8 @@ test_what_passes_leaves_room(void)
 		rig_serve(g, 0);
 		rig_wait(g, FENCE);
 	}
-	CHECK(io_ended(over, NBE_OK) && io_ended(other, NBE_OK));
+	for (unsigned i = 0; i < 2; i++)
+		CHECK(io_ended(over[i], NBE_OK) && io_ended(other[i], NBE_OK));
 	rig_end(g);
 }
 
@@ -719,6 +753,28 @@ test_by_command(void)
 }
 
 /* Also what was not proven yet when the path was left: another one proves nothing. */
+static void
+test_no_answer_is_a_proof_of_a_late_copy(void)
+{
+	struct rig *g = start(2, NBE_FENCE_COMMAND, NBE_UNFLUSHED_FAIL);
+	struct io *o = put(g, 1), *newer;
+
+	rig_send(g, 0);
+	rig_down(g, 0);
+	rig_wait(g, 2 * NBE_SECOND);
+	rig_up(g, 0);
+	CHECK(goes(g, o) && goes(g, rig_submit(g, NBE_FLUSH, 0, 0, 0)));
+	fail_over(g);
+	newer = put(g, 1);
+	CHECK(goes(g, put(g, 2)));
+	rig_wait(g, 3 * FENCE);
+	CHECK(!goes(g, newer));
+	nbe_fenced(g->dev, 0, true, g->now);
+	rig_work(g);
+	CHECK(goes(g, newer));
+	rig_end(g);
+}
+
 static void
 test_no_answer_of_another_path_is_a_proof(void)
 {
@@ -822,12 +878,12 @@ test_many_losses(void)
 	struct rig *g = start(2, NBE_FENCE_COMMAND, NBE_UNFLUSHED_FAIL);
 	struct io *newer, *lost = NULL;
 
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 4; i++) {
 		for (unsigned k = 0; k < 16; k++)
 			put(g, 100 * i + k);
 		rig_send(g, 0);
 		rig_down(g, 0);
-		rig_wait(g, 2 * NBE_SECOND);
+		rig_wait(g, 3 * NBE_SECOND / 2);
 		CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
 		rig_serve(g, 0);
 		CHECK(goes(g, rig_submit(g, NBE_FLUSH, 0, 0, 0)));
@@ -1623,9 +1679,11 @@ static const struct test tests[] = {
 	TEST(late_copies_have_all_the_time),
 	TEST(late_copies_while_no_path_is_found),
 	TEST(back_where_it_is_cached),
+	TEST(cached_since_an_earlier_visit),
 	TEST(what_passes_leaves_room),
 	TEST(back_before_the_fence),
 	TEST(by_command),
+	TEST(no_answer_is_a_proof_of_a_late_copy),
 	TEST(no_answer_of_another_path_is_a_proof),
 	TEST(a_proof_is_no_proof_of_what_came_later),
 	TEST(back_without_a_command),
