@@ -70,6 +70,7 @@ ok "a Ceph of one monitor and one OSD: $(ceph --version | cut -d' ' -f1-3)"
 # ---- gateways ----------------------------------------------------------------------
 
 watchers() { timeout 60 rbd status "rbd/$image" | sed -n 's/.*watcher=\([^ ]*\).*/\1/p'; }
+new_watcher() { watchers | grep -vxF -f "$dir/before" >"$dir/$1.address"; }
 # gateway N: at $dir/N; what the store calls it is in $dir/N.address
 gateway() {
 	watchers >"$dir/before"
@@ -78,8 +79,7 @@ gateway() {
 		>>"$dir/server.log" 2>&1 </dev/null &
 	echo $! >"$dir/$1.pid"
 	pids="$pids $!"
-	wait_until serves "$dir/$1" || return
-	watchers | grep -vxF -f "$dir/before" >"$dir/$1.address"
+	wait_until serves "$dir/$1" && wait_until new_watcher "$1"
 }
 pid_of() { cat "$dir/$1.pid"; }
 kill_gateway() {
