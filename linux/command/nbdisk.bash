@@ -25,7 +25,7 @@ _nbdisk_values() {
 	--tls)		echo "off if-offered required" ;;
 	--unflushed)	echo "fail replay ignore" ;;
 	--via)		echo "auto fuse" ;;
-	--for)		echo "up down gone size" ;;
+	--for)		echo "up down gone size moved" ;;
 	--sector-size)	echo "512 1024 2048 4096" ;;
 	esac
 }

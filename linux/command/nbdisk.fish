@@ -35,7 +35,7 @@ end
 complete -c nbdisk -n '__nbdisk_has tls' -l tls -x -a 'off if-offered required'
 complete -c nbdisk -n '__nbdisk_has unflushed' -l unflushed -x -a 'fail replay ignore'
 complete -c nbdisk -n '__nbdisk_has via' -l via -x -a 'auto fuse'
-complete -c nbdisk -n '__nbdisk_has for' -l for -x -a 'up down gone size'
+complete -c nbdisk -n '__nbdisk_has for' -l for -x -a 'up down gone size moved'
 complete -c nbdisk -n '__nbdisk_has sector-size' -l sector-size -x -a '512 1024 2048 4096'
 complete -c nbdisk -n __fish_use_subcommand -f -a '(__nbdisk_verbs)'
 complete -c nbdisk -n __nbdisk_at_option -f -a '(__nbdisk_options)'

@@ -153,7 +153,7 @@ const char *const fence_words[] = {
 	[NBE_FENCE_STORE] = "store", NULL,
 };
 
-const char *const wait_words[] = { "up", "down", "gone", "size", NULL };
+const char *const wait_words[] = { "up", "down", "gone", "size", "moved", NULL };
 
 static bool
 set_tls(void *field, const char *value)
@@ -387,8 +387,8 @@ const struct option_row option_table[] = {
 	    "fail what is under way, even where the device is in use", NULL },
 	{ 0, "if-exists", NULL, AT(if_exists), set_flag, NULL, V(DISCONNECT),
 	    "what is not there is done already", NULL },
-	{ 0, "for", "WHAT", AT(wait_for), set_wait_for, "up, down, gone or size",
-	    V(WAIT), "up, down, gone or size", NULL },
+	{ 0, "for", "WHAT", AT(wait_for), set_wait_for, "up, down, gone, size or moved",
+	    V(WAIT), "up, down, gone, size or moved", NULL },
 	{ 0, "check", NULL, AT(check), set_flag, NULL, V(STATUS),
 	    "exit with 3 when a device is down", NULL },
 	{ 0, "rounds", "N", AT(rounds), set_rounds, "a number from 1 to 1000000",

@@ -68,7 +68,7 @@ extern const unsigned option_count;
 extern const char *const tls_words[], *const unflushed_words[];
 /* In the order of enum nbe_fence_by. */
 extern const char *const fence_words[];
-/* up, down, gone, size */
+/* up, down, gone, size, moved */
 extern const char *const wait_words[];
 
 void	options_init(struct options *);

@@ -51,6 +51,16 @@ const char *const state_names_all[] = {
 	"CONNECTED", "DEGRADED", "DISCONNECTED", "DETACHED", STATE_DEAD, NULL,
 };
 
+unsigned
+snapshot_path(const struct control_snapshot *s)
+{
+	unsigned i = 0;
+
+	while (i + 1 < s->paths && s->path[i].state != DISK_PATH_ACTIVE)
+		i++;
+	return i;
+}
+
 const char *
 snapshot_state(const struct control_snapshot *s)
 {

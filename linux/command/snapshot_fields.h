@@ -25,6 +25,8 @@ extern const struct field_table setting_fields;	/* show */
 extern const char *const state_names_all[];
 /* Of a device whose daemon was killed. */
 #define STATE_DEAD	"DEAD"
+/* The number of the server that is active, or was last. */
+unsigned snapshot_path(const struct control_snapshot *);
 const char *snapshot_state(const struct control_snapshot *);
 /* No server answers, or nobody asks it. */
 bool	state_is_down(const char *state);

@@ -15,19 +15,10 @@
 #include "named.h"
 #include "options.h"
 #include "progress.h"
+#include "snapshot_fields.h"
 #include "values.h"
 
 #define POLL_NS		50000000
-
-static unsigned
-active(const struct control_snapshot *s)
-{
-	unsigned i = 0;
-
-	while (i + 1 < s->paths && s->path[i].state != DISK_PATH_ACTIVE)
-		i++;
-	return i;
-}
 
 /* As show has it, or as connect was told. */
 static bool
@@ -57,7 +48,7 @@ choose(const struct control_snapshot *s, const char *server, unsigned *path,
 		return errtext_set(err, "%s has one server; connect it with several",
 		    s->name);
 	if (server == NULL) {
-		*path = (active(s) + 1) % s->paths;
+		*path = (snapshot_path(s) + 1) % s->paths;
 		return true;
 	}
 	if (value_count(server, 0, s->paths - 1, &number)) {

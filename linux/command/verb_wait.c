@@ -22,7 +22,9 @@
 struct seen {
 	bool		exists;
 	const char	*state;		/* NULL: it comes or goes just now */
-	uint64_t	size;
+	uint64_t	size;		/* 0: it is not attached */
+	unsigned	path;		/* its server, by number and by name */
+	char		uri[512];
 };
 
 /* False: it is not to be known, and will not be. */
@@ -38,6 +40,11 @@ look(struct seen *seen, const char *operand, struct errtext *err)
 	if (!device_get(&d, &state, err))
 		return true;
 	seen->size = d.alive ? d.snapshot.device_size : 0;
+	if (d.alive) {
+		seen->path = snapshot_path(&d.snapshot);
+		snprintf(seen->uri, sizeof(seen->uri), "%s",
+		    d.snapshot.path[seen->path].uri);
+	}
 	/* Before it is attached it has no size. */
 	if (!d.alive || seen->size != 0)
 		seen->state = device_state(&d);
@@ -71,11 +78,18 @@ is_resized(const struct seen *first, const struct seen *now)
 	return now->size != 0 && now->size != first->size;
 }
 
+static bool
+is_moved(const struct seen *first, const struct seen *now)
+{
+	return now->size != 0 && now->path != first->path;
+}
+
 /* In the order of wait_words. */
 static bool (*const is_reached[])(const struct seen *, const struct seen *) = {
-	is_up, is_down, is_gone, is_resized,
+	is_up, is_down, is_gone, is_resized, is_moved,
 };
 #define FOR_SIZE	3
+#define FOR_MOVED	4
 
 static bool
 wait_for(const struct options *o, struct seen *now, struct errtext *err)
@@ -86,8 +100,8 @@ wait_for(const struct options *o, struct seen *now, struct errtext *err)
 
 	if (!look(&first, o->operand[0], err))
 		return false;
-	/* There is no size that could change. */
-	if (o->wait_for == FOR_SIZE && first.size == 0)
+	/* There is nothing that could change. */
+	if (o->wait_for >= FOR_SIZE && first.size == 0)
 		return errtext_set(err, "%s: it is not attached", o->operand[0]);
 	*now = first;
 	while (!is_reached[o->wait_for](&first, now)) {
@@ -98,7 +112,7 @@ wait_for(const struct options *o, struct seen *now, struct errtext *err)
 		(void)nanosleep(&poll, NULL);
 		if (!look(now, o->operand[0], err))
 			return false;
-		if (o->wait_for == FOR_SIZE && !now->exists)
+		if (o->wait_for >= FOR_SIZE && !now->exists)
 			return errtext_set(err, "%s: it is gone", o->operand[0]);
 	}
 	return true;
@@ -112,6 +126,8 @@ print_seen(const struct options *o, const struct seen *now)
 	if (!o->json) {
 		if (o->wait_for == FOR_SIZE)
 			printf("%" PRIu64 "\n", now->size);
+		if (o->wait_for == FOR_MOVED)
+			printf("%s\n", now->uri);
 		return;
 	}
 	json_start(&j, stdout, false);
@@ -119,6 +135,7 @@ print_seen(const struct options *o, const struct seen *now)
 	json_text(&j, "name", o->operand[0]);
 	json_text(&j, "state", now->state);
 	json_number(&j, "size", now->size);
+	json_text(&j, "uri", now->uri[0] != '\0' ? now->uri : NULL);
 	json_close(&j, '}');
 	json_finish(&j);
 }
@@ -132,7 +149,7 @@ verb_wait(const struct options *o)
 	bool ok;
 
 	if (o->wait_for == WAIT_UNSAID) {
-		complain("wait: --for is missing: up, down, gone or size");
+		complain("wait: --for is missing: up, down, gone, size or moved");
 		return EXIT_USAGE;
 	}
 	progress_begin(&progress, "waiting");

@@ -241,6 +241,10 @@ close_conn(struct disk *d, unsigned conn)
 	}
 	if (l->closing)
 		return false;
+	if (l->nbc.fd < 0) {		/* it was not even dialed */
+		nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now(d));
+		return true;
+	}
 	link_close(l);
 	say(d, conn, "is closed", l->problem);
 	return true;

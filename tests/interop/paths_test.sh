@@ -117,6 +117,14 @@ attach "$dir/a" "$dir/b" && {
 	wait $loaded && [ $moved -ge 3 ] && stat_is Failovers 0 && stat_is FailedFlushes 0
 }
 ok "moves under load lose nothing"
+nb wait "$name" --for moved >"$dir/moved" 2>>"$dir/log" &
+waiting=$!
+while kill -0 $waiting 2>/dev/null; do
+	nb move "$name"
+	sleep 0.5
+done
+wait $waiting && grep -qx "nbd+unix:///?socket=$dir/[ab]" "$dir/moved"
+ok "who waits for a move is told where the disk is"
 detach
 
 # Each has a cache that only a flush empties; a server that is killed loses what was in it.
