@@ -109,9 +109,11 @@ active() { nb show "$name" | sed -n 's/^Server .: active.*\([ab]\)$/\1/p'; }
 is_active() { [ "$(active)" = "$1" ]; }
 stat_is() { [ "$(nb stats "$name" | sed -n "s/^ *$1: *//p")" = "$2" ]; }
 put() {
-	head -c 4096 /dev/zero | tr '\0' "$1" |
-		timeout 250 dd of="$device" bs=4096 oflag=direct conv=notrunc status=none
+	head -c 4096 /dev/zero | tr '\0' "$1" | timeout 250 dd of="$device" bs=4096 \
+		seek="${2-0}" oflag=direct conv=notrunc status=none
 }
+# The gateway has the lock of the image, and not one that died before it had it.
+has_lock() { put L 16000; }
 holds() {
 	[ "$(timeout 250 dd if="$device" bs=4096 count=1 iflag=direct status=none |
 		head -c 1)" = "$1" ]
@@ -177,9 +179,10 @@ run_rounds() {
 		--runtime=3000 --output="$dir/fio.log" &
 	load=$!
 	done_rounds=0
+	has_lock
 	for round in $(seq "$n"); do
 		ways=("$@")
-		"round_${ways[$((round % $#))]}" "$(active)" || break
+		"round_${ways[$((round % $#))]}" "$(active)" && has_lock || break
 		kill -0 $load 2>/dev/null || break
 		done_rounds=$round
 		sleep 1
@@ -219,7 +222,7 @@ file_system() {
 	round_kill "$(active)" 2>>"$dir/server.log"
 	wait $copy
 	sync && umount "$mnt" && fsck.ext4 -fn "$device" >"$dir/out" 2>&1 &&
-		mount -r "$device" "$mnt" && diff -r "$mnt/one" "$mnt/two" >"$dir/out"
+		mount -r "$device" "$mnt" && diff -r --no-dereference "$mnt/one" "$mnt/two" >"$dir/out"
 	verdict=$?
 	umount "$mnt"
 	return $verdict

@@ -23,7 +23,8 @@ server() {
 	pids="$pids $!"
 	wait_until serves "$dir/$n"
 }
-gateway() { server "$1" nbdkit -f -U "$dir/$1" file "${2-$dir/disk}"; }
+# One thread: with more, nbdkit drops a command that the end of its connection follows.
+gateway() { server "$1" nbdkit -f -t 1 -U "$dir/$1" file "${2-$dir/disk}"; }
 caching() { server "$1" nbdkit -f -U "$dir/$1" --filter=cache file "$dir/disk"; }
 pid_of() { cat "$dir/$1.pid"; }
 kill_server() {
