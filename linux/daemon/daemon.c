@@ -638,7 +638,9 @@ make_disk_config(struct daemon *d, struct disk_config *c)
 			.fence_by = s->fence_by, .path_timeout = s->path_timeout,
 			.failback = s->failback,
 			/* To a disk that is only read, no harm can be done. */
-			.compare = !s->shared && !s->read_only,
+			.compare = !s->shared && !s->read_only &&
+			    (d->config->conn[0].exp.flags &
+			    NBE_FLAG_READ_ONLY) == 0,
 		},
 		.server = d->server,
 		.events = {
