@@ -81,9 +81,9 @@ become(const char *program, const struct hook_order *order, const char *name)
 	const char *event = event_names[order->event];
 	sigset_t none;
 
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGHUP, SIG_DFL);
+	/* also those that were ignored where connect was called */
+	for (int number = 1; number < NSIG; number++)
+		(void)signal(number, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execl(program, program, event, name, (char *)NULL);
