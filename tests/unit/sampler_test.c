@@ -37,7 +37,7 @@ nbe_compared(struct nbe_dev *dev, uint32_t number, bool same)
 	engine.same = same;
 }
 
-/* ---- a disk ------------------------------------------------------------------------ */
+/* ---- a disk --------------------------------------------------------------- */
 
 static struct sampler *s;
 static uint8_t disk[BLOCKS][BLOCK];
@@ -112,7 +112,7 @@ answer(uint8_t error)
 	}
 }
 
-/* ---- what is remembered ------------------------------------------------------------ */
+/* ---- what is remembered ---------------------------------------------------- */
 
 static void
 test_reads_of_a_clean_disk(void)
@@ -224,7 +224,7 @@ test_places_are_given_away_by_age(void)
 	sampler_free(s);
 }
 
-/* ---- another disk ------------------------------------------------------------------ */
+/* ---- another disk ---------------------------------------------------------- */
 
 static void
 test_one_block_is_enough(void)
