@@ -217,8 +217,8 @@ settle_export(struct nbe_hs *h)
 	if (!block_sizes_are_sane(e))
 		return NBE_WHY_BAD_BLOCK_SIZE;
 	settle_payload_max(e);
-	/* The tail beyond the last whole block cannot be reached. */
-	e->size -= e->size % e->block_min;
+	e->tail = (uint32_t)(e->size % e->block_min);
+	e->size -= e->tail;
 	if (e->size == 0 || e->size > INT64_MAX)
 		return NBE_WHY_BAD_SIZE;
 	e->hs_flags = h->hs_flags;

@@ -149,8 +149,10 @@ enum nbe_framing { NBE_SIMPLE, NBE_STRUCTURED, NBE_EXTENDED };
  * block_min and 512; payload_max a multiple of block_min, at least block_pref.
  */
 struct nbe_export {
-	uint64_t	size;
+	uint64_t	size;		/* a multiple of block_min */
 	uint32_t	block_min, block_pref, payload_max;
+	uint32_t	tail;		/* bytes of the server's behind size: less than
+					 * a block, they cannot be reached */
 	uint32_t	alloc_context;	/* id of base:allocation, if has_alloc */
 	uint16_t	flags;		/* NBE_FLAG_*; 0 without HAS_FLAGS */
 	uint16_t	hs_flags;	/* NBE_HS_*; 0 for oldstyle */

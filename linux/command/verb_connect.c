@@ -174,7 +174,7 @@ hint(const struct connecting *c)
 		    " before connecting");
 }
 
-/* A block device has whole sectors only. */
+/* A block device has whole sectors only, and the server may have larger blocks. */
 static void
 warn_of_tail(const struct connecting *c, const struct daemon_report *r)
 {
@@ -189,7 +189,7 @@ warn_of_tail(const struct connecting *c, const struct daemon_report *r)
 		return;
 	if (ioctl(fd, BLKGETSIZE64, &there) == 0 && there < size) {
 		errtext_set(&text, "warning: the size of the export, %" PRIu64
-		    " bytes, is no multiple of a sector; its last %" PRIu64
+		    " bytes, is no multiple of a block; its last %" PRIu64
 		    " bytes are not on the device", size, size - there);
 		complain(text.text);
 	}
@@ -380,7 +380,7 @@ attach(struct connecting *c)
 	warn_of_other(c);
 	if (c->conn[0].about != NULL)
 		c->about = strdup(c->conn[0].about);
-	c->export_size = c->conn[0].exp.size;
+	c->export_size = c->conn[0].exp.size + c->conn[0].exp.tail;
 	c->daemon = (struct daemon_config){
 		.state = &c->state, .servers = c->servers, .path = c->path,
 		.settings = settings_of(c),

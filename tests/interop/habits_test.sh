@@ -144,6 +144,14 @@ err_has "the size of the export, 1000001 bytes" && err_has "its last 65 bytes" &
 ok "what is cut off an export of odd size is said"
 detach
 stop "$pid"
+start_nbdkit "$dir/odd" --filter=blocksize-policy memory 16800000 \
+	blocksize-minimum=65536 blocksize-preferred=65536 blocksize-maximum=1M
+attach "$dir/odd"
+err_has "the size of the export, 16800000 bytes" && err_has "its last 22784 bytes" &&
+	[ "$(blockdev --getsize64 "$device")" = 16777216 ]
+ok "so is what the server's own blocks cut off"
+detach
+stop "$pid"
 start_nbdkit "$dir/coarse" --filter=blocksize-policy memory 64M blocksize-minimum=65536 \
 	blocksize-preferred=65536 blocksize-maximum=1M
 attach "$dir/coarse"

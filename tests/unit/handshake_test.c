@@ -454,7 +454,7 @@ not_fixed_server(struct bytes *b)
 static void
 not_fixed_check(const struct result *r)
 {
-	CHECK(r->state == NBE_HS_DONE && r->exp.size == 8192);
+	CHECK(r->state == NBE_HS_DONE && r->exp.size == 8192 && r->exp.tail == 0);
 	CHECK(sent_options(r) == 1 && sent_code(r, 0) == OPT_EXPORT_NAME);
 	CHECK(get32(sent_option(r, 0) + 12) == 4 && get32(r->sent) == 0);
 	CHECK(r->used == 18 + 10 + 124 && r->aborted_len == 0);
@@ -1262,6 +1262,7 @@ is_sane_export(const struct nbe_export *e)
 {
 	return e->size > 0 && e->size <= INT64_MAX && e->block_min > 0 &&
 	    e->block_min <= NBE_BLOCK_MAX && e->size % e->block_min == 0 &&
+	    e->tail < e->block_min &&
 	    e->block_pref >= e->block_min && e->block_pref >= 512 &&
 	    e->payload_max >= e->block_pref && e->payload_max % e->block_min == 0;
 }
