@@ -371,7 +371,6 @@ front_step(bool faults)
 {
 	unsigned i = (unsigned)below(plan.cfg.conns_max);
 	struct line *l = &line[i];
-	bool lost = dev->un.lost;
 
 	now += US * (1 + below(60));
 	if (plan.paths > 1)
@@ -396,7 +395,7 @@ front_step(bool faults)
 	receive(i);
 	tick();
 	front_work();
-	if (plan.cfg.unflushed == NBE_UNFLUSHED_REPLAY && dev->un.lost && !lost)
+	if (plan.cfg.unflushed == NBE_UNFLUSHED_REPLAY && dev->un.lost)
 		oracle_given_up();
 	HOLDS("engine", nbe_dev_valid(dev), "an invariant is broken");
 }

@@ -234,8 +234,8 @@ run(unsigned long steps)
 	flushed = stop();
 	if (plan.honest)
 		oracle_durable();
-	if (dev->un.replaying)		/* no server came back for it; it is told */
-		oracle_given_up();
+	if (dev->un.replaying)
+		oracle_not_replayed();
 	server_run_late(true);
 	if (plan.paths > 1)
 		paths_end();

@@ -149,7 +149,7 @@ may_hold(unsigned b, uint64_t v)
 void
 oracle_restarted(unsigned b)
 {
-	if ((plan.cfg.unflushed != NBE_UNFLUSHED_REPLAY || dev->un.lost) &&
+	if (plan.cfg.unflushed != NBE_UNFLUSHED_REPLAY &&
 	    version_of(server_current(b), b) != block[b].acked)
 		block[b].may_be_old = true;
 }
@@ -172,11 +172,43 @@ oracle_other_server(bool in_order)
 	}
 }
 
+/* No server came back for a replay: what it did not get to is lost, and is told. */
+void
+oracle_not_replayed(void)
+{
+	for (unsigned b = 0; b < BLOCKS_MAX; b++)
+		if (version_of(server_current(b), b) != block[b].acked)
+			block[b].may_be_old = true;
+}
+
+/* Is the last change of block b that the device keeps one that it has given up? */
+static bool
+given_up(unsigned b)
+{
+	const struct unflushed *un = &dev->un;
+	uint64_t off = (uint64_t)b * BLOCK;
+
+	for (uint64_t i = un->last; i != un->first; i--) {
+		const struct record *rec =
+		    &un->record[(i - 1) % plan.cfg.keep_records];
+
+		if (rec->off <= off && off < rec->off + rec->len)
+			return rec->given_up;
+	}
+	return false;
+}
+
+/*
+ * A change that is given up is not replayed any more, but those before it are, also
+ * over it: until a flush covers them all.  So nothing is promised of its blocks, even
+ * if a server has it at present, until a flush tells.  Where a newer change is kept,
+ * that one counts.
+ */
 void
 oracle_given_up(void)
 {
 	for (unsigned b = 0; b < BLOCKS_MAX; b++)
-		if (version_of(server_current(b), b) != block[b].acked)
+		if (given_up(b))
 			block[b].may_be_old = true;
 }
 

@@ -184,8 +184,11 @@ paths_fault(void)
 {
 	unsigned s = (unsigned)below(plan.paths);
 
-	if (plan.away_odds != 0 && one_in(plan.away_odds))
-		server_goes_away(one_in(3) ? s : home, below(40 * MS));
+	if (plan.away_odds != 0 && one_in(plan.away_odds)) {
+		nbe_time time = below(40 * MS);	/* first, with any compiler */
+
+		server_goes_away(one_in(3) ? s : home, time);
+	}
 	if (plan.move_odds != 0 && one_in(plan.move_odds))
 		nbe_move(dev, s, now);
 }

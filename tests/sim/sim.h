@@ -160,7 +160,8 @@ void	oracle_issue(void);		/* perhaps submit a request */
 void	oracle_done(struct nbe_req *);
 void	oracle_restarted(unsigned block);	/* the server dropped its cache */
 void	oracle_other_server(bool in_order);
-void	oracle_given_up(void);			/* a replay: the next flush tells */
+void	oracle_given_up(void);			/* records: the next flush tells */
+void	oracle_not_replayed(void);
 void	oracle_arrives(const struct nbe_req *);	/* a command of it is sent */
 void	oracle_check_write(const uint8_t *data, uint64_t off, uint64_t len);
 void	oracle_durable(void);		/* what was promised durable is so now */

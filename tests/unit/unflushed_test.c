@@ -605,6 +605,39 @@ blocks_replayed(struct rig *g)
 	return blocks;
 }
 
+/* Of a replay that was given up the server may have the data by now.  The one before it
+ * goes on, also over that: until a flush tells, nothing is promised of the place. */
+static void
+test_what_is_older_than_a_replay_given_up_goes_on(void)
+{
+	struct rig *g = prepare(NBE_UNFLUSHED_REPLAY);
+	struct io *flush;
+	struct command c;
+
+	g->cfg.dead_timeout = 30 * NBE_SECOND;
+	g->cfg.backoff_max = NBE_SECOND;
+	rig_start(g);
+	write_acked(g, 0, 1024);
+	write_acked(g, 512, 512);
+	for (unsigned i = 0; i < 20; i++) {
+		rig_down(g, 0);		/* at the second, but for the first time */
+		rig_wait(g, 2 * NBE_SECOND);
+		CHECK(rig_opens(g, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+		c = rig_command(g, 0);
+		CHECK(c.type == CMD_WRITE && c.off == 0 && c.len == 1024);
+		rig_answer(g, 0, &c, 0);
+		rig_send(g, 0);
+	}
+	CHECK(rig_count(g, 0) == 0);		/* it is given up */
+	flush = rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	rig_serve(g, 0);
+	CHECK(io_ended(flush, NBE_EIO));
+	restart(g);
+	flush = rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	CHECK(blocks_replayed(g) == 0 && io_ended(flush, NBE_OK));
+	rig_end(g);
+}
+
 /* What is durable is not written over by what is older: nobody knows whether there will
  * be time to write it again. */
 static void
@@ -1039,6 +1072,7 @@ static const struct test tests[] = {
 	TEST(replay_of_a_long_write_in_parts),
 	TEST(replay_that_always_breaks_ends),
 	TEST(replay_that_is_always_refused_ends),
+	TEST(what_is_older_than_a_replay_given_up_goes_on),
 	TEST(replay_leaves_durable_writes_alone),
 	TEST(replay_of_writes_after_a_durable_one),
 	TEST(a_durable_write_alone_is_not_recorded),
