@@ -1,0 +1,54 @@
+/*
+ * main.c - the test program, started by the session manager at boot.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "tests.h"
+
+#include "tap.h"
+
+void NTAPI NtProcessStartup(void *peb);
+
+static HANDLE
+find_adapter(void)
+{
+	uint64_t end = nt_now_ms() + LONG_MS;
+	HANDLE adapter = NULL;
+	NTSTATUS status;
+
+	do {
+		status = adapter_open(&adapter);
+		if (NT_SUCCESS(status))
+			break;
+		nt_sleep(100);
+	} while (nt_now_ms() < end);
+	tap_is(status, STATUS_SUCCESS, "the adapter is started, its interface opens");
+	return NT_SUCCESS(status) ? adapter : NULL;
+}
+
+static void
+test_version(HANDLE adapter)
+{
+	WNBD_IOCTL_VERSION_COMMAND c = { .IoControlCode = IOCTL_WNBD_VERSION };
+	WNBD_VERSION v = { 0 };
+
+	tap_is(adapter_command(adapter, &c, sizeof(c), &v, sizeof(v)), STATUS_SUCCESS,
+	    "VERSION");
+	tap_note("wnbd.sys %s", v.Description);
+}
+
+void NTAPI
+NtProcessStartup(void *peb)
+{
+	HANDLE adapter = find_adapter();
+
+	(void)peb;
+	if (adapter != NULL) {
+		test_version(adapter);
+		test_user(adapter);
+		test_volume(adapter);
+	}
+	tap_end();
+	nt_power_off();
+	for (;;)
+		nt_sleep(LONG_MS);
+}

@@ -1,0 +1,20 @@
+/*
+ * tests.h - the groups of tests.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#ifndef NT_TESTS_H
+#define NT_TESTS_H
+
+#include "wnbd_disk.h"
+
+#define MIB	(UINT64_C(1) << 20)
+
+/* A pattern is written over a range, as many requests at once as depth says, read and
+ * compared. */
+NTSTATUS exercise(HANDLE disk, uint64_t offset, uint64_t len, ULONG piece,
+	    unsigned depth, uint64_t seed);
+
+void	test_user(HANDLE adapter);
+void	test_volume(HANDLE adapter);
+
+#endif
