@@ -4,6 +4,8 @@
  */
 #include "tests.h"
 
+#include <wchar.h>
+
 #include "tap.h"
 
 void NTAPI NtProcessStartup(void *peb);
@@ -39,13 +41,19 @@ test_version(HANDLE adapter)
 void NTAPI
 NtProcessStartup(void *peb)
 {
-	HANDLE adapter = find_adapter();
+	const PEB *p = peb;
+	HANDLE adapter;
 
-	(void)peb;
+	if (wcsstr(p->ProcessParameters->CommandLine.Buffer, L" child") != NULL)
+		child_main();
+	adapter = find_adapter();
 	if (adapter != NULL) {
 		test_version(adapter);
 		test_user(adapter);
+		test_process(adapter);
+		test_removal(adapter);
 		test_volume(adapter);
+		test_unload(adapter);
 	}
 	tap_end();
 	nt_power_off();

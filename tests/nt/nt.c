@@ -26,11 +26,11 @@ NTSTATUS NTAPI NtDelayExecution(BOOLEAN, PLARGE_INTEGER);
 NTSTATUS NTAPI NtQuerySystemTime(PLARGE_INTEGER);
 NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE, PVOID *, ULONG_PTR, PSIZE_T, ULONG,
     ULONG);
+NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE, PVOID *, PSIZE_T, ULONG, PULONG);
+NTSTATUS NTAPI NtFreeVirtualMemory(HANDLE, PVOID *, PSIZE_T, ULONG);
 NTSTATUS NTAPI NtTerminateProcess(HANDLE, NTSTATUS);
 NTSTATUS NTAPI NtTerminateThread(HANDLE, NTSTATUS);
 NTSTATUS NTAPI NtResumeThread(HANDLE, PULONG);
-NTSTATUS NTAPI NtLoadDriver(PUNICODE_STRING);
-NTSTATUS NTAPI NtUnloadDriver(PUNICODE_STRING);
 NTSTATUS NTAPI NtShutdownSystem(ULONG);
 NTSTATUS NTAPI RtlAdjustPrivilege(ULONG, BOOLEAN, BOOLEAN, PBOOLEAN);
 NTSTATUS NTAPI RtlCreateUserThread(HANDLE, PSECURITY_DESCRIPTOR, BOOLEAN, ULONG, SIZE_T,
@@ -124,7 +124,9 @@ nt_ioctl(HANDLE h, ULONG code, void *in, ULONG in_len, void *out, ULONG out_len,
 	if (!NT_SUCCESS(status))
 		return status;
 	nt_io_ioctl(&o, h, code, in, in_len, out, out_len);
-	status = nt_end(&o, LONG_MS);
+	do
+		status = nt_end(&o, LONG_MS);
+	while (status == STATUS_TIMEOUT);
 	if (information != NULL)
 		*information = o.status.Information;
 	nt_io_free(&o);
@@ -290,6 +292,22 @@ nt_pages(SIZE_T size)
 	return p;
 }
 
+void
+nt_protect(void *p, SIZE_T size, ULONG protection)
+{
+	ULONG old;
+
+	NtProtectVirtualMemory((HANDLE)(LONG_PTR)-1, &p, &size, protection, &old);
+}
+
+void
+nt_free_page(void *p)
+{
+	SIZE_T size = 4096;
+
+	NtFreeVirtualMemory((HANDLE)(LONG_PTR)-1, &p, &size, MEM_DECOMMIT);
+}
+
 NTSTATUS
 nt_child(const WCHAR *argument, HANDLE *process)
 {
@@ -323,17 +341,6 @@ nt_kill(HANDLE process)
 }
 
 /* ---- the system ------------------------------------------------------------ */
-
-NTSTATUS
-nt_load(bool load, const WCHAR *service)
-{
-	UNICODE_STRING s;
-	BOOLEAN old;
-
-	RtlAdjustPrivilege(10, TRUE, FALSE, &old);	/* SE_LOAD_DRIVER_PRIVILEGE */
-	RtlInitUnicodeString(&s, service);
-	return load ? NtLoadDriver(&s) : NtUnloadDriver(&s);
-}
 
 int64_t
 nt_pool(const char tag[4])

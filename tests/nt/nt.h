@@ -26,7 +26,7 @@ struct nt_io {
 
 /* The handle is for overlapped operations. */
 NTSTATUS nt_open(HANDLE *, const WCHAR *name);
-/* Waits, as long as it takes, but for LONG_MS: STATUS_TIMEOUT. */
+/* Waits, as long as it takes. */
 NTSTATUS nt_ioctl(HANDLE, ULONG code, void *in, ULONG in_len, void *out, ULONG out_len,
 	    ULONG_PTR *information);
 NTSTATUS nt_read(HANDLE, uint64_t offset, void *, ULONG len);
@@ -54,10 +54,12 @@ void	nt_sleep(unsigned ms);
 uint64_t nt_now_ms(void);
 /* Zeroes; NULL: no memory.  They are never given back. */
 void	*nt_pages(SIZE_T);
+void	nt_protect(void *, SIZE_T, ULONG protection);
+void	nt_free_page(void *);		/* this one; it is no memory any more */
+NTSTATUS NTAPI NtCancelIoFile(HANDLE, PIO_STATUS_BLOCK);
 /* A process of this program, with an argument. */
 NTSTATUS nt_child(const WCHAR *argument, HANDLE *process);
 void	nt_kill(HANDLE process);
-NTSTATUS nt_load(bool load, const WCHAR *service);
 /* Bytes in use of a pool tag; -1: the kernel does not tell. */
 int64_t	nt_pool(const char tag[4]);
 void	nt_power_off(void);

@@ -35,7 +35,7 @@ struct adapter {
 	LIST_ENTRY	 disks;
 	KDPC		 dpc;
 	LONG		 outstanding, max_outstanding;
-	LONG		 resets, service_irps;
+	LONG		 resets, service_irps, queries;
 	ULONG		 srb_timeout_s;		/* 0: the class driver's */
 };
 

@@ -181,6 +181,7 @@ report(struct adapter *a, PIRP irp, ULONG room)
 	t->violations = (ULONG)violations;
 	t->max_outstanding = (ULONG)a->max_outstanding;
 	t->resets = (ULONG)a->resets;
+	t->queries = (ULONG)a->queries;
 	t->max_io = *(ULONG *)(a->config + CONFIG_MAX_IO);
 	t->max_io_per_lun = *(ULONG *)(a->config + CONFIG_MAX_IO_PER_LUN);
 	return done(irp, STATUS_SUCCESS, sizeof(*t));

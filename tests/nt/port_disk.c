@@ -361,6 +361,7 @@ disk_pnp(struct disk *d, PIRP irp)
 	case IRP_MN_DEVICE_USAGE_NOTIFICATION:
 		return usage(d, irp);
 	case IRP_MN_QUERY_REMOVE_DEVICE:
+		InterlockedIncrement(&d->adapter->queries);
 		return done(irp, d->paging > 0 ? STATUS_DEVICE_BUSY : STATUS_SUCCESS,
 		    0);
 	case IRP_MN_REMOVE_DEVICE:

@@ -16,5 +16,13 @@ NTSTATUS exercise(HANDLE disk, uint64_t offset, uint64_t len, ULONG piece,
 
 void	test_user(HANDLE adapter);
 void	test_volume(HANDLE adapter);
+void	test_process(HANDLE adapter);
+void	test_removal(HANDLE adapter);
+void	test_unload(HANDLE adapter);	/* the last; it closes the handle */
+
+/* What the child of test_process does: serves a disk until it is killed. */
+#define CHILD_NAME	"nt-child"
+int	child_main(void);
+
 
 #endif

@@ -6,12 +6,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <winioctl.h>
-
-#include "test_ioctl.h"
 
 #define ADAPTER	L"\\??\\Root#WNBD#0000#{949dd17c-b06c-4c14-8e13-f1a3a4a6dbcb}"
-#define SERVICE	0x0004d038	/* IOCTL_MINIPORT_PROCESS_SERVICE_IRP */
 #define SLOW_MS	20
 #define BUFFER	(2u << 20)
 
@@ -26,13 +22,22 @@ adapter_open(HANDLE *h)
 NTSTATUS
 adapter_command(HANDLE h, void *in, ULONG in_len, void *out, ULONG out_len)
 {
-	return nt_ioctl(h, SERVICE, in, in_len, out, out_len, NULL);
+	return nt_ioctl(h, ADAPTER_IOCTL, in, in_len, out, out_len, NULL);
 }
 
 NTSTATUS
 adapter_test(HANDLE h, ULONG code, ULONG value)
 {
 	return nt_ioctl(h, code, &value, sizeof(value), NULL, 0, NULL);
+}
+
+struct test_report
+adapter_report(HANDLE h)
+{
+	struct test_report report = { .violations = 1 };
+
+	nt_ioctl(h, TEST_REPORT, NULL, 0, &report, sizeof(report), NULL);
+	return report;
 }
 
 NTSTATUS
@@ -72,9 +77,12 @@ adapter_disk(HANDLE h, const char *name, HANDLE *disk, WNBD_CONNECTION_INFO *inf
 	do {
 		status = adapter_show(h, name, info);
 		if (NT_SUCCESS(status) && info->DiskNumber >= 0) {
+			/* disk.sys has a number first, then this name. */
 			_snwprintf(path, 40, L"\\??\\PhysicalDrive%d",
 			    info->DiskNumber);
-			return nt_open(disk, path);
+			status = nt_open(disk, path);
+			if (NT_SUCCESS(status))
+				return status;
 		}
 		nt_sleep(100);
 	} while (nt_now_ms() < end);
@@ -193,8 +201,6 @@ serve(void *arg)
 		c.DataBuffer = buf;
 		c.DataBufferSize = BUFFER;
 		status = adapter_command(u->port, &c, sizeof(c), &c, sizeof(c));
-		if (status == STATUS_TIMEOUT)
-			InterlockedIncrement(&u->bad);
 		if (!NT_SUCCESS(status) ||
 		    c.Request.RequestType == WnbdReqTypeDisconnect)
 			return;

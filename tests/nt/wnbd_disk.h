@@ -7,8 +7,12 @@
 
 #include "nt.h"
 
+#include <winioctl.h>
+
+#include "test_ioctl.h"
 #include "wnbd_ioctl.h"
 
+#define ADAPTER_IOCTL	0x0004d038	/* IOCTL_MINIPORT_PROCESS_SERVICE_IRP */
 #define SERVERS		4	/* threads that fetch requests */
 
 enum mood {
@@ -31,6 +35,7 @@ NTSTATUS adapter_open(HANDLE *);
 /* A command of wnbd_ioctl.h, or an ioctl of the test port. */
 NTSTATUS adapter_command(HANDLE, void *in, ULONG in_len, void *out, ULONG out_len);
 NTSTATUS adapter_test(HANDLE, ULONG code, ULONG value);
+struct test_report adapter_report(HANDLE);
 NTSTATUS adapter_create(HANDLE, const WNBD_PROPERTIES *, WNBD_CONNECTION_INFO *);
 NTSTATUS adapter_remove(HANDLE, const char *name);
 NTSTATUS adapter_show(HANDLE, const char *name, WNBD_CONNECTION_INFO *);

@@ -36,6 +36,7 @@ struct test_srb {
 struct test_report {
 	ULONG	violations, allocations, max_outstanding, resets;
 	ULONG	max_io, max_io_per_lun, failed_allocs, retries;
+	ULONG	queries;	/* IRP_MN_QUERY_REMOVE_DEVICE of disks (tests/nt) */
 };
 
 #endif
