@@ -46,6 +46,8 @@ NtProcessStartup(void *peb)
 
 	if (wcsstr(p->ProcessParameters->CommandLine.Buffer, L" child") != NULL)
 		child_main();
+	if (wcsstr(p->ProcessParameters->CommandLine.Buffer, L" create") != NULL)
+		child_create();
 	adapter = find_adapter();
 	if (adapter != NULL) {
 		test_version(adapter);
@@ -53,6 +55,7 @@ NtProcessStartup(void *peb)
 		test_process(adapter);
 		test_removal(adapter);
 		test_volume(adapter);
+		test_nbd(adapter);
 		test_unload(adapter);
 	}
 	tap_end();

@@ -18,11 +18,14 @@ void	test_user(HANDLE adapter);
 void	test_volume(HANDLE adapter);
 void	test_process(HANDLE adapter);
 void	test_removal(HANDLE adapter);
+void	test_nbd(HANDLE adapter);
 void	test_unload(HANDLE adapter);	/* the last; it closes the handle */
 
 /* What the child of test_process does: serves a disk until it is killed. */
 #define CHILD_NAME	"nt-child"
 int	child_main(void);
+/* ... of test_nbd: waits in CREATE until it is killed. */
+int	child_create(void);
 
 
 #endif
