@@ -38,6 +38,31 @@ test_version(HANDLE adapter)
 	tap_note("wnbd.sys %s", v.Description);
 }
 
+/* In the registry, under the service's key. */
+static void
+test_options(HANDLE adapter)
+{
+	WNBD_IOCTL_SET_DRV_OPT_COMMAND set = {
+	    .IoControlCode = IOCTL_WNBD_SET_DRV_OPT, .Name = L"StaleReqTimeoutMs",
+	    .Value = { .Type = WnbdOptInt64, .Data.AsInt64 = 20000 },
+	    .Persistent = TRUE };
+	WNBD_IOCTL_GET_DRV_OPT_COMMAND get = {
+	    .IoControlCode = IOCTL_WNBD_GET_DRV_OPT, .Name = L"StaleReqTimeoutMs",
+	    .Persistent = TRUE };
+	WNBD_OPTION_VALUE value = { 0 };
+
+	tap_is(adapter_command(adapter, &set, sizeof(set), NULL, 0), STATUS_SUCCESS,
+	    "an option is stored");
+	tap_is(adapter_command(adapter, &get, sizeof(get), &value, sizeof(value)),
+	    STATUS_SUCCESS, "and read");
+	tap_ok(value.Data.AsInt64 == 20000, "with its value");
+	get.IoControlCode = IOCTL_WNBD_RESET_DRV_OPT;
+	tap_is(adapter_command(adapter, &get, sizeof(get), NULL, 0), STATUS_SUCCESS,
+	    "it is forgotten");
+	tap_is(adapter_command(adapter, &get, sizeof(get), NULL, 0),
+	    STATUS_OBJECT_NAME_NOT_FOUND, "which cannot be done twice");
+}
+
 void NTAPI
 NtProcessStartup(void *peb)
 {
@@ -51,6 +76,7 @@ NtProcessStartup(void *peb)
 	adapter = find_adapter();
 	if (adapter != NULL) {
 		test_version(adapter);
+		test_options(adapter);
 		test_user(adapter);
 		test_process(adapter);
 		test_removal(adapter);

@@ -161,10 +161,16 @@ child_main(void)
 }
 
 static void
+load(void *disk)
+{
+	(void)exercise(disk, 0, SIZE, 65536, 32, 10);
+}
+
+static void
 test_death(HANDLE adapter)
 {
 	WNBD_CONNECTION_INFO info;
-	HANDLE child, disk;
+	HANDLE child, disk, thread;
 
 	if (!tap_is(nt_child(L"nt_test child", &child), STATUS_SUCCESS,
 	    "a process is started"))
@@ -174,10 +180,14 @@ test_death(HANDLE adapter)
 	tap_is(adapter_disk(adapter, CHILD_NAME, &disk, &info), STATUS_SUCCESS,
 	    "its disk is there");
 	tap_is(exercise(disk, 0, MIB, 65536, 8, 9), STATUS_SUCCESS, "and is served");
+	thread = nt_thread(load, disk);
+	nt_sleep(20);
 	nt_kill(child);
 	tap_ok(adapter_is_gone(adapter, CHILD_NAME),
-	    "it is killed, with FETCH_REQ pending: its disk goes");
+	    "it is killed, with FETCH_REQ pending and under load: its disk goes");
+	tap_is(nt_wait(thread, LONG_MS), STATUS_SUCCESS, "all requests end");
 	tap_ok(!NT_SUCCESS(exercise(disk, 0, 4096, 4096, 1, 9)), "I/O fails");
+	NtClose(thread);
 	NtClose(disk);
 }
 

@@ -125,12 +125,13 @@ place(struct user_disk *u, uint64_t block, uint64_t count, uint64_t *len)
 	uint64_t offset = block * 512;
 
 	*len = count * 512;
-	if (offset > u->size || *len > u->size - offset) {
+	if (offset > u->size || *len > u->size - offset ||
+	    *len > u->room - offset % u->room) {
 		InterlockedIncrement(&u->bad);
 		*len = 0;
 		return 0;
 	}
-	return offset;
+	return offset % u->room;
 }
 
 static void
@@ -227,6 +228,13 @@ user_disk_properties(const char *name, uint64_t size)
 NTSTATUS
 user_disk_start(struct user_disk *u, const char *name, void *data, uint64_t size)
 {
+	return user_disk_start_large(u, name, data, size, size);
+}
+
+NTSTATUS
+user_disk_start_large(struct user_disk *u, const char *name, void *data, uint64_t room,
+    uint64_t size)
+{
 	WNBD_PROPERTIES p = user_disk_properties(name, size);
 	WNBD_CONNECTION_INFO info;
 	NTSTATUS status;
@@ -234,6 +242,7 @@ user_disk_start(struct user_disk *u, const char *name, void *data, uint64_t size
 
 	memset(u, 0, sizeof(*u));
 	u->data = data;
+	u->room = room;
 	u->size = size;
 	status = adapter_open(&u->port);
 	if (NT_SUCCESS(status))

@@ -25,7 +25,7 @@ struct user_disk {
 	HANDLE		 port;
 	WNBD_CONNECTION_ID id;
 	uint8_t		*data;
-	uint64_t	 size;
+	uint64_t	 size, room;	/* the disk is room bytes, again and again */
 	HANDLE		 thread[SERVERS];
 	volatile LONG	 mood;
 	volatile LONG	 reads, writes, fua, flushes, unmaps, bad;
@@ -49,6 +49,9 @@ WNBD_PROPERTIES user_disk_properties(const char *name, uint64_t size);
 /* data has size bytes.  Created, and served. */
 NTSTATUS user_disk_start(struct user_disk *, const char *name, void *data,
 	    uint64_t size);
+/* A large one: data has room bytes. */
+NTSTATUS user_disk_start_large(struct user_disk *, const char *name, void *data,
+	    uint64_t room, uint64_t size);
 /* After it was removed: its threads have ended. */
 bool	user_disk_ended(struct user_disk *);
 
