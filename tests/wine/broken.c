@@ -13,7 +13,8 @@
 #define IN_THREAD	(2u << 20)	/* in the disk's thread, at the next send */
 #define BAD_EXPORT	"broken"	/* in the handshake */
 
-static bool soon;
+/* The device that is to fail in its thread.  Other requests may come in between. */
+static struct nbe_dev *soon;
 
 void	__real_nbe_submit(struct nbe_dev *, struct nbe_req *, nbe_time);
 void	__wrap_nbe_submit(struct nbe_dev *, struct nbe_req *, nbe_time);
@@ -28,7 +29,8 @@ void
 __wrap_nbe_submit(struct nbe_dev *dev, struct nbe_req *req, nbe_time now)
 {
 	NBE_ASSERT(req->offset != IN_SUBMIT);
-	soon = req->offset == IN_THREAD;
+	if (req->offset == IN_THREAD)
+		soon = dev;
 	__real_nbe_submit(dev, req, now);
 }
 
@@ -36,9 +38,10 @@ unsigned
 __wrap_nbe_tx_begin(struct nbe_dev *dev, unsigned conn, struct nbe_seg *seg,
     unsigned nseg, nbe_time now)
 {
-	bool fail = soon;
+	bool fail = soon == dev;
 
-	soon = false;
+	if (fail)
+		soon = NULL;
 	NBE_ASSERT(!fail);
 	return __real_nbe_tx_begin(dev, conn, seg, nseg, now);
 }

@@ -23,6 +23,9 @@
 /* ULONG of enum test_event: it happens to the adapter. */
 #define TEST_EVENT		TEST_CODE(5)
 enum test_event { TEST_RESTART, TEST_RESET_BUS, TEST_CANCEL_REMOVAL };
+/* ULONG target, or TEST_ADAPTER: Plug and Play asks for its removal (tests/nt). */
+#define TEST_LEAVE		TEST_CODE(6)
+#define TEST_ADAPTER		0xffffffffu
 
 struct test_srb {
 	ULONG	function, target, action, flags;	/* flags: SrbPnPFlags */
@@ -33,6 +36,7 @@ struct test_srb {
 struct test_report {
 	ULONG	violations, allocations, max_outstanding, resets;
 	ULONG	max_io, max_io_per_lun, failed_allocs, retries;
+	ULONG	queries;	/* IRP_MN_QUERY_REMOVE_DEVICE of disks (tests/nt) */
 };
 
 #endif
