@@ -398,8 +398,7 @@ fence_back(struct nbe_dev *d, uint8_t path)
 		f->dormant = false;
 		f->ack = 0;		/* also for what has begun meanwhile */
 	}
-	if (d->cfg.fence_by != NBE_FENCE_TIME)
-		wait_for_answer(d, path, true);
+	wait_for_answer(d, path, true);
 }
 
 /* May it still write what it was sent when it was active? */

@@ -57,6 +57,15 @@ fail_over(struct rig *g)
 	CHECK(dials(g, 0, 1) && rig_up(g, 0) == NBE_WHY_NONE);
 }
 
+/* Path 1 is lost likewise, and path 0 is up again. */
+static void
+fall_back(struct rig *g)
+{
+	rig_down(g, 0);
+	rig_wait(g, PATH_TIME);
+	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+}
+
 static struct io *
 put(struct rig *g, unsigned block)
 {
@@ -617,9 +626,7 @@ test_back_where_it_is_cached(void)
 	rig_serve(g, 0);
 	rig_submit(g, NBE_FLUSH, 0, 0, 0);	/* tells; path 1 has nothing */
 	rig_serve(g, 0);
-	rig_down(g, 0);
-	rig_wait(g, PATH_TIME);
-	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+	fall_back(g);
 	CHECK(goes(g, put(g, 7)));
 	rig_end(g);
 }
@@ -636,9 +643,7 @@ test_cached_since_an_earlier_visit(void)
 	fail_over(g);
 	rig_submit(g, NBE_FLUSH, 0, 0, 0);
 	rig_serve(g, 0);
-	rig_down(g, 0);
-	rig_wait(g, PATH_TIME);
-	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+	fall_back(g);
 	CHECK(goes(g, get(g, 0)));
 	fail_over(g);
 	newer = put(g, 5);
@@ -713,12 +718,32 @@ test_back_before_the_fence(void)
 	newer = put(g, 1);
 	rig_serve(g, 0);
 	CHECK(!lost->done);
-	rig_down(g, 0);
-	rig_wait(g, PATH_TIME);
-	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+	fall_back(g);
 	CHECK(!goes(g, lost));		/* still dirty: path 1 may have something */
 	rig_wait(g, FENCE);
 	CHECK(goes(g, lost) && goes(g, newer));
+	rig_end(g);
+}
+
+/* Also if the other one has answered meanwhile: the server that is back is not dead,
+ * and held what was lost for as long as it slept. */
+static void
+test_back_after_another_answer(void)
+{
+	struct rig *g = start(2, NBE_FENCE_TIME, NBE_UNFLUSHED_FAIL);
+	struct io *lost = put(g, 1), *newer;
+
+	rig_send(g, 0);
+	fail_over(g);
+	CHECK(goes(g, lost) && goes(g, rig_submit(g, NBE_FLUSH, 0, 0, 0)));
+	newer = put(g, 1);
+	rig_work(g);
+	fall_back(g);
+	CHECK(!goes(g, newer));
+	rig_wait(g, FENCE - 1);
+	CHECK(!goes(g, newer));
+	rig_wait(g, 1);
+	CHECK(goes(g, newer));
 	rig_end(g);
 }
 
@@ -839,9 +864,7 @@ test_back_without_a_command(void)
 	newer = put(g, 1);
 	CHECK(goes(g, o));
 	nbe_fenced(g->dev, 0, false, g->now);
-	rig_down(g, 0);
-	rig_wait(g, PATH_TIME);
-	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+	fall_back(g);
 	CHECK((g->work.fence & 1) == 0);
 	nbe_fenced(g->dev, 1, true, g->now);	/* path 1 had the write, too */
 	rig_work(g);
@@ -992,9 +1015,7 @@ test_back_from_where_nothing_was_changed(void)
 	CHECK(goes(g, get(g, 0)));
 	rig_wait(g, 2 * FENCE);			/* no change was done here */
 	CHECK(goes(g, get(g, 0)));
-	rig_down(g, 0);
-	rig_wait(g, PATH_TIME);
-	CHECK(dials(g, 0, 0) && rig_up(g, 0) == NBE_WHY_NONE);
+	fall_back(g);
 	newer = put(g, 1);
 	CHECK(!goes(g, newer));
 	rig_wait(g, FENCE);
@@ -1682,6 +1703,7 @@ static const struct test tests[] = {
 	TEST(cached_since_an_earlier_visit),
 	TEST(what_passes_leaves_room),
 	TEST(back_before_the_fence),
+	TEST(back_after_another_answer),
 	TEST(by_command),
 	TEST(no_answer_is_a_proof_of_a_late_copy),
 	TEST(no_answer_of_another_path_is_a_proof),
