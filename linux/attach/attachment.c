@@ -122,6 +122,10 @@ make_link(const struct state *s, unsigned loop, struct errtext *err)
 		/* udev may have been faster. */
 		if (symlink(to, path) == 0 || (leads_to(path, &there) && there == loop))
 			return true;
+		/* What dd makes of a name that is not there; it may be somebody's data. */
+		if (errno == EINVAL)
+			return errtext_set(err, "%s is in the way, and is no link; "
+			    "remove it", path);
 		if (errno != EEXIST && errno != ENOENT)
 			break;
 		if (errno == EEXIST && !clear_way(path, err))

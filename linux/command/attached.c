@@ -112,11 +112,21 @@ attached_find(struct state *s, const char *name, const char *config,
 	return attached;
 }
 
+/* The lines of the servers are the first ones. */
+static bool
+has_server(const char *there, const char *config)
+{
+	for (; strncmp(config, "uri", 3) == 0; config += strcspn(config, "\n") + 1)
+		if (has_line(there, config))
+			return true;
+	return false;
+}
+
 static bool
 writes_to(const struct state *s, const char *config)
 {
 	char *there = read_config(s);
-	bool same = there != NULL && has_line(there, config) &&
+	bool same = there != NULL && has_server(there, config) &&
 	    has_line(there, "read-only = no");
 
 	free(there);

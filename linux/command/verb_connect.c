@@ -87,14 +87,13 @@ open_round(struct connecting *c, struct nbc_error *why, bool *again)
 	return false;
 }
 
+/* The text begins with the server. */
 static void
-say_unreachable(const struct server *s, const char *how, const struct nbc_error *why)
+say_unreachable(const char *how, const struct nbc_error *why)
 {
 	struct errtext text;
-	char uri[512];
 
-	nbc_target_print(&s->target, uri, sizeof(uri));
-	errtext_set(&text, "%s%s: %.400s", how, uri, why->text);
+	errtext_set(&text, "%s%.900s", how, why->text);
 	complain(text.text);
 }
 
@@ -110,7 +109,7 @@ open_first(struct connecting *c)
 	while (!(ok = open_round(c, why, &again)) && again && clock_now() < end)
 		(void)nanosleep(&pause, NULL);
 	for (unsigned i = 0; i < c->path; i++)
-		say_unreachable(&c->server[i], ok ? "warning: " : "", &why[i]);
+		say_unreachable(ok ? "warning: " : "", &why[i]);
 	return ok ? EXIT_OK : EXIT_FAILED;
 }
 
@@ -447,11 +446,15 @@ attach_once(struct connecting *c)
 static bool
 find_program(char **path, const char *option, const char *name, struct errtext *err)
 {
+	struct stat st;
+
 	if (name == NULL)
 		return true;
 	*path = realpath(name, NULL);
-	return (*path != NULL && access(*path, X_OK) == 0) ||
-	    errtext_set(err, "--%s %s: %s", option, name, strerror(errno));
+	if (*path == NULL || stat(*path, &st) < 0 || access(*path, X_OK) < 0)
+		return errtext_set(err, "--%s %s: %s", option, name, strerror(errno));
+	return S_ISREG(st.st_mode) ||
+	    errtext_set(err, "--%s %s: it is no program", option, name);
 }
 
 static void

@@ -365,6 +365,16 @@ told() { grep -q "^$1 $name $1 $name $device ${loop#/dev/} " "$dir/told"; }
 run nb connect --device "$name" --hook "$dir/none" "$sock"
 status_is 1 && err_has "--hook $dir/none: No such file" && nothing_left
 ok "a hook that is not there"
+run nb connect --device "$name" --hook "$dir" "$sock"
+status_is 1 && err_has "--hook $dir: it is no program" && nothing_left
+ok "a hook that is a directory"
+mkdir -p /dev/nbdisk
+echo precious >"$device"
+run nb connect --device "$name" "$sock"
+status_is 1 && err_has "$device is in the way, and is no link; remove it" &&
+	grep -q precious "$device"
+ok "a file where the link of the device goes is left, and said"
+rm -f "$device"
 in_background wait "$name" --for up --timeout 2m
 (cd "$dir" && nb connect --device "$name" --dead-timeout 2s --hook ./hook "$sock") >/dev/null 2>&1
 loop=$(readlink -f "$device")

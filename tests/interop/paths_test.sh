@@ -66,7 +66,8 @@ writes_to_disk() { [ "$(head -c 1 "$dir/disk")" = "$1" ]; }
 new_disk
 gateway b
 attach "$dir/a" "$dir/b"
-status_is 0 && err_has "warning: nbd+unix:///?socket=$dir/a" && shown "^Server 0: standby" &&
+status_is 0 && err_has "warning: nbd+unix:///?socket=$dir/a: cannot connect" &&
+	shown "^Server 0: standby" &&
 	shown "^Server 1: active, nbd+unix:///?socket=$dir/b"
 ok "the first server that is there is taken, and the others are told of"
 run nb move "$name" 0
@@ -87,7 +88,27 @@ assert [p["state"] for p in s] == ["active", "standby"], s
 assert [p["number"] for p in s] == [0, 1] and s[0]["uri"].endswith("/a"), s
 END
 ok "list --json tells of both"
+run nb connect --device "$name-b" "$dir/c" "$dir/a"
+status_is 0 && err_has "warning: $name writes to the same export"
+ok "a second device that has one of the servers: a warning names the first"
+nb disconnect "$name-b"
 detach
+
+# The cache filter says that it zeroes fast, which the file alone does not.
+gateway b
+kill_server a
+server a nbdkit -f -U "$dir/a" --filter=cache file "$dir/disk"
+attach "$dir/a" "$dir/b"
+kill_server b
+run nb move "$name"
+status_is 1 && err_has "cannot connect" && gateway b
+run nb move "$name"
+status_is 1 && err_has "$name stays with" && err_has "lost an ability" &&
+	err_lacks "cannot connect"
+ok "why a server is refused is told, and not what was wrong with it before"
+detach
+kill_server a
+gateway a
 
 printf 'uri = %s\nuri = %s\npath-timeout = 1s\n' "$dir/a" "$dir/b" >"$dir/conf"
 run nb connect --device "$name" --config "$dir/conf"
