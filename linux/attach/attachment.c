@@ -122,7 +122,7 @@ make_link(const struct state *s, unsigned loop, struct errtext *err)
 		/* udev may have been faster. */
 		if (symlink(to, path) == 0 || (leads_to(path, &there) && there == loop))
 			return true;
-		/* What dd makes of a name that is not there; it may be somebody's data. */
+		/* dd makes a file of a name that is not there: somebody's data. */
 		if (errno == EINVAL)
 			return errtext_set(err, "%s is in the way, and is no link; "
 			    "remove it", path);

@@ -153,7 +153,7 @@ take(struct disk *d, unsigned conn, struct nbc_conn *nbc)
 
 	if (why != NBE_WHY_NONE) {
 		snprintf(l->problem, sizeof(l->problem), "%s", nbe_why_text(why));
-		d->path_problem[path][0] = '\0';	/* an older one; the engine has this */
+		d->path_problem[path][0] = '\0';	/* the engine has the reason */
 		say(d, conn, "was refused", l->problem);
 		nbc_close(nbc, true);
 		return;
