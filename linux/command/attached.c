@@ -60,7 +60,20 @@ has_line(const char *text, const char *line)
 	size_t len = strcspn(line, "\n");
 	const char *found = find_line(text, line, len);
 
-	return found != NULL && (found[len] == '\n' || found[len] == '\0');
+	while (found != NULL && found[len] != '\n' && found[len] != '\0')
+		found = find_line(found + len, line, len);
+	return found != NULL;
+}
+
+/* The lines of the servers are the first ones; how long they are. */
+static size_t
+servers_of(const char *text)
+{
+	size_t len = 0;
+
+	while (strncmp(text + len, "uri = ", 6) == 0)
+		len += strcspn(text + len, "\n") + 1;
+	return len;
 }
 
 /* Each line of a that b has not, until one says what is different; with and without are
@@ -88,6 +101,11 @@ differ(const char *name, const char *a, const char *b, const char *with,
 static bool
 is_same(const char *name, const char *there, const char *wanted, struct errtext *err)
 {
+	size_t len = servers_of(there);
+
+	if (len != servers_of(wanted) || memcmp(there, wanted, len) != 0)
+		return errtext_set(err, "%s is connected already, with other servers, "
+		    "or in another order:\n%.*s", name, (int)len - 1, there);
 	return differ(name, there, wanted, "with", err) &&
 	    differ(name, wanted, there, "without", err);
 }
@@ -112,11 +130,12 @@ attached_find(struct state *s, const char *name, const char *config,
 	return attached;
 }
 
-/* The lines of the servers are the first ones. */
 static bool
 has_server(const char *there, const char *config)
 {
-	for (; strncmp(config, "uri", 3) == 0; config += strcspn(config, "\n") + 1)
+	const char *end = config + servers_of(config);
+
+	for (; config < end; config += strcspn(config, "\n") + 1)
 		if (has_line(there, config))
 			return true;
 	return false;

@@ -36,6 +36,8 @@ GET(conns_lost, s->stats.conns_lost)
 GET(conns_refused, s->stats.conns_refused)
 GET(restarts, s->stats.restarts)
 GET(flushes_failed, s->stats.flushes_failed)
+GET(failovers, s->stats.failovers)
+GET(moves, s->stats.moves)
 GET(replayed, s->stats.replayed)
 GET(fenced, s->stats.fenced)
 
@@ -64,6 +66,10 @@ static const struct metric metrics[] = {
 	    get_restarts },
 	{ "failed_flushes", "counter", "flushes that failed for lost writes",
 	    get_flushes_failed },
+	{ "failovers", "counter", "times that another server had to take over",
+	    get_failovers },
+	{ "moves", "counter", "times that the device went to another server in order",
+	    get_moves },
 	{ "replayed_requests", "counter", "requests written again", get_replayed },
 	{ "fenced_requests", "counter", "requests that waited for a fence",
 	    get_fenced },

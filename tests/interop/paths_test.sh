@@ -81,6 +81,15 @@ ok "a move by URI"
 run nb move "$name" nbd://elsewhere/
 status_is 1 && err_has "$name has no server"
 ok "a server that is none of the device's"
+run nb connect --device "$name" --path-timeout 1s --fence 1s --timeout 3s \
+	--dead-timeout never "$dir/b" "$dir/a"
+status_is 1 && err_has "with other servers, or in another order" &&
+	err_has "uri = nbd+unix:///?socket=$dir/a"
+ok "connected already, and the order of the servers counts"
+run nb metrics "$name"
+status_is 0 && out_has "nbdisk_moves_total{name=\"$name\"} 1" &&
+	out_has "nbdisk_failovers_total{name=\"$name\"} 0"
+ok "metrics count moves and failovers"
 nb list "$name" --json >"$dir/json" && python3 - "$dir" <<'END'
 import json, sys
 s = json.load(open(sys.argv[1] + "/json"))[0]["servers"]
