@@ -341,6 +341,8 @@ enum nbe_unflushed {
  *	to time.  The store may need the fence time to shut the old one out: until
  *	the first change on the new path is answered, time-outs are so much longer.
  *
+ * Back on a path before it was fenced, its own answer counts, as with one server.
+ *
  * Acknowledged writes that no flush has covered: nbe_unflushed, as with a server that
  * restarts.
  */
