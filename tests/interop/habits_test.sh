@@ -122,7 +122,7 @@ differs() { # TEXT ARGUMENT...
 }
 differs 'with "timeout = 60s", not "timeout = 61s"' -c 2 --timeout 61 "$sock"
 differs 'with "connections = 2", not "connections = 1"' --timeout 60 "$sock"
-differs 'with "uri = ' -c 2 --timeout 60 -n other "$sock"
+differs 'with other servers, or in another order' -c 2 --timeout 60 -n other "$sock"
 differs 'with "read-only = no", not "read-only = yes"' -c 2 --timeout 60 --read-only "$sock"
 run nb connect --device "$name-b" "$sock"
 status_is 0 && err_has "warning: $name writes to the same export"
