@@ -4,8 +4,9 @@
  *
  * What happened is put in order by a counter (clock): a read at its end, a flush at
  * its begin.  A block that was read at 5 is covered by a flush that began at 7 and was
- * done.  A change drops the blocks that it overlaps, when it begins and when it ends: a
- * read meanwhile may have seen either.
+ * done.  A change drops the blocks that it overlaps.  A read that had company of any
+ * change, however short, is not remembered: it may have seen either, and its answer may
+ * come later than that of a newer change.
  */
 #include "sampler.h"
 
@@ -15,6 +16,7 @@
 #include "ring.h"
 
 #define UNIT_MIN	4096u
+#define IN_COMPANY	UINT64_MAX
 #define EVERY		NBE_SECOND	/* a block, once all places are taken */
 
 struct sample {
@@ -30,6 +32,7 @@ struct sampler {
 	struct nbe_dev	*dev;
 	uint32_t	unit;		/* bytes of a sample */
 	uint64_t	clock, covered, changed;	/* last change that was done */
+	uint64_t	begun;		/* changes, ever */
 	uint32_t	changes;	/* under way */
 	uint64_t	doubt_from, doubt_to;	/* where changes have failed */
 	nbe_time	next;		/* sample, at the earliest */
@@ -82,9 +85,12 @@ sampler_submitted(struct sampler *s, struct disk_io *io)
 {
 	if (is_change(&io->req)) {
 		s->changes++;
+		s->begun++;
 		drop(s, &io->req);
 	} else if (io->req.op == NBE_FLUSH) {
 		io->mark = ++s->clock;
+	} else {
+		io->mark = s->changes == 0 ? s->begun : IN_COMPANY;
 	}
 }
 
@@ -93,7 +99,6 @@ change_done(struct sampler *s, const struct nbe_req *r)
 {
 	s->changes--;
 	s->changed = ++s->clock;
-	drop(s, r);
 	if (r->error == NBE_OK)
 		return;
 	if (r->offset < s->doubt_from)
@@ -131,11 +136,12 @@ read_done(struct sampler *s, const struct disk_io *io, nbe_time now)
 {
 	const struct nbe_req *r = &io->req;
 	uint64_t offset = (r->offset + s->unit - 1) / s->unit * s->unit;
-	bool clean = s->changes == 0 && s->changed <= s->covered;
+	bool clean = s->changed <= s->covered;
 	struct sample *m;
 	uint64_t sum;
 
-	if (now < s->next || offset + s->unit > r->offset + r->length ||
+	if (now < s->next || io->mark != s->begun ||
+	    offset + s->unit > r->offset + r->length ||
 	    (offset < s->doubt_to && s->doubt_from < offset + s->unit))
 		return;
 	sum = sum_of(io->data + (offset - r->offset), s->unit);

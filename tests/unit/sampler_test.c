@@ -187,6 +187,27 @@ test_changes_drop(void)
 	}
 }
 
+/* The server did the read first, and its answer came last. */
+static void
+test_a_read_that_comes_late(void)
+{
+	struct disk_io old, change;
+
+	begin();
+	submit(&old, NBE_READ, 3, 1);
+	submit(&change, NBE_WRITE, 3, 1);
+	done(&change, NBE_OK);
+	done(&old, NBE_OK);
+	submit(&change, NBE_WRITE, 5, 1);
+	submit(&old, NBE_READ, 5, 1);
+	done(&change, NBE_OK);
+	done(&old, NBE_OK);
+	all_of(NBE_FLUSH, 0);
+	compare();
+	CHECK(engine.reads == 0 && engine.same);
+	sampler_free(s);
+}
+
 /* What failed may be written at any time. */
 static void
 test_failed_changes_leave_a_doubt(void)
@@ -262,6 +283,7 @@ static const struct test tests[] = {
 	TEST(nothing_to_compare),
 	TEST(only_what_a_flush_covers),
 	TEST(changes_drop),
+	TEST(a_read_that_comes_late),
 	TEST(failed_changes_leave_a_doubt),
 	TEST(places_are_given_away_by_age),
 	TEST(one_block_is_enough),
