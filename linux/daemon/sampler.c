@@ -224,7 +224,9 @@ sampler_compare(struct sampler *s, uint32_t number, nbe_time now)
 		struct sample *m = &s->sample[i];
 
 		m->same = true;
-		if (m->known && m->clock <= s->covered)
+		/* What no flush has covered, the server may have lost. */
+		m->known &= m->clock <= s->covered;
+		if (m->known)
 			read_again(s, m, s->data + (size_t)i * s->unit, now);
 	}
 	if (s->comparing == 0)
