@@ -70,7 +70,7 @@ if have zsh; then
 	ok "zsh: verbs"
 	in_zsh nbdisk scale -- | cmp - "$dir/options" && [ "$(in_zsh nbdisk connect "")" = files ]
 	ok "zsh: options, files"
-	[ "$(in_zsh nbdisk wait x --for "" | xargs)" = "down gone size up" ]
+	[ "$(in_zsh nbdisk wait x --for "" | xargs)" = "down gone moved size up" ]
 	ok "zsh: values"
 else
 	skip "zsh" "no zsh"
@@ -86,7 +86,7 @@ if have fish; then
 	in_fish "nbdisk scale --" | cmp - "$dir/options" &&
 		in_fish "nbdisk help " | cmp - "$dir/verbs"
 	ok "fish: options, verbs to explain"
-	[ "$(in_fish "nbdisk wait x --for " | xargs)" = "down gone size up" ]
+	[ "$(in_fish "nbdisk wait x --for " | xargs)" = "down gone moved size up" ]
 	ok "fish: values"
 else
 	skip "fish" "no fish"
