@@ -326,7 +326,7 @@ main(int argc, char **argv)
 {
 	static struct probe p;
 	struct nbc_target target = { 0 };
-	struct nbc_tls_context *tls;
+	struct nbc_tls_context *tls = NULL;
 	struct nbc_options options = { .framing_max = NBE_EXTENDED, .want_alloc = true,
 	    .timeout_ms = 5000, .cancel_fd = -1 };
 	struct nbc_conn conn[NBE_MAX_CONNS];
