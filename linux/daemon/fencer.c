@@ -11,17 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "calls.h"
 #include "clock.h"
 #include "process.h"
 
-#define KEPT_FD		3
 #define RUN_TIME	(60 * NBE_SECOND)
 #define POLL_NS		20000000
 #define VARIABLES	6
@@ -126,25 +123,17 @@ carry_out(const struct fencer *f, const struct fence_order *o, struct errtext *w
 }
 
 static void
-be_fencer(int sock, const struct fencer *f)
+be_fencer(const struct fencer *f)
 {
 	struct fence_order order;
 
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	prctl(PR_SET_NAME, "nbdisk-fencer");
-	process_be_ordinary();
 	process_leave_terminal();
-	if (dup2(sock, KEPT_FD) < 0 || call_close_range(KEPT_FD + 1, ~0u) < 0 ||
-	    fcntl(KEPT_FD, F_SETFD, FD_CLOEXEC) < 0)
-		_exit(1);
-	while (recv(KEPT_FD, &order, sizeof(order), 0) == sizeof(order) &&
+	while (recv(PROCESS_SERVANT_FD, &order, sizeof(order), 0) == sizeof(order) &&
 	    order.path < NBE_MAX_PATHS && order.active < NBE_MAX_PATHS) {
 		struct fence_result r = { .path = order.path };
 
 		r.certain = carry_out(f, &order, &r.why);
-		(void)send(KEPT_FD, &r, sizeof(r), MSG_NOSIGNAL);
+		(void)send(PROCESS_SERVANT_FD, &r, sizeof(r), MSG_NOSIGNAL);
 	}
 	_exit(0);
 }
@@ -154,20 +143,15 @@ be_fencer(int sock, const struct fencer *f)
 bool
 fencer_start(struct fencer *f, struct errtext *err)
 {
-	int pair[2];
 	pid_t child;
 
 	f->sock = -1;
 	if (f->program == NULL)
 		return true;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return errtext_set(err, "socketpair: %s", strerror(errno));
-	child = fork();
+	child = process_servant("nbdisk-fencer", &f->sock, err);
 	if (child == 0)
-		be_fencer(pair[1], f);
-	close(pair[1]);
-	f->sock = pair[0];
-	return child > 0 || errtext_set(err, "fork: %s", strerror(errno));
+		be_fencer(f);
+	return child > 0;
 }
 
 void

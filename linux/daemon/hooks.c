@@ -7,22 +7,18 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "calls.h"
 #include "privilege.h"
 #include "process.h"
 
-#define KEPT_FD		3
 /* A connection that is made anew is no loss. */
 #define LOST_AFTER	NBE_SECOND
 
@@ -140,22 +136,14 @@ carry_out(const struct hook_order *order, const struct hooks_config *config,
 }
 
 static void
-be_hooks(int sock, const struct hooks_config *config, const struct state *s)
+be_hooks(const struct hooks_config *config, const struct state *s)
 {
 	struct hook_order order;
 
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	prctl(PR_SET_NAME, "nbdisk-hooks");
-	process_be_ordinary();
 	if (!config->keep_stderr)
 		process_leave_terminal();
-	if (dup2(sock, KEPT_FD) < 0 || call_close_range(KEPT_FD + 1, ~0u) < 0 ||
-	    fcntl(KEPT_FD, F_SETFD, FD_CLOEXEC) < 0)
-		_exit(1);
 	setenv("NBDISK_NAME", s->name, 1);
-	while (recv(KEPT_FD, &order, sizeof(order), 0) == sizeof(order) &&
+	while (recv(PROCESS_SERVANT_FD, &order, sizeof(order), 0) == sizeof(order) &&
 	    order.event < HOOK_EVENTS && order.path < NBE_MAX_PATHS)
 		carry_out(&order, config, s);
 	_exit(0);
@@ -177,20 +165,15 @@ bool
 hooks_start(struct hooks *h, const struct hooks_config *config, const struct state *s,
     struct errtext *err)
 {
-	int pair[2];
 	pid_t child;
 
 	*h = (struct hooks){ .sock = -1 };
 	if (!are_there(config))
 		return true;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return errtext_set(err, "socketpair: %s", strerror(errno));
-	child = fork();
+	child = process_servant("nbdisk-hooks", &h->sock, err);
 	if (child == 0)
-		be_hooks(pair[1], config, s);
-	close(pair[1]);
-	h->sock = pair[0];
-	return child > 0 || errtext_set(err, "fork: %s", strerror(errno));
+		be_hooks(config, s);
+	return child > 0;
 }
 
 bool

@@ -9,7 +9,9 @@
  */
 #include "process.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "text_file.h"
 
 #define OOM_SCORE	"-500"
@@ -83,8 +86,9 @@ process_prepare(void)
 	(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
 }
 
-void
-process_be_ordinary(void)
+/* Takes back what process_prepare does; locked memory no child has. */
+static void
+be_ordinary(void)
 {
 	struct rlimit limit;
 
@@ -97,6 +101,43 @@ process_be_ordinary(void)
 		return;
 	(void)text_file_write("/proc/self/oom_score_adj", "0");
 	(void)prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0);
+}
+
+static void
+be_servant(const char *name, int sock)
+{
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	prctl(PR_SET_NAME, name);
+	be_ordinary();
+	if (dup2(sock, PROCESS_SERVANT_FD) < 0 ||
+	    call_close_range(PROCESS_SERVANT_FD + 1, ~0u) < 0 ||
+	    fcntl(PROCESS_SERVANT_FD, F_SETFD, FD_CLOEXEC) < 0)
+		_exit(1);
+}
+
+pid_t
+process_servant(const char *name, int *sock, struct errtext *err)
+{
+	int pair[2];
+	pid_t child;
+
+	*sock = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		errtext_set(err, "socketpair: %s", strerror(errno));
+		return -1;
+	}
+	child = fork();
+	if (child == 0) {
+		be_servant(name, pair[1]);
+		return 0;
+	}
+	if (child < 0)
+		errtext_set(err, "fork: %s", strerror(errno));
+	close(pair[1]);
+	*sock = pair[0];
+	return child;
 }
 
 void
