@@ -137,6 +137,9 @@ bool	nbc_open(struct nbc_conn *, const struct nbc_target *,
  * in order.  Else a TCP connection is reset. */
 void	nbc_close(struct nbc_conn *, bool polite);
 
+/* The socket becomes the caller's; nbc_close ends the rest. */
+int	nbc_take_fd(struct nbc_conn *);
+
 /*
  * Every TCP socket made here is reset by its last close, for whatever reason that
  * comes, the death of the process included: what the peer has not acknowledged is

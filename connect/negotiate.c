@@ -495,6 +495,15 @@ nbc_export_list_free(struct nbc_export_list *list)
 	*list = (struct nbc_export_list){ NULL, 0 };
 }
 
+int
+nbc_take_fd(struct nbc_conn *conn)
+{
+	int fd = conn->fd;
+
+	conn->fd = -1;
+	return fd;
+}
+
 void
 nbc_close(struct nbc_conn *conn, bool polite)
 {

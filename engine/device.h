@@ -507,6 +507,7 @@ fence_wants_proof(const struct nbe_dev *d)
 {
 	return d->fence_waits != 0 && d->in_flight == 0 && !list_empty(&d->spare);
 }
+void	 fence_stirred(struct nbe_dev *, uint8_t path, nbe_time now);
 bool	 fence_expire(struct nbe_dev *, nbe_time now);
 void	 fence_left(struct nbe_dev *, uint8_t path, enum cached);
 void	 fence_store_changed(struct nbe_dev *);

@@ -12,6 +12,9 @@
  * (2) and from then on for the fence time, in which a server that is awake is to have
  *     carried out what it had.
  *
+ * What comes on the lost connection, when the front has kept that, tells of a server
+ * that is at it: the time of (2) begins anew.
+ *
  * Where nothing else is sent that could be answered, the device sends a small read.  A
  * write that was aborted while the server had it is fenced until it is answered.
  *
@@ -159,6 +162,18 @@ fence_proven(struct nbe_dev *d, uint32_t moment, nbe_time now)
 		f->waits = false;
 		f->until = after(now, d->cfg.fence);
 		d->fence_waits--;
+	}
+}
+
+/* What was lost on that path is being worked on. */
+void
+fence_stirred(struct nbe_dev *d, uint8_t path, nbe_time now)
+{
+	for (uint32_t i = 0; i < d->fence_count; i++) {
+		struct fence *f = &d->fence[i];
+
+		if (f->path == path && f->until != NBE_NEVER)
+			f->until = after(now, d->cfg.fence);
 	}
 }
 

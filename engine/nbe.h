@@ -523,6 +523,15 @@ uint64_t nbe_rx_payload(const struct nbe_dev *, unsigned conn);
  * the connection is late: ask the system at least twice in that time.
  */
 void	 nbe_moved(struct nbe_dev *, unsigned conn, nbe_time now);
+/*
+ * For a front that keeps a late connection's socket (NBE_WHY_TIMEOUT), half closed,
+ * after nbe_conn_down: something came there, which the front does not look at.  So the
+ * server still works on what it was sent on that path, and the fence times that run
+ * begin anew.  There is nothing to keep it for when nbe_old_writes says no.
+ */
+void	 nbe_stirred(struct nbe_dev *, unsigned path, nbe_time now);
+/* May a write still land there that was lost with its connection? */
+bool	 nbe_old_writes(const struct nbe_dev *, unsigned path);
 /* Bytes of payload of the present reply that are still to come; 0: a header is
  * next. */
 uint64_t nbe_rx_left(const struct nbe_dev *, unsigned conn);

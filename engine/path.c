@@ -459,6 +459,18 @@ nbe_fenced(struct nbe_dev *d, unsigned path, bool certain, nbe_time now)
 }
 
 void
+nbe_stirred(struct nbe_dev *d, unsigned path, nbe_time now)
+{
+	fence_stirred(d, (uint8_t)path, now);
+}
+
+bool
+nbe_old_writes(const struct nbe_dev *d, unsigned path)
+{
+	return fence_of_path(d, (uint8_t)path);
+}
+
+void
 nbe_compared(struct nbe_dev *d, uint32_t compare, bool same)
 {
 	unsigned i;

@@ -16,6 +16,7 @@
 #include "dialer.h"
 #include "disk_owner.h"
 #include "link.h"
+#include "overdue.h"
 #include "sampler.h"
 
 /* A round that comes so much later than the loop was to wait tells that this process,
@@ -50,6 +51,7 @@ struct disk {
 	bool		now_known;	/* read once per round */
 	nbe_time	tend_every, tend_at;
 	nbe_time	wait_from, wait_until;	/* NBE_NEVER: as long as it takes */
+	struct overdue	overdue;
 	struct link	link[NBE_MAX_CONNS];
 };
 
@@ -312,7 +314,7 @@ all_quiet(const struct disk *d)
 	for (unsigned i = 0; i < d->conns_max; i++)
 		if (!link_quiet(&d->link[i]))
 			return false;
-	return true;
+	return d->overdue.count == 0;
 }
 
 /* Work of this round, until no more comes of it. */
@@ -331,6 +333,7 @@ work(struct disk *d)
 			d->events.resized(d->events.arg);
 	}
 	note_down(d, &w);
+	overdue_tend(&d->overdue, w.stopped);
 	if (w.stopped && !d->stopped && all_quiet(d)) {
 		d->stopped = true;
 		d->events.stopped(d->events.arg);
@@ -355,13 +358,13 @@ disk_turn(struct disk *d)
 	nbe_time t = now(d);
 
 	tend_links(d, t);
-	if (t >= d->wake)
+	if (t >= d->wake || d->overdue.count != 0)
 		nbe_tick(d->dev, t);
 	work(d);
 	d->wake = nbe_wake(d->dev, t);
 	d->wait_from = t;
 	d->wait_until = d->wake;
-	if (d->wake != NBE_NEVER && d->wake > d->tend_at)
+	if ((d->wake != NBE_NEVER || d->overdue.count != 0) && d->wake > d->tend_at)
 		d->wait_until = d->tend_at > t ? d->tend_at : t;
 	d->now_known = false;
 	if (d->wait_until == NBE_NEVER)
@@ -399,10 +402,14 @@ tend_time(const struct nbe_dev_config *c)
 static void
 init_links(struct disk *d)
 {
+	d->overdue = (struct overdue){
+		.dev = d->dev, .ring = d->ring, .now = now, .arg = d,
+	};
 	for (unsigned i = 0; i < d->conns_max; i++)
 		d->link[i] = (struct link){
-			.dev = d->dev, .ring = d->ring, .conn = i, .now = now,
-			.arg = d, .keep = d->keep, .nbc.fd = -1,
+			.dev = d->dev, .ring = d->ring, .overdue = &d->overdue,
+			.conn = i, .now = now, .arg = d, .keep = d->keep,
+			.nbc.fd = -1,
 		};
 }
 

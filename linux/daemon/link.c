@@ -42,7 +42,7 @@ in_process_tls(const struct link *l)
 bool
 link_quiet(const struct link *l)
 {
-	return !l->sending && !l->receiving;
+	return !l->sending && !l->receiving && !l->cancelling;
 }
 
 static void
@@ -56,18 +56,25 @@ free_buffers(struct link *l)
 
 /* ---- the end of it ------------------------------------------------------------- */
 
-/* Both operations are back, so nobody uses the buffers. */
+/* Its operations are back, so nobody uses the buffers. */
 static void
 finish(struct link *l)
 {
+	unsigned path = nbe_conn_path(l->dev, l->conn);
+	int kept = -1;
+
 	if (!l->closing || !link_quiet(l))
 		return;
 	l->closing = false;
 	if (nbe_conn_in_order(l->dev, l->conn))
 		nbc_end_in_order(l->nbc.fd);
+	if (l->kept)
+		kept = nbc_take_fd(&l->nbc);
 	nbc_close(&l->nbc, false);	/* any other end is a reset */
 	free_buffers(l);
 	nbe_conn_down(l->dev, l->conn, NBE_WHY_CLOSED, l->now(l->arg));
+	if (kept >= 0)
+		overdue_keep(l->overdue, kept, path);
 }
 
 /* Best effort: by now the peer may not read any more. */
@@ -87,6 +94,39 @@ say_goodbye(struct link *l)
 		(void)send(l->nbc.fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+static void
+cancelled(struct ring_op *op, int res, uint32_t flags)
+{
+	struct link *l = container_of(op, struct link, cancel_op);
+
+	(void)res;
+	(void)flags;
+	l->cancelling = false;
+	finish(l);
+}
+
+/* Nothing more goes out, what comes is for overdue; the receive has to end. */
+static void
+close_half(struct link *l)
+{
+	struct io_uring_sqe *sqe;
+
+	(void)shutdown(l->nbc.fd, SHUT_WR);
+	if (!l->receiving)
+		return;
+	sqe = ring_sqe(l->ring);
+	io_uring_prep_cancel(sqe, &l->recv_op, 0);
+	ring_bind(sqe, &l->cancel_op);
+	l->cancelling = true;
+}
+
+/* What is in our own system would arrive at any time: only a reset ends that. */
+static bool
+may_keep(const struct link *l, enum nbe_why why)
+{
+	return why == NBE_WHY_TIMEOUT && !l->sending && all_taken(l->nbc.fd);
+}
+
 void
 link_close(struct link *l)
 {
@@ -97,8 +137,13 @@ link_close(struct link *l)
 	l->closing = true;
 	if (why != NBE_WHY_CLOSED && why != NBE_WHY_TLS_FAILED)
 		snprintf(l->problem, sizeof(l->problem), "%s", nbe_why_text(why));
-	say_goodbye(l);
-	(void)shutdown(l->nbc.fd, SHUT_RDWR);	/* ends what is in the ring */
+	l->kept = may_keep(l, why);
+	if (l->kept) {
+		close_half(l);
+	} else {
+		say_goodbye(l);
+		(void)shutdown(l->nbc.fd, SHUT_RDWR);	/* ends what is in the ring */
+	}
 	finish(l);
 }
 
@@ -558,6 +603,7 @@ link_up(struct link *l, struct nbc_conn *nbc)
 	make_send_room(nbc->fd);
 	l->send_op.done = sent;
 	l->recv_op.done = received;
+	l->cancel_op.done = cancelled;
 	l->rx_direct = 0;
 	l->asked_limit_at = l->now(l->arg);
 	if (!bytes_taken(nbc->fd, &l->taken))

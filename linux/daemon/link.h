@@ -16,6 +16,7 @@
 
 #include "connect.h"
 #include "nbe.h"
+#include "overdue.h"
 #include "ring.h"
 
 #define LINK_TX_SEGS	128
@@ -25,14 +26,16 @@
 struct link {
 	struct nbe_dev	*dev;
 	struct ring	*ring;
+	struct overdue	*overdue;	/* of the disk */
 	unsigned	conn;		/* its number in the engine */
 	nbe_time	(*now)(void *arg);
 	const uint8_t	*keep;		/* the keep buffer */
 	void		*arg;
 	struct nbc_conn	nbc;		/* fd -1: there is none */
-	bool		sending, receiving;
-	bool		closing;	/* shut down; waits for the two above */
-	struct ring_op	send_op, recv_op;
+	bool		sending, receiving, cancelling;
+	bool		closing;	/* shut down; waits for the three above */
+	bool		kept;		/* half closed, and its socket is for overdue */
+	struct ring_op	send_op, recv_op, cancel_op;
 	struct msghdr	tx_msg, rx_msg;
 	struct iovec	tx_iov[LINK_TX_SEGS], rx_iov[2];
 	uint64_t	rx_direct;	/* bytes of rx_iov[0] that are payload */

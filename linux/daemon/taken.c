@@ -13,19 +13,36 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+static bool
+tcp_info(int fd, struct tcp_info *info)
+{
+	socklen_t len = sizeof(*info);
+
+	memset(info, 0, sizeof(*info));
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len) == 0;
+}
+
 bool
 bytes_taken(int fd, uint64_t *taken)
 {
 	struct tcp_info info;
-	socklen_t len = sizeof(info);
 	int unread;
 
-	memset(&info, 0, sizeof(info));
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+	if (tcp_info(fd, &info))
 		*taken = info.tcpi_bytes_acked;
 	else if (ioctl(fd, SIOCOUTQ, &unread) == 0)
 		*taken = (uint64_t)unread;
 	else
 		return false;
 	return true;
+}
+
+/* With a socket of another kind, all that was sent is the peer's at once. */
+bool
+all_taken(int fd)
+{
+	struct tcp_info info;
+
+	return !tcp_info(fd, &info) ||
+	    (info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0);
 }

@@ -12,5 +12,7 @@
  * acknowledged; of a UNIX socket, those that the peer has not read yet.  False: nobody
  * knows. */
 bool	bytes_taken(int fd, uint64_t *taken);
+/* Nothing is left in our own system, from where it would go on its way at any time. */
+bool	all_taken(int fd);
 
 #endif

@@ -54,10 +54,21 @@ get() {
 
 # ---- a server that sleeps --------------------------------------------------------
 
-# Its first connection takes 2 s for a write, awake; it sleeps for longer than the fence.
+# tunnel: to a server at $at, which hears nothing of a client that leaves; becomes $at
+tunnel() {
+	mkfifo "$dir/tunnel" 2>/dev/null
+	start_on_port sh -c 'exec python3 "$0" PORT "$1" <>"$2"' \
+		"$(dirname "$0")/fault_proxy.py" "$at" "$dir/tunnel"
+	wait_until listens "$port" && at=nbd://127.0.0.1:$port/
+}
+
+# sleeper WRITES [tunnel]: its first connection takes 2 s for a write, one by one, while
+# it is awake; it sleeps for longer than the fence.
 sleeper() {
+	writes=$(seq 0 $(($1 - 1))) at=$dir/sleeper
+	rm -f "$dir/disk" "$dir/sleeper" "$dir/opened"
 	truncate -s 16M "$dir/disk"
-	start nbdkit -f -U "$dir/sleeper" --filter=noextents eval \
+	start nbdkit -f -t 1 -U "$at" --filter=noextents eval \
 		thread_model='echo parallel' get_size='echo 16777216' \
 		open='n=$(cat '"$dir"'/opened 2>/dev/null || echo 0)
 			echo $((n + 1)) | tee '"$dir"'/opened' \
@@ -69,18 +80,29 @@ sleeper() {
 			dd of='"$dir"'/disk oflag=seek_bytes seek=$4 bs=64k \
 			conv=notrunc status=none'
 	server_pid=$pid
-	wait_until [ -S "$dir/sleeper" ] &&
+	wait_until [ -S "$at" ] && ${2:-true} &&
 		attach sleeper --timeout 2s --fence 4s --open-timeout 1s \
-			--dead-timeout never "$dir/sleeper" || return
+			--dead-timeout never "$at" || return
 	pkill -STOP -P "$server_pid"
-	put "$device" A 0 &
-	old=$!
+	old=
+	for block in $writes; do
+		put "$device" A "$block" &
+		old="$old $!"
+	done
 	sleep 8
 	pkill -CONT -P "$server_pid"
-	wait "$old" || return
-	put "$device" B 0 && sync "$device" || return
-	sleep 3
-	[ "$(get "$device" 0)" = B ] && detach
+	wait $old || return
+	for block in $writes; do
+		put "$device" B "$block" || return
+	done
+	sync "$device" || return
+	for block in $writes; do
+		sleep 2.5
+	done
+	for block in $writes; do
+		[ "$(get "$device" "$block")" = B ] || return
+	done
+	detach
 }
 # nbdkit 1.32 aborts now and then when a client leaves it; then it is another one's turn.
 aborted() {
@@ -88,15 +110,16 @@ aborted() {
 }
 sleepers() {
 	for _ in 1 2 3; do
-		sleeper && return
+		sleeper "$@" && return
 		aborted || return 1
 		nb disconnect --force "$name" >/dev/null 2>&1
-		rm -f "$dir/sleeper" "$dir/opened"
 	done
 	return 1
 }
-sleepers
+sleepers 1
 ok "a server that wakes with an old write loses no newer one"
+sleepers 5 tunnel
+ok "nor one that works on its old writes, one by one, for longer than the fence"
 
 # The daemon is asleep for longer than the dead-timeout; the server is away.
 asleep() {

@@ -281,7 +281,10 @@ close_line(unsigned i, bool dead)
 	    why == NBE_WHY_OTHER_DISK || (why == NBE_WHY_TIMEOUT && (dead || late(i))),
 	    "the engine left an honest server: %d", why);
 	trace("engine closes connection %u: %s", i, nbe_why_text(why));
-	server_forget(i);
+	if (why == NBE_WHY_TIMEOUT)
+		server_left(i);
+	else
+		server_forget(i);
 	if (l->tx_count != 0)
 		send_end(i);
 	if (l->rx_count != 0) {

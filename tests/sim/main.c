@@ -3,8 +3,10 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * usage: sim [--seed N | --from N] [--seeds N] [--steps N] [--trace] [--past]
- *            [--polite] [--paths] [--control WHICH]
+ *            [--polite] [--deaf] [--paths] [--control WHICH]
  *
+ * --polite and --deaf break a rule of fronts: a lost connection is reset; the engine is
+ * told what comes on a late one.
  * --paths has several servers of one disk.  --control breaks something that this rests
  * on: "no-fence", "in-flight-only", "lying-command".
  *
@@ -58,7 +60,7 @@ violated(const char *promise, const char *fmt, ...)
 	abort();
 }
 
-static bool tracing, polite, several;
+static bool tracing, polite, deaf, several, past;
 static enum control control;
 
 void
@@ -170,6 +172,7 @@ pick_plan(void)
 	plan.sleep_odds = plan.silence && one_in(2) ? 2500 : 0;
 	plan.renew_odds = one_in(3) ? 700 : 0;
 	plan.polite = polite;
+	plan.deaf = deaf;
 	pick_export(&plan.exp);
 	pick_config(&plan.cfg);
 	plan.fence = plan.cfg.fence;
@@ -280,47 +283,47 @@ control_named(const char *name)
 static void
 run_past(unsigned long steps)
 {
-	static const uint64_t past[] = {
+	static const uint64_t seeds[] = {
 		65, 566, 2987, 7658, 20760, 32301, 38166, 52570,
 	};
 
-	for (unsigned i = 0; i < sizeof(past) / sizeof(past[0]); i++) {
-		sim_seed = past[i];
+	for (unsigned i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
+		sim_seed = seeds[i];
 		run(steps);
 	}
+}
+
+static bool
+is_switch(const char *arg)
+{
+	static const struct {
+		const char *name;
+		bool *is_on;
+	} known[] = {
+		{ "--trace", &tracing }, { "--polite", &polite }, { "--deaf", &deaf },
+		{ "--paths", &several }, { "--past", &past },
+	};
+
+	for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(arg, known[i].name) == 0)
+			return *known[i].is_on = true;
+	return false;
 }
 
 int
 main(int argc, char **argv)
 {
 	unsigned long from = 1, count = 200, steps = 6000;
-	bool past = false;
 
 	for (int i = 1; i < argc; i += 2) {
 		unsigned long n;
 
-		if (strcmp(argv[i], "--trace") == 0) {
-			tracing = true;
-			i--;
-			continue;
-		}
-		if (strcmp(argv[i], "--polite") == 0) {
-			polite = true;
-			i--;
-			continue;
-		}
-		if (strcmp(argv[i], "--paths") == 0) {
-			several = true;
+		if (is_switch(argv[i])) {
 			i--;
 			continue;
 		}
 		if (strcmp(argv[i], "--control") == 0) {
 			control = control_named(i + 1 < argc ? argv[i + 1] : "");
-			continue;
-		}
-		if (strcmp(argv[i], "--past") == 0) {
-			past = true;
-			i--;
 			continue;
 		}
 		n = i + 1 < argc ? number(argv[i + 1]) : 0;

@@ -436,7 +436,8 @@ server_sleep(unsigned s, nbe_time time)
 {
 	trace("server %u sleeps for %llu us", s, (unsigned long long)time / US);
 	for (unsigned i = 0; i < late_count; i++)
-		if (late[i].server == s && late[i].run_at <= now + time)
+		if (late[i].server == s && late[i].run_at != NBE_NEVER &&
+		    (late[i].kept || late[i].run_at <= now + time))
 			late[i].run_at = now;
 	server_run_late(false);
 	if (server[s].end_at != NBE_NEVER && plan.paths > 1)
@@ -465,14 +466,29 @@ wake_others(unsigned t, const struct command *c)
 	}
 }
 
-/* A server that is awake now holds what it had for the fence time at most. */
+/* One by one, each within the fence time: the client hears of each. */
+static nbe_time
+next_of(unsigned s)
+{
+	nbe_time last = now;
+
+	for (unsigned i = 0; i < late_count; i++)
+		if (late[i].server == s && late[i].kept && late[i].run_at > last &&
+		    late[i].run_at != NBE_NEVER)
+			last = late[i].run_at;
+	return last + below(plan.fence + 1);
+}
+
+/* A server that is awake now holds what it had for the fence time at most, or is at
+ * it. */
 static void
 wake_late(unsigned s, const struct command *c)
 {
 	for (unsigned i = 0; i < late_count; i++)
 		if (late[i].run_at == NBE_NEVER && late[i].number < c->number &&
 		    late[i].server == s)
-			late[i].run_at = now + below(plan.fence + 1);
+			late[i].run_at = late[i].kept ? next_of(s) :
+			    now + below(plan.fence + 1);
 	if (plan.cfg.fence_by != NBE_FENCE_COMMAND)
 		wake_others(s, c);
 }
@@ -595,6 +611,24 @@ server_forget(unsigned conn)
 	forget(s);
 }
 
+/* The client gives it up as late, and listens to it. */
+void
+server_left(unsigned conn)
+{
+	struct server_conn *s = &server_conn[conn];
+	unsigned before = late_count;
+
+	if (!s->alive || s->wire.len != 0) {
+		server_forget(conn);
+		return;
+	}
+	trace("connection %u is listened to", conn);
+	hold_late(s);
+	for (unsigned i = before; i < late_count; i++)
+		late[i].kept = true;
+	forget(s);
+}
+
 /* What a cut connection had brought, and the server did not let go of. */
 void
 server_run_late(bool all)
@@ -608,6 +642,8 @@ server_run_late(bool all)
 			continue;
 		}
 		execute_late(late[i].server, &late[i]);
+		if (late[i].kept && !plan.deaf)
+			nbe_stirred(dev, late[i].server, now);
 		drop(&late[i]);
 		late[i] = late[--late_count];
 	}

@@ -65,6 +65,7 @@ struct plan {
 	unsigned sleep_odds, renew_odds;
 	bool polite;			/* the client's system goes on sending what a
 					 * closed connection left in its buffer */
+	bool deaf;			/* to what comes on a late connection */
 	struct nbe_dev_config cfg;
 	struct nbe_export exp;
 	/* several servers */
@@ -112,6 +113,7 @@ struct command {
 	uint64_t number;		/* of all that the server has parsed */
 	nbe_time run_at;		/* of late ones; NBE_NEVER: while it sleeps */
 	unsigned server;		/* of late ones */
+	bool kept;			/* its connection is listened to */
 };
 struct server_conn {
 	unsigned server;
@@ -136,6 +138,7 @@ void	server_world(void);			/* what they do by themselves */
 void	server_run_late(bool all);
 void	server_cut(unsigned conn);	/* forgets it; what it had may run late */
 void	server_forget(unsigned conn);	/* and the client does, too */
+void	server_left(unsigned conn);	/* for it is late */
 void	server_restart(unsigned server);
 const uint8_t *server_durable(unsigned block);
 const uint8_t *server_current(unsigned block);

@@ -757,6 +757,31 @@ test_fence_counts_from_no_old_answer(void)
 	rig_end(g);
 }
 
+/* The server is at what it was sent: its time begins anew, from the first answer on. */
+static void
+test_fence_counts_from_what_came_last(void)
+{
+	struct rig *g = start_asleep();
+	struct io *o = rig_submit(g, NBE_WRITE, 0, 512, 0);
+
+	nbe_stirred(g->dev, 0, g->now);		/* proves nothing */
+	rig_wait(g, 60 * NBE_SECOND);
+	CHECK(!o->done && nbe_old_writes(g->dev, 0) && !nbe_old_writes(g->dev, 1));
+	rig_serve(g, 0);
+	for (unsigned i = 0; i < 5; i++) {
+		rig_wait(g, 9 * NBE_SECOND);
+		nbe_stirred(g->dev, 0, g->now);
+	}
+	rig_wait(g, 10 * NBE_SECOND - 1);
+	nbe_stirred(g->dev, 1, g->now);		/* of another one */
+	rig_serve(g, 0);
+	CHECK(!o->done);
+	rig_wait(g, 1);
+	rig_serve(g, 0);
+	CHECK(io_ended(o, NBE_OK) && !nbe_old_writes(g->dev, 0));
+	rig_end(g);
+}
+
 /* Nobody waits for the fence yet, and it is asked all the same: so the fence is over
  * when somebody comes. */
 static void
@@ -914,6 +939,7 @@ static const struct test tests[] = {
 	TEST(point_62_aborted_write_is_fenced_when_lost),
 	TEST(fence_counts_from_an_answer),
 	TEST(fence_counts_from_no_old_answer),
+	TEST(fence_counts_from_what_came_last),
 	TEST(the_probe_is_announced),
 	TEST(a_joined_fence_waits_again),
 	TEST(no_probe_without_a_loss),
