@@ -392,6 +392,10 @@ void	nbe_submit(struct nbe_dev *, struct nbe_req *, nbe_time now);
 /* Finish with NBE_EABORTED as soon as no socket uses its buffers. */
 void	nbe_abort(struct nbe_dev *, struct nbe_req *, nbe_time now);
 
+/* What a server offers, against what a device has that sends data_max bytes at a time:
+ * why it cannot take it over, or NBE_WHY_NONE. */
+enum nbe_why nbe_contradiction(const struct nbe_export *have,
+	    const struct nbe_export *offered, uint64_t data_max);
 /*
  * A connection finished its handshake.  Anything but NBE_WHY_NONE: it contradicts
  * the device and was not taken; leave it with NBD_CMD_DISC (nbe_disc) and close

@@ -4,17 +4,14 @@
  */
 #include "device.h"
 
-/* What of the device the connection contradicts. */
 static enum nbe_why
-contradiction(const struct nbe_dev *d, const struct nbe_export *e)
+contradicts(const struct nbe_export *have, const struct nbe_export *e,
+    uint64_t data_max)
 {
-	const struct nbe_export *have = &d->exp;
 	const uint16_t features = NBE_FLAG_SEND_FLUSH | NBE_FLAG_SEND_FUA |
 	    NBE_FLAG_SEND_TRIM | NBE_FLAG_SEND_WRITE_ZEROES | NBE_FLAG_SEND_CACHE |
 	    NBE_FLAG_SEND_FAST_ZERO;
 
-	if (d->up != 0 && (e->flags & NBE_FLAG_CAN_MULTI_CONN) == 0)
-		return NBE_WHY_NO_MULTI_CONN;
 	if (e->size < have->size)
 		return NBE_WHY_SHRANK;
 	/* The other way round nothing is lost: the device stays read-only. */
@@ -25,11 +22,27 @@ contradiction(const struct nbe_dev *d, const struct nbe_export *e)
 		return NBE_WHY_FLAGS_LOST;
 	if (e->block_min > have->block_min)
 		return NBE_WHY_BLOCK_SIZE_CHANGED;
-	if (e->payload_max < d->data_max)
+	if (e->payload_max < data_max)
 		return NBE_WHY_PAYLOAD_SHRANK;
 	if (e->framing < have->framing)
 		return NBE_WHY_FRAMING_LOST;
 	return NBE_WHY_NONE;
+}
+
+/* What of the device the connection contradicts. */
+static enum nbe_why
+contradiction(const struct nbe_dev *d, const struct nbe_export *e)
+{
+	if (d->up != 0 && (e->flags & NBE_FLAG_CAN_MULTI_CONN) == 0)
+		return NBE_WHY_NO_MULTI_CONN;
+	return contradicts(&d->exp, e, d->data_max);
+}
+
+enum nbe_why
+nbe_contradiction(const struct nbe_export *have, const struct nbe_export *offered,
+    uint64_t data_max)
+{
+	return contradicts(have, offered, data_max);
 }
 
 static void

@@ -30,6 +30,7 @@
 #include "progress.h"
 #include "ring.h"
 #include "server.h"
+#include "standby.h"
 #include "udev_names.h"
 
 #define RETRY_NS	500000000
@@ -439,6 +440,9 @@ attach_once(struct connecting *c)
 		break;
 	}
 	status = open_all(c);
+	if (status == EXIT_OK)
+		standby_check(&c->server[c->path + 1], c->servers - c->path - 1,
+		    &c->conn[0].exp);
 	return status == EXIT_OK ? attach(c) : status;
 }
 

@@ -70,6 +70,14 @@ status_is 0 && err_has "warning: nbd+unix:///?socket=$dir/a: cannot connect" &&
 	shown "^Server 0: standby" &&
 	shown "^Server 1: active, nbd+unix:///?socket=$dir/b"
 ok "the first server that is there is taken, and the others are told of"
+detach
+server small nbdkit -f -U "$dir/small" memory 1M
+attach "$dir/b" "$dir/a" "$dir/small"
+status_is 0 && err_has "warning: nbd+unix:///?socket=$dir/a: cannot connect" &&
+	err_has "socket=$dir/small could not take the device over: the export is smaller"
+ok "those that could not take over later are told of, too"
+detach
+attach "$dir/a" "$dir/b"
 run nb move "$name" 0
 status_is 1 && err_has "$name stays with nbd+unix:///?socket=$dir/b" && err_has "no such socket" &&
 	stat_is ConnectionsLost 0
