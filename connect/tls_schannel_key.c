@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "der.h"
 #include "ec_key.h"
 #include "key_lock.h"
 #include "rsa_key.h"
@@ -70,6 +71,15 @@ decrypt(const struct key_lock *k, uint8_t *key, uint8_t *out, ULONG *len)
 	return ok;
 }
 
+/* One in 256 wrong passwords gives right padding, and noise. */
+static bool
+is_key(const uint8_t *der, size_t len)
+{
+	struct der d = { der, len }, all;
+
+	return der_take(&d, DER_SEQUENCE, &all) && d.left == 0;
+}
+
 /* The key's DER, to be freed; NULL: it cannot be had. */
 static uint8_t *
 unlock(const uint8_t *der, DWORD len, const char *password, DWORD *out_len)
@@ -82,7 +92,8 @@ unlock(const uint8_t *der, DWORD len, const char *password, DWORD *out_len)
 	if (!nbc_key_lock(der, len, &k))
 		return NULL;
 	out = malloc(k.data_len);
-	ok = out != NULL && derive(&k, password, key) && decrypt(&k, key, out, &n);
+	ok = out != NULL && derive(&k, password, key) && decrypt(&k, key, out, &n) &&
+	    is_key(out, n);
 	SecureZeroMemory(key, sizeof key);
 	*out_len = n;
 	if (ok)

@@ -5,18 +5,19 @@ import struct
 import subprocess
 import time
 
-PORT, SILENT_PORT = 10809, 10810
+PORT, SILENT_PORT, SECOND_PORT = 10809, 10810, 10812
 SIZE = 64 << 20
-AREAS = ((0, 1 << 18, 21), (32 << 20, 1 << 18, 22))     # test_nbd.c: offset, length, seed
+AREAS = ((0, 1 << 18, 21), (32 << 20, 1 << 18, 22),     # test_nbd.c: offset, length, seed
+         (48 << 20, 1 << 18, 23))
 MASK = (1 << 64) - 1
 
 
 class Server:
     """nbdkit, with a file that outlives it and a log of its requests."""
 
-    def __init__(self, work):
-        self.file = os.path.join(work, 'nbd.img')
-        self.path = os.path.join(work, 'nbd.sock')
+    def __init__(self, work, name):
+        self.file = os.path.join(work, 'nbd.img')       # one, of all
+        self.path = os.path.join(work, name + '.sock')
         self.log = os.path.join(work, 'nbd.log')
         self.process = None
         with open(self.file, 'wb') as f:

@@ -16,6 +16,7 @@
 #define PORT		10809
 #define SILENT_PORT	10810
 #define REFUSED_PORT	10811
+#define BOTH		"10.0.0.1,10.0.0.1:10812"	/* of one file */
 #define SIZE		(64 * MIB)
 #define LOAD		16u
 #define PIECE		8192u
@@ -87,8 +88,9 @@ test_scsi(HANDLE disk)
 
 /* ---- a server that is lost ------------------------------------------------- */
 
+/* The server is killed, and writes are begun; then, perhaps, it is started again. */
 static void
-test_restart(HANDLE disk)
+write_at_loss(HANDLE disk, uint64_t offset, bool restart, const char *what)
 {
 	static struct nt_io io[LOAD];
 	uint8_t *buf = nt_pages(LOAD * PIECE), *back = nt_pages(PIECE);
@@ -98,21 +100,61 @@ test_restart(HANDLE disk)
 	for (i = 0; i < LOAD; i++) {
 		memset(buf + i * PIECE, (int)i + 1, PIECE);
 		nt_io_init(&io[i]);
-		nt_io_move(&io[i], disk, true, 8 * MIB + i * PIECE, buf + i * PIECE,
+		nt_io_move(&io[i], disk, true, offset + i * PIECE, buf + i * PIECE,
 		    PIECE);
 	}
 	nt_sleep(SECOND_MS);
-	DbgPrint("\nhost: start\n");
+	if (restart)
+		DbgPrint("\nhost: start\n");
 	for (i = 0; i < LOAD; i++) {
 		good += nt_end(&io[i], 2 * LONG_MS) == STATUS_SUCCESS;
 		nt_io_free(&io[i]);
 	}
-	tap_ok(good == LOAD, "the server is killed and comes back: %u of %u writes end "
-	    "well", good, LOAD);
+	tap_ok(good == LOAD, "%s: %u of %u writes end well", what, good, LOAD);
 	for (i = 0; i < LOAD; i++)
-		right += NT_SUCCESS(nt_read(disk, 8 * MIB + i * PIECE, back, PIECE)) &&
+		right += NT_SUCCESS(nt_read(disk, offset + i * PIECE, back, PIECE)) &&
 		    memcmp(back, buf + i * PIECE, PIECE) == 0;
 	tap_ok(right == LOAD, "and their data is there");
+}
+
+/* ---- two servers ----------------------------------------------------------- */
+
+static bool
+servers_are(HANDLE adapter, unsigned first, unsigned second)
+{
+	WNBD_CONNECTION_INFO info;
+
+	return NT_SUCCESS(adapter_show(adapter, NAME, &info)) &&
+	    info.Servers.Count == 2 && info.Servers.Server[0].State == first &&
+	    info.Servers.Server[1].State == second;
+}
+
+static void
+test_failover(HANDLE adapter)
+{
+	WNBD_PROPERTIES p = properties(NAME, PORT);
+	WNBD_CONNECTION_INFO info;
+	HANDLE disk;
+
+	strcpy(p.NbdProperties.Hostname, BOTH);
+	p.NbdProperties.PathTimeoutMs = SECOND_MS;
+	p.NbdProperties.FenceTimeMs = SECOND_MS;
+	if (!tap_is(adapter_create(adapter, &p, &info), STATUS_SUCCESS,
+	    "CREATE: a disk of two servers"))
+		return;
+	tap_ok(servers_are(adapter, NbdServerActive, NbdServerStandby),
+	    "the first one is active");
+	if (tap_is(adapter_disk(adapter, NAME, &disk, &info), STATUS_SUCCESS,
+	    "the system has it")) {
+		write_at_loss(disk, 16 * MIB, false, "the first one is killed");
+		tap_ok(servers_are(adapter, NbdServerFailed, NbdServerActive),
+		    "the second one is active");
+		tap_is(exercise(disk, 48 * MIB, AREA, 16384, 8, 23), STATUS_SUCCESS,
+		    "256 KiB written there, read and compared");
+		NtClose(disk);
+	}
+	tap_is(adapter_remove(adapter, NAME), STATUS_SUCCESS, "REMOVE");
+	DbgPrint("\nhost: start\n");
 }
 
 /* ---- CREATE that waits ----------------------------------------------------- */
@@ -213,10 +255,12 @@ test_nbd(HANDLE adapter)
 		tap_is(exercise(disk, 32 * MIB, AREA, 4096, 32, 22), STATUS_SUCCESS,
 		    "256 KiB, 32 requests at once");
 		test_scsi(disk);
-		test_restart(disk);
+		write_at_loss(disk, 8 * MIB, true,
+		    "the server is killed and comes back");
 		NtClose(disk);
 	}
 	tap_is(adapter_remove(adapter, NAME), STATUS_SUCCESS, "REMOVE");
+	test_failover(adapter);
 	adapter_test(adapter, TEST_SRB_TIMEOUT, 0);
 	test_cancelled_create(adapter);
 	test_dead_create(adapter);

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "options.h"
 #include "test.h"
+#include "wnbd_servers.h"
 
 /* An exact copy, so that a byte too much is a sanitizer's error. */
 static enum check
@@ -37,6 +38,7 @@ test_lengths(void)
 		{ IOCTL_WNBD_SET_DRV_OPT, 1144, 0 },
 		{ IOCTL_WNBD_RESET_DRV_OPT, 552, 0 },
 		{ IOCTL_WNBD_LIST_DRV_OPT, 40, 8 }, { IOCTL_WNBD_SET_DISK_SIZE, 56, 0 },
+		{ IOCTL_WNBD_SET_SERVERS, 88, 0 },
 	};
 	static UCHAR in[2048];
 	size_t i, len;
@@ -58,7 +60,7 @@ test_lengths(void)
 		ULONG code = (ULONG)(i < 65536 ? i : ~i);
 
 		memcpy(in, &code, 4);
-		if (code == 0 || code > IOCTL_WNBD_SET_DISK_SIZE)
+		if (code == 0 || code > IOCTL_WNBD_SET_SERVERS)
 			CHECK(check_copy(in, 2048, 4096) == CHECK_UNKNOWN_CODE);
 	}
 }
@@ -148,6 +150,102 @@ test_create_nbd(void)
 	CHECK(check_create() == CHECK_BAD_VALUE);
 	create.Properties.BlockCount = 5;
 	CHECK(check_create() == CHECK_OK);
+}
+
+/* ---- several servers ------------------------------------------------------- */
+
+static enum check
+check_host(const char *host)
+{
+	strcpy(create.Properties.NbdProperties.Hostname, host);
+	return check_create();
+}
+
+static void
+test_create_servers(void)
+{
+	static const char *const bad[] = {
+		",", "a,", ",a", "a,,b", "a:0", "a:65536", "a:99999999999", "a:", "a:x",
+		"a:1x", "a:-1", "[::1", "[::1]x", "[]", "[]:1", "[::1]:", ":1", "a,a",
+		"a,b,a", "a:10809,a", "[::1]:10809,::1", "a,b,c,d,e,f,g,h,i",
+	};
+	static const char *const good[] = {
+		"a", "a:1", "a:65535", "a,b", "::1", "[::1]", "[::1]:5", "a,a:5",
+		"a,b,c,d,e,f,g,h", "fe80::1%2,fe80::1%3",
+	};
+	NBD_CONNECTION_PROPERTIES *n = &create.Properties.NbdProperties;
+	size_t i;
+
+	set_good();
+	create.Properties.Flags.UseKernelNbd = 1;
+	n->PortNumber = 10809;
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK(check_host(bad[i]) == CHECK_BAD_NAME);
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		CHECK(check_host(good[i]) == CHECK_OK);
+	n->FenceBy = NbdFenceByStore;
+	CHECK(check_host("a,b") == CHECK_OK);
+	n->FenceBy = NbdFenceByStore + 1;
+	CHECK(check_host("a,b") == CHECK_BAD_VALUE);
+	n->FenceBy = NbdFenceByTime;
+	n->Flags.SkipNegotiation = 1;
+	CHECK(check_host("a") == CHECK_OK);
+	CHECK(check_host("a,b") == CHECK_BAD_VALUE);
+}
+
+static bool
+is_server(const WNBD_SERVER *s, const char *host, UINT32 port)
+{
+	return s->Length == strlen(host) && memcmp(s->Host, host, s->Length) == 0 &&
+	    s->Port == port;
+}
+
+static void
+test_servers_parsed(void)
+{
+	WNBD_SERVER s[NBD_MAX_SERVERS];
+	UINT32 n;
+
+	CHECK(WnbdParseServers("gate1,gate2:10810,[2001:db8::3]:10811,2001:db8::4", 5,
+	    s, &n) == WnbdServersOk && n == 4);
+	CHECK(is_server(&s[0], "gate1", 5) && is_server(&s[1], "gate2", 10810));
+	CHECK(is_server(&s[2], "2001:db8::3", 10811));
+	CHECK(is_server(&s[3], "2001:db8::4", 5));
+	CHECK(WnbdParseServers("a,b:0", 5, s, &n) == WnbdServersBadPort && n == 1);
+	CHECK(WnbdParseServers("a,b,", 5, s, &n) == WnbdServersNoName && n == 2);
+	CHECK(WnbdParseServers("1,2,3,4,5,6,7,8,9", 5, s, &n) == WnbdServersTooMany);
+	CHECK(n == NBD_MAX_SERVERS);
+}
+
+/* What a program that was built before these members gives is as it was. */
+static void
+test_old_properties_have_one_server(void)
+{
+	const NBD_CONNECTION_PROPERTIES *n = &create.Properties.NbdProperties;
+
+	set_good();
+	CHECK(n->FenceBy == NbdFenceByTime && n->FenceTimeMs == 0);
+	CHECK(n->PathTimeoutMs == 0 && n->FailbackMs == 0);
+	CHECK(offsetof(NBD_CONNECTION_PROPERTIES, FenceBy) == 532);
+	CHECK(offsetof(NBD_CONNECTION_PROPERTIES, Reserved) == 548);
+	CHECK(offsetof(WNBD_CONNECTION_INFO, Servers) == 1908);
+	CHECK(offsetof(WNBD_CONNECTION_INFO, Reserved) == 1944);
+}
+
+static void
+test_server_states(void)
+{
+	WNBD_IOCTL_SET_SERVERS_COMMAND c = { .IoControlCode = IOCTL_WNBD_SET_SERVERS };
+
+	CHECK(check_copy(&c, sizeof(c), 0) == CHECK_OK);
+	c.Servers.Count = NBD_MAX_SERVERS;
+	c.Servers.Server[7].State = NbdServerFailed;
+	CHECK(check_copy(&c, sizeof(c), 0) == CHECK_OK);
+	c.Servers.Server[7].State = NbdServerFailed + 1;
+	CHECK(check_copy(&c, sizeof(c), 0) == CHECK_BAD_VALUE);
+	c.Servers.Server[7].State = 0;
+	c.Servers.Count = NBD_MAX_SERVERS + 1;
+	CHECK(check_copy(&c, sizeof(c), 0) == CHECK_BAD_VALUE);
 }
 
 static void
@@ -279,6 +377,10 @@ main(void)
 		TEST(create_names),
 		TEST(create_sizes),
 		TEST(create_nbd),
+		TEST(create_servers),
+		TEST(servers_parsed),
+		TEST(old_properties_have_one_server),
+		TEST(server_states),
 		TEST(buffers),
 		TEST(options_by_name),
 		TEST(options_from_text),

@@ -141,6 +141,46 @@ test_map_options(void)
 }
 
 static void
+test_several_servers(void)
+{
+	CHECK(parse("map", "a", "gate1,gate2:10810,[::1]:5", "--path-timeout", "3",
+	    "--fence-by", "store", "--fence", "60", "--failback=600", NULL));
+	CHECK(args.servers == 3 && args.path_timeout_s == 3 && args.fence_s == 60);
+	CHECK(args.fence_by == FENCE_BY_STORE && args.failback_s == 600);
+	CHECK(parse("map", "a", "b,c", NULL) && args.fence_by == FENCE_BY_TIME);
+	CHECK(parse("map", "a", "::1", NULL) && args.servers == 1);
+	CHECK(parse("map", "a", "nbd://[::1]/x,y", NULL) && args.servers == 1);
+	CHECK(parse("map", "a", "b", "--fence", "5", NULL));
+}
+
+static void
+test_bad_lists_of_servers(void)
+{
+	CHECK(!parse("map", "a", "b,", NULL) && says("\"b,\": host 2 is empty"));
+	CHECK(!parse("map", "a", "b,c:0", NULL) &&
+	    says("\"b,c:0\": host 2 has no port from 1 to 65535"));
+	CHECK(!parse("map", "a", "[::1", NULL) &&
+	    says("\"[::1\": host 1 has a bracket without the other one"));
+	CHECK(!parse("map", "a", "b,c,b", NULL) &&
+	    says("\"b,c,b\": host 3 is given twice"));
+	CHECK(!parse("map", "a", "1,2,3,4,5,6,7,8,9", NULL) &&
+	    says("\"1,2,3,4,5,6,7,8,9\": host 9 is one too many"));
+	CHECK(!parse("map", "a", "b,c", "--fence-by", "command", NULL) &&
+	    says("--fence-by: \"command\" is not time or store; on Windows no "
+	    "command is run"));
+	CHECK(!parse("map", "a", "b", "--path-timeout", "5", NULL) &&
+	    says("--path-timeout, --fence-by and --failback are for several servers: "
+	    "host1,host2"));
+	CHECK(!parse("map", "a", "nbd://b/x,nbd://c/x", NULL) &&
+	    says("several servers are given as host1,host2, with --export-name and "
+	    "--tls, not as URIs"));
+	CHECK(!parse("map", "a", "nbd://b,c/x", NULL));
+	CHECK(!parse("map", "a", "b,c", "--skip-handshake", "--disk-size", "64M",
+	    "--block-size", "512", NULL) && says("--skip-handshake cannot go with "
+	    "several servers: nothing would tell whether they have one disk"));
+}
+
+static void
 test_skip_handshake(void)
 {
 	CHECK(!parse("map", "a", "b", "--skip-handshake", NULL) &&
@@ -313,6 +353,55 @@ test_show_text(void)
 	    "ExportName                : bar\n"
 	    "SkipNegotiation           : 0\n"
 	    "\n"));
+}
+
+static WNBD_CONNECTION_INFO
+disk_of_servers(void)
+{
+	WNBD_CONNECTION_INFO info = disk("foo", "x", 7, 1);
+
+	info.Properties.Flags.UseKernelNbd = 1;
+	snprintf(info.Properties.NbdProperties.Hostname, 256, "gate1,[::1]:5,gate3");
+	info.Servers = (NBD_SERVERS){ 3, {
+		{ .State = NbdServerFailed, .Fencing = 1 },
+		{ .State = NbdServerActive }, { .Tried = 1 },
+	} };
+	return info;
+}
+
+static void
+test_servers_shown(void)
+{
+	WNBD_CONNECTION_INFO info = disk_of_servers();
+
+	begin();
+	format_show(out, &info, (struct io_limits){ 255, 1000 }, false);
+	fclose(out);
+	CHECK(strstr(text, "\n\nServers\n"
+	    "gate1                     : failed, may still write\n"
+	    "[::1]:5                   : active\n"
+	    "gate3                     : standby, tried\n\n") != NULL);
+	begin();
+	format_list(out, &info, 1, true);
+	CHECK(wrote("[\n  {\n    \"InstanceName\": \"foo\",\n"
+	    "    \"Owner\": \"x\",\n    \"Pid\": 7,\n    \"DiskNumber\": 1,\n"
+	    "    \"Nbd\": true,\n    \"Servers\": [\n"
+	    "      {\n        \"Server\": \"gate1\",\n"
+	    "        \"State\": \"failed\",\n        \"Tried\": false,\n"
+	    "        \"Fencing\": true\n      },\n"
+	    "      {\n        \"Server\": \"[::1]:5\",\n"
+	    "        \"State\": \"active\",\n        \"Tried\": false,\n"
+	    "        \"Fencing\": false\n      },\n"
+	    "      {\n        \"Server\": \"gate3\",\n"
+	    "        \"State\": \"standby\",\n        \"Tried\": true,\n"
+	    "        \"Fencing\": false\n      }\n    ]\n  }\n]\n"));
+	/* A driver that says strange things. */
+	info.Servers.Count = 200;
+	info.Servers.Server[0].State = 99;
+	begin();
+	format_show(out, &info, (struct io_limits){ 255, 1000 }, true);
+	fclose(out);
+	CHECK(strstr(text, "\"State\": \"unknown\"") != NULL);
 }
 
 static void
@@ -604,12 +693,15 @@ static const struct test tests[] = {
 	TEST(operands_by_name),
 	TEST(names_cut_short),
 	TEST(map_options),
+	TEST(several_servers),
+	TEST(bad_lists_of_servers),
 	TEST(skip_handshake),
 	TEST(tls_options),
 	TEST(unmap_defaults),
 	TEST(list_text),
 	TEST(list_json),
 	TEST(show_text),
+	TEST(servers_shown),
 	TEST(stats_text),
 	TEST(options_text),
 	TEST(utf16),

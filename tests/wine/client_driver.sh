@@ -199,6 +199,78 @@ for how in "" --user-space; do
 	stop "$pid"
 done
 
+# ---- several servers ----------------------------------------------------------------
+
+# Both have one file.  What was not flushed when the first one dies is told to a flush,
+# once; the second one gets what came after.
+shows_servers() {
+	client show many && tr '\n' ';' <"$dir/out" |
+		grep -qF "Servers;$(printf '%-25s : %s;%-25s : %s;' "$@")"
+}
+truncate -s 16M "$dir/disk"
+for how in "" --user-space; do
+	serve file "$dir/disk"
+	first=$pid first_port=$port
+	serve file "$dir/disk"
+	timeout 120 "$wine" wnbd-client.exe map many "127.0.0.1:$first_port,127.0.0.1" \
+		--port "$port" $how --path-timeout 1 --fence 2 >"$dir/map.log" 2>&1 &
+	map=$!
+	pids="$pids $map"
+	wait_until has_number
+	drive "write many seed=31 length=4194304" "flush many" \
+		"write many seed=32 length=65536"
+	status_is 0 && wait_until shows_servers "127.0.0.1:$first_port" active \
+		127.0.0.1 standby
+	ok "two servers: show tells which one is used $how"
+	kill -9 $(pgrep -P "$first")
+	drive "check many seed=31 length=1048576 offset=1048576" \
+		"write many seed=33 length=2097152 piece=16384" "! flush many" \
+		"flush many" "check many seed=33 length=2097152" \
+		"check many seed=31 length=2097152 offset=2097152"
+	status_is 0
+	ok "the first one dies: reads and writes succeed, one flush does not $how"
+	wait_until shows_servers "127.0.0.1:$first_port" failed 127.0.0.1 active &&
+		client list --json && python3 -c 'import json, sys
+servers = json.load(sys.stdin)[0]["Servers"]
+assert [s["State"] for s in servers] == ["failed", "active"], servers' <"$dir/out"
+	ok "and show and list --json tell so $how"
+	drive "read many file=$(wine_path "$dir/back") length=4194304"
+	cmp -n 4194304 "$dir/back" "$dir/disk"
+	ok "the file behind the servers has it $how"
+	client unmap many && wait "$map"
+	status_is 0
+	ok "unmap $how"
+	stop "$pid"
+done
+
+# A server that takes connections and says nothing, for this process; a dial that is not
+# cancelled takes 30 s.
+serve file "$dir/disk"
+first=$pid first_port=$port
+serve file "$dir/disk"
+timeout 120 "$wine" wnbd-client.exe map hang "127.0.0.1:$first_port,127.0.0.1:$port" \
+	--user-space --path-timeout 1 --timeout 2 --failback 1 >"$dir/map.log" 2>&1 &
+map=$!
+pids="$pids $map"
+wait_until has_number
+kill -STOP $(pgrep -P "$first")
+began=$(date +%s)
+drive "check hang seed=33 length=1048576"
+status_is 0 && [ $(($(date +%s) - began)) -lt 25 ]
+ok "a server that hangs is left for the next --user-space"
+kill -CONT $(pgrep -P "$first")
+is_back() {
+	client list --json && grep -A1 ":$first_port" "$dir/out" | grep -q '"active"'
+}
+wait_until is_back && drive "check hang seed=33 length=1048576" "flush hang"
+status_is 0
+ok "and awake again it is gone back to, after --failback"
+client unmap hang && wait "$map"
+status_is 0
+ok "unmap of that"
+stop "$first"
+stop "$pid"
+
 # ---- a process that serves a disk ------------------------------------------------
 
 timeout 60 "$wine" rbd_mock.exe rbd/image 16 >"$dir/mock.log" 2>&1 &
@@ -220,7 +292,7 @@ status_is 0 && wait "$mock" && tr -d '\r' <"$dir/mock.log" >"$dir/out" &&
 ok "its counters add up"
 run_wine api_sample.exe sample
 status_is 0 && ! grep -vE ' (0|PERSISTENT_RESERVE_OUT)$' "$dir/out" | grep -vxE \
-	'Wnbd(IoctlCreate|IoctlFetchRequest|RunNbdDaemon|RunNbdDaemonEx) 87|WnbdIoctl(Show|Stats|Remove) 2|WnbdIoctl(SetDiskSize|SendResponse) 6|WnbdIoctlGetIOLimits 1|WnbdSendResponseEx 1168|WnbdRemoveEx 2|WnbdInstallDriver 2' >"$dir/err"
+	'Wnbd(IoctlCreate|IoctlFetchRequest|RunNbdDaemon|RunNbdDaemonEx) 87|WnbdIoctl(Show|Stats|Remove) 2|WnbdIoctl(SetDiskSize|SetServers|SendResponse) 6|WnbdIoctlGetIOLimits 1|WnbdSendResponseEx 1168|WnbdRemoveEx 2|WnbdInstallDriver 2' >"$dir/err"
 ok "the C++ sample: every function, with a disk"
 
 # ---- driver options ---------------------------------------------------------------

@@ -89,6 +89,10 @@ set_nbd(NBD_CONNECTION_PROPERTIES *p, char **w, int n)
 	p->RequestTimeoutMs = (UINT32)value(w, n, "timeout", 0);
 	p->DeadTimeoutMs = (UINT32)value(w, n, "dead", 0);
 	p->Flags.SkipNegotiation = value(w, n, "skip", 0) != 0;
+	p->FenceBy = value(w, n, "store", 0) != 0 ? NbdFenceByStore : NbdFenceByTime;
+	p->FenceTimeMs = (UINT32)value(w, n, "fence", 0);
+	p->PathTimeoutMs = (UINT32)value(w, n, "path-timeout", 0);
+	p->FailbackMs = (UINT32)value(w, n, "failback", 0);
 }
 
 static DWORD
@@ -122,6 +126,29 @@ do_unmap(char **w, int n)
 	(void)n;
 	snprintf(c.InstanceName, sizeof(c.InstanceName), "%s", w[1]);
 	return adapter_ioctl(adapter, &c, sizeof(c), NULL, 0, &got);
+}
+
+/* servers NAME: the state of each. */
+static DWORD
+do_servers(char **w, int n)
+{
+	static const char *const states[] = { "standby", "active", "failed" };
+	WNBD_IOCTL_SHOW_COMMAND c = { .IoControlCode = IOCTL_WNBD_SHOW };
+	WNBD_CONNECTION_INFO info;
+	DWORD got, error;
+	UINT32 i;
+
+	(void)n;
+	snprintf(c.InstanceName, sizeof(c.InstanceName), "%s", w[1]);
+	error = adapter_ioctl(adapter, &c, sizeof(c), &info, sizeof(info), &got);
+	if (error != 0)
+		return error;
+	printf("servers");
+	for (i = 0; i < info.Servers.Count; i++)
+		printf(" %s%s", states[info.Servers.Server[i].State],
+		    info.Servers.Server[i].Fencing ? "+" : "");
+	printf("\n");
+	return 0;
 }
 
 /* The last one that was shown, also when it is gone. */
@@ -629,6 +656,7 @@ static const struct {
 	{ "unmap", 2, do_unmap },
 	{ "resize", 3, do_resize },
 	{ "list", 1, do_list },
+	{ "servers", 2, do_servers },
 	{ "stats", 2, do_stats },
 	{ "get", 2, do_get },
 	{ "set", 3, do_set },

@@ -89,6 +89,7 @@ status_is 0 && out_has "disks 0"
 ok "unmap"
 stop "$pid"
 . "$root/tests/wine/scenarios.sh"
+. "$root/tests/wine/servers.sh"
 
 # ---- the end -----------------------------------------------------------------
 

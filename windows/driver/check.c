@@ -4,6 +4,8 @@
  */
 #include "check.h"
 
+#include "wnbd_servers.h"
+
 #define CONNECTIONS_MAX	32
 #define PORT_MAX	65535
 
@@ -35,6 +37,20 @@ any(const void *in)
 
 /* ---- CREATE ---------------------------------------------------------------- */
 
+/* Without negotiation nothing tells whether several servers have one disk. */
+static enum check
+check_servers(const NBD_CONNECTION_PROPERTIES *n)
+{
+	WNBD_SERVER servers[NBD_MAX_SERVERS];
+	UINT32 count;
+
+	if (WnbdParseServers(n->Hostname, n->PortNumber, servers, &count) !=
+	    WnbdServersOk)
+		return CHECK_BAD_NAME;
+	return (count > 1 && n->Flags.SkipNegotiation) ||
+	    n->FenceBy > NbdFenceByStore ? CHECK_BAD_VALUE : CHECK_OK;
+}
+
 static enum check
 check_nbd(const WNBD_PROPERTIES *p)
 {
@@ -45,7 +61,7 @@ check_nbd(const WNBD_PROPERTIES *p)
 	if (n->PortNumber == 0 || n->PortNumber > PORT_MAX ||
 	    n->Connections > CONNECTIONS_MAX)
 		return CHECK_BAD_VALUE;
-	return CHECK_OK;
+	return check_servers(n);
 }
 
 static enum check
@@ -133,6 +149,20 @@ check_resize(const void *in)
 	return c->BlockCount == 0 ? CHECK_BAD_VALUE : CHECK_OK;
 }
 
+static enum check
+check_server_states(const void *in)
+{
+	const NBD_SERVERS *s = &((const WNBD_IOCTL_SET_SERVERS_COMMAND *)in)->Servers;
+	UINT32 i;
+
+	if (s->Count > NBD_MAX_SERVERS)
+		return CHECK_BAD_VALUE;
+	for (i = 0; i < s->Count; i++)
+		if (s->Server[i].State > NbdServerFailed)
+			return CHECK_BAD_VALUE;
+	return CHECK_OK;
+}
+
 /* ---- the table ------------------------------------------------------------- */
 
 /* A list may be asked for with room for its header alone. */
@@ -169,6 +199,8 @@ static const struct {
 	    LIST_HEADER, any },
 	[IOCTL_WNBD_SET_DISK_SIZE] = { sizeof(WNBD_IOCTL_SET_SIZE_COMMAND), 0,
 	    check_resize },
+	[IOCTL_WNBD_SET_SERVERS] = { sizeof(WNBD_IOCTL_SET_SERVERS_COMMAND), 0,
+	    check_server_states },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

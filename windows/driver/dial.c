@@ -294,11 +294,11 @@ dial_main(void *arg)
 
 /* Names of hosts and numbers are ASCII; what is not cannot be resolved. */
 static void
-widen(WCHAR *to, const char *from, size_t max)
+widen(WCHAR *to, const char *from, size_t length)
 {
 	size_t i;
 
-	for (i = 0; i + 1 < max && from[i] != '\0'; i++)
+	for (i = 0; i < length; i++)
 		to[i] = (unsigned char)from[i];
 	to[i] = L'\0';
 }
@@ -306,17 +306,17 @@ widen(WCHAR *to, const char *from, size_t max)
 static void
 port_text(WCHAR text[6], uint32_t port)
 {
-	char digits[6] = "";
+	char digits[5];
 	unsigned i = 5;
 
 	do
 		digits[--i] = (char)('0' + port % 10);
 	while ((port /= 10) != 0 && i > 0);
-	widen(text, &digits[i], 6);
+	widen(text, &digits[i], 5 - i);
 }
 
 struct dial *
-dial_start(const WNBD_PROPERTIES *props, KEVENT *event)
+dial_start(const WNBD_PROPERTIES *props, const WNBD_SERVER *server, KEVENT *event)
 {
 	struct dial *dl = mem_alloc(sizeof(*dl));
 
@@ -324,8 +324,8 @@ dial_start(const WNBD_PROPERTIES *props, KEVENT *event)
 		return NULL;
 	dl->props = props;
 	dl->event = event;
-	widen(dl->host, props->NbdProperties.Hostname, WNBD_MAX_NAME_LENGTH);
-	port_text(dl->port, props->NbdProperties.PortNumber);
+	widen(dl->host, server->Host, server->Length);
+	port_text(dl->port, server->Port);
 	KeInitializeEvent(&dl->ended, NotificationEvent, FALSE);
 	KeInitializeEvent(&dl->cancel, NotificationEvent, FALSE);
 	KeInitializeEvent(&dl->verdict, NotificationEvent, FALSE);

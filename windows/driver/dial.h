@@ -11,6 +11,8 @@
 
 #include "port.h"
 
+#include "wnbd_servers.h"
+
 #define DIAL_TIMEOUT	(30 * NBE_SECOND)
 
 struct dial {
@@ -33,8 +35,8 @@ struct dial {
 	WCHAR		 host[WNBD_MAX_NAME_LENGTH], port[6];
 };
 
-/* NULL without memory or thread. */
-struct dial *dial_start(const WNBD_PROPERTIES *, KEVENT *);
+/* The server is one of the properties' own.  NULL without memory or thread. */
+struct dial *dial_start(const WNBD_PROPERTIES *, const WNBD_SERVER *, KEVENT *);
 /* Soon done. */
 void	 dial_cancel(struct dial *);
 /* After done: the connection is not wanted.  The server is told, and the socket

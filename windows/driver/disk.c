@@ -68,6 +68,7 @@ disk_info(struct disk *d, WNBD_CONNECTION_INFO *info)
 	KeAcquireSpinLock(&d->lock, &irql);
 	info->Properties = d->props;
 	info->Properties.BlockCount = d->unit.blocks;
+	info->Servers = d->servers;
 	KeReleaseSpinLock(&d->lock, irql);
 	info->ConnectionFlags.Disconnecting = d->stopping != 0;
 	info->TargetId = (USHORT)d->target;
@@ -147,6 +148,16 @@ disk_set_blocks(struct disk *d, uint64_t blocks)
 	d->unit.blocks = blocks;
 	d->unit.attention_asc = SCSI_ASC_CAPACITY_CHANGED >> 8;
 	d->unit.attention_ascq = SCSI_ASC_CAPACITY_CHANGED & 0xff;
+}
+
+void
+disk_set_servers(struct disk *d, const NBD_SERVERS *servers)
+{
+	KIRQL irql;
+
+	KeAcquireSpinLock(&d->lock, &irql);
+	d->servers = *servers;
+	KeReleaseSpinLock(&d->lock, irql);
 }
 
 NTSTATUS

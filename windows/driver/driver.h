@@ -104,6 +104,7 @@ struct disk {
 	SCSI_REQUEST_BLOCK *reset;	/* (d) waits for aborting to be 0 */
 	IRP		*create;	/* (t) to be told when the disk is up */
 	IRP		*remove;	/* (a) to be told when it is gone */
+	NBD_SERVERS	 servers;	/* (d) */
 	int64_t		 received;	/* (d) requests, ever */
 	uint64_t	 received_100ns;	/* (d) the last one's interrupt time */
 	LIST_ENTRY	 gone;		/* (a) adapter.gone */
@@ -161,6 +162,8 @@ NTSTATUS disk_remove(struct disk *, IRP *);
 NTSTATUS disk_resize(struct disk *, uint64_t blocks);
 /* (d) held, up to DISPATCH_LEVEL.  Windows learns of it with the next command. */
 void	 disk_set_blocks(struct disk *, uint64_t blocks);
+/* For disk_info: what the process that serves the disk says of its servers. */
+void	 disk_set_servers(struct disk *, const NBD_SERVERS *);
 
 /* io.c: up to DISPATCH_LEVEL. */
 /* The disk's share of EXECUTE_SCSI: completes the SRB, now or later. */

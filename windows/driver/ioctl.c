@@ -154,6 +154,20 @@ served_disk(struct request *r, WNBD_CONNECTION_ID id, struct disk **d)
 }
 
 static NTSTATUS
+do_servers(struct request *r)
+{
+	const WNBD_IOCTL_SET_SERVERS_COMMAND *c = r->buf;
+	struct disk *d;
+	NTSTATUS status = served_disk(r, c->ConnectionId, &d);
+
+	if (!NT_SUCCESS(status))
+		return status;
+	disk_set_servers(d, &c->Servers);
+	disk_release(d);
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS
 do_fetch(struct request *r)
 {
 	const WNBD_IOCTL_FETCH_REQ_COMMAND *c = r->buf;
@@ -296,6 +310,7 @@ static NTSTATUS (*const handlers[])(struct request *) = {
 	[IOCTL_WNBD_RESET_DRV_OPT] = do_reset_option,
 	[IOCTL_WNBD_LIST_DRV_OPT] = do_list_options,
 	[IOCTL_WNBD_SET_DISK_SIZE] = do_resize,
+	[IOCTL_WNBD_SET_SERVERS] = do_servers,
 };
 
 static const NTSTATUS status_of[] = {

@@ -17,7 +17,6 @@
 #include "log.h"
 
 #define DEPTH		128		/* commands in flight per connection */
-#define FENCE		(10 * NBE_SECOND)
 #define BACKOFF_MIN	(NBE_SECOND / 5)
 #define BACKOFF_MAX	(10 * NBE_SECOND)
 #define GOODBYE_TIME	(5 * NBE_SECOND)	/* for what an idle disk still has
@@ -28,6 +27,11 @@ struct nbd {
 	void		*dev_mem;
 	uint8_t		*waste;
 	unsigned	 conns_max;
+	WNBD_SERVER	 server[NBD_MAX_SERVERS];	/* (c) by path; see props */
+	unsigned	 servers;	/* (c) */
+	unsigned	 path;		/* (t) that was up last */
+	struct dial	*probe;		/* (t) of a server that is only tried */
+	unsigned	 probed;	/* (t) its path */
 	bool		 failed;	/* (d) an assertion of the engine did */
 	bool		 told;		/* (t) nbe_stop was called */
 	nbe_time	 hard_at;	/* (t) when it is called once more */
@@ -46,6 +50,7 @@ struct call {
 	struct nbe_stats *stats;
 	nbe_time	 now;
 	enum nbe_why	 why;
+	unsigned	 path;
 	bool		 any;
 };
 
@@ -249,11 +254,30 @@ nbd_stats(struct disk *d, WNBD_DRV_STATS *out)
 /* ---- connections ----------------------------------------------------------- */
 
 static void
-say_failed(struct disk *d, struct link *l, const struct dial *dl)
+free_dial(struct dial **at)
 {
-	log_warn("%s: connection %u: %s (%08lx)", d->props.InstanceName, l->conn,
-	    dl->why != NBE_WHY_NONE ? nbe_why_text(dl->why) :
+	dial_free(*at);
+	*at = NULL;
+}
+
+static void
+say_failed(struct disk *d, const struct dial *dl)
+{
+	if (dl->status == STATUS_CANCELLED)	/* it is not wanted any more */
+		return;
+	log_warn("%s: %ls port %ls: %s (%08lx)", d->props.InstanceName, dl->host,
+	    dl->port, dl->why != NBE_WHY_NONE ? nbe_why_text(dl->why) :
 	    "the server cannot be reached", (unsigned long)dl->status);
+}
+
+/* With several servers: which one it is now. */
+static void
+say_path(struct disk *d, const struct dial *dl, unsigned path)
+{
+	if (path != d->nbd->path)
+		log_warn("%s: the server is %ls port %ls now", d->props.InstanceName,
+		    dl->host, dl->port);
+	d->nbd->path = path;
 }
 
 /* The dial of the link is done, or could not be made. */
@@ -263,15 +287,16 @@ tell_dial(void *arg)
 	struct call *c = arg;
 	struct link *l = c->link;
 
+	c->path = nbe_conn_path(l->dev, l->conn);
 	if (l->dial != NULL && NT_SUCCESS(l->dial->status))
 		c->why = nbe_conn_up(l->dev, l->conn, &l->dial->exp, time_now());
 	else
 		nbe_conn_down(l->dev, l->conn, NBE_WHY_CLOSED, time_now());
 }
 
-/* Why the engine does not want the connection. */
+/* Why the engine does not want the connection, which was to this path. */
 static enum nbe_why
-offer(struct disk *d, struct link *l)
+offer(struct disk *d, struct link *l, unsigned *path)
 {
 	struct call c = { .d = d, .link = l };
 	KIRQL irql;
@@ -280,6 +305,7 @@ offer(struct disk *d, struct link *l)
 	if (!enter(tell_dial, &c))
 		c.why = NBE_WHY_STOPPED;
 	KeReleaseSpinLock(&d->lock, irql);
+	*path = c.path;
 	return c.why;
 }
 
@@ -288,7 +314,8 @@ static void
 take(struct disk *d, struct link *l)
 {
 	struct dial *dl = l->dial;
-	enum nbe_why why = offer(d, l);
+	unsigned path;
+	enum nbe_why why = offer(d, l, &path);
 
 	if (NT_SUCCESS(dl->status) && why != NBE_WHY_NONE) {
 		log_warn("%s: connection %u is refused: %s", d->props.InstanceName,
@@ -299,11 +326,11 @@ take(struct disk *d, struct link *l)
 	if (NT_SUCCESS(dl->status)) {
 		link_up(l, dl->socket);
 		log_info("%s: connection %u is up", d->props.InstanceName, l->conn);
+		say_path(d, dl, path);
 	} else {
-		say_failed(d, l, dl);
+		say_failed(d, dl);
 	}
-	dial_free(dl);
-	l->dial = NULL;
+	free_dial(&l->dial);
 }
 
 static bool
@@ -319,8 +346,7 @@ take_dials(struct disk *d)
 		if (l->dial == NULL)
 			continue;
 		if (l->dial->over) {
-			dial_free(l->dial);
-			l->dial = NULL;
+			free_dial(&l->dial);
 		} else if (l->dial->done && !l->dial->refused) {
 			take(d, l);
 			any = true;
@@ -330,13 +356,50 @@ take_dials(struct disk *d)
 }
 
 static void
+get_path(void *arg)
+{
+	struct call *c = arg;
+
+	c->path = nbe_conn_path(c->link->dev, c->link->conn);
+}
+
+/* The path to dial; false: none, the engine has failed. */
+static bool
+path_of(struct disk *d, struct link *l, unsigned *path)
+{
+	struct call c = { .d = d, .link = l };
+	bool entered;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&d->lock, &irql);
+	entered = enter(get_path, &c);
+	KeReleaseSpinLock(&d->lock, irql);
+	*path = c.path;
+	return entered;
+}
+
+static void
 open_link(struct disk *d, struct link *l)
 {
-	if (l->dial != NULL || l->up)
+	unsigned path;
+
+	if (l->dial != NULL || l->up || !path_of(d, l, &path))
 		return;
-	l->dial = dial_start(&d->props, &d->wake);
+	l->dial = dial_start(&d->props, &d->nbd->server[path], &d->wake);
 	if (l->dial == NULL)
-		(void)offer(d, l);
+		(void)offer(d, l, &path);
+}
+
+/* (d) A connection that is not wanted any more before it is made.  True: it was not
+ * begun.  Else its dial tells, soon. */
+static bool
+forgo_link(struct link *l, nbe_time now)
+{
+	if (l->dial == NULL)
+		nbe_conn_down(l->dev, l->conn, NBE_WHY_CLOSED, now);
+	else if (!l->dial->done)
+		dial_cancel(l->dial);
+	return l->dial == NULL;
 }
 
 /* (d) Orderly where the engine has said goodbye; else what is sent and not answered
@@ -346,12 +409,88 @@ close_link(struct disk *d, struct link *l, nbe_time now)
 {
 	enum nbe_why why = nbe_conn_why(l->dev, l->conn);
 
-	if (l->closing || !l->up)
+	if (l->closing)
 		return;
 	link_close(l, nbe_conn_in_order(l->dev, l->conn), now);
 	log_info("%s: connection %u is closed: %s", d->props.InstanceName, l->conn,
 	    nbe_why_text(why));
 }
+
+/* ---- several servers ------------------------------------------------------- */
+
+static void
+tell_probe(void *arg)
+{
+	struct call *c = arg;
+	struct nbd *n = c->d->nbd;
+
+	nbe_probed(n->dev, n->probed, NT_SUCCESS(n->probe->status) ? NBE_WHY_NONE :
+	    NBE_WHY_CLOSED, time_now());
+}
+
+/* A server that the engine wants to know of: does it shake hands? */
+static void
+start_probe(struct disk *d, unsigned path)
+{
+	struct nbd *n = d->nbd;
+
+	if (n->probe != NULL)
+		return;
+	n->probed = path;
+	n->probe = dial_start(&d->props, &n->server[path], &d->wake);
+}
+
+/* True: the engine has learnt something. */
+static bool
+take_probe(struct disk *d)
+{
+	struct nbd *n = d->nbd;
+	struct dial *dl = n->probe;
+	struct call c = { .d = d };
+	KIRQL irql;
+
+	if (dl == NULL || !dl->done)
+		return false;
+	if (dl->refused) {
+		if (dl->over)
+			free_dial(&n->probe);
+		return false;
+	}
+	KeAcquireSpinLock(&d->lock, &irql);
+	(void)enter(tell_probe, &c);
+	KeReleaseSpinLock(&d->lock, irql);
+	if (NT_SUCCESS(dl->status)) {
+		dial_refuse(dl);	/* it was only tried */
+	} else {
+		say_failed(d, dl);
+		free_dial(&n->probe);
+	}
+	return true;
+}
+
+/* (d) For disk_info. */
+static void
+note_servers(struct disk *d)
+{
+	struct nbd *n = d->nbd;
+	NBD_SERVERS *s = &d->servers;
+	struct nbe_path p;
+	unsigned i;
+
+	if (n->servers == 1)
+		return;
+	s->Count = n->servers;
+	for (i = 0; i < n->servers; i++) {
+		nbe_path(n->dev, i, &p);
+		s->Server[i].State = (UINT8)p.state;
+		s->Server[i].Fencing = p.fencing;
+		s->Server[i].Tried = p.tried;
+	}
+}
+C_ASSERT((int)NBE_PATH_STANDBY == NbdServerStandby &&
+    (int)NBE_PATH_ACTIVE == NbdServerActive && (int)NBE_PATH_FAILED == NbdServerFailed);
+C_ASSERT((int)NBE_FENCE_TIME == NbdFenceByTime &&
+    (int)NBE_FENCE_STORE != NbdFenceByTime && NBD_MAX_SERVERS <= NBE_MAX_PATHS);
 
 /* ---- rounds ---------------------------------------------------------------- */
 
@@ -394,10 +533,13 @@ inform(void *arg)
 		disk_set_blocks(d, nbe_dev_export(n->dev)->size /
 		    d->unit.block_size);
 	for (i = 0; i < n->conns_max; i++) {
-		if ((w->close & 1u << i) != 0)
+		if ((w->close & 1u << i) != 0 && n->link[i].up)
 			close_link(d, &n->link[i], now);
+		else if ((w->close & 1u << i) != 0)
+			c->any |= forgo_link(&n->link[i], now);
 		link_plan(&n->link[i], (w->tx & 1u << i) != 0, now);
 	}
+	note_servers(d);
 	n->wake = nbe_wake(n->dev, now);
 }
 
@@ -415,6 +557,7 @@ turn(struct disk *d, bool *stopped)
 	KIRQL irql;
 
 	again = take_dials(d);
+	again |= take_probe(d);
 	KeAcquireSpinLock(&d->lock, &irql);
 	entered = enter(inform, &c);
 	KeReleaseSpinLock(&d->lock, irql);
@@ -428,15 +571,35 @@ turn(struct disk *d, bool *stopped)
 	}
 	for (i = 0; i < n->conns_max; i++) {
 		again |= link_act(&n->link[i], now);
-		if ((w.open & 1u << i) != 0)
+		if ((w.open & ~w.close & 1u << i) != 0)
 			open_link(d, &n->link[i]);
 		if (link_wake(&n->link[i], now) < n->wake)
 			n->wake = link_wake(&n->link[i], now);
 	}
+	for (i = 0; i < n->servers; i++)
+		if ((w.probe & 1u << i) != 0)
+			start_probe(d, i);
 	if (w.resized)
 		adapter_changed(d->adapter);
 	*stopped = w.stopped;
 	return again;
+}
+
+/* A dial that nobody wants any more.  True: it is gone. */
+static bool
+let_go(struct dial **at)
+{
+	struct dial *dl = *at;
+
+	if (dl == NULL)
+		return true;
+	if (dl->done && !dl->refused && dl->socket != NULL)
+		dial_refuse(dl);
+	else if (!dl->done || (dl->refused && !dl->over))
+		dial_cancel(dl);
+	else
+		free_dial(at);
+	return *at == NULL;
 }
 
 /* No dial, no socket: nothing of ours is in anybody else's hands. */
@@ -444,22 +607,12 @@ static bool
 quiet(struct nbd *n)
 {
 	unsigned i;
-	bool quiet = true;
+	bool quiet = let_go(&n->probe);
 
 	for (i = 0; i < n->conns_max; i++) {
 		struct link *l = &n->link[i];
 
-		if (l->dial != NULL && l->dial->done && !l->dial->refused) {
-			if (l->dial->socket != NULL) {
-				dial_refuse(l->dial);
-			} else {
-				dial_free(l->dial);
-				l->dial = NULL;
-			}
-		} else if (l->dial != NULL) {
-			dial_cancel(l->dial);
-		}
-		quiet &= l->dial == NULL && l->socket == NULL;
+		quiet &= let_go(&l->dial) && l->socket == NULL;
 	}
 	return quiet;
 }
@@ -485,10 +638,6 @@ reset_links(struct disk *d, nbe_time now)
 		struct link *l = &n->link[i];
 
 		(void)link_act(l, now);
-		if (l->dial != NULL && l->dial->over) {
-			dial_free(l->dial);
-			l->dial = NULL;
-		}
 		none &= !l->up;
 	}
 	return none;
@@ -585,7 +734,7 @@ milliseconds(uint32_t ms, uint32_t standard)
 }
 
 struct init {
-	struct nbd	*n;
+	struct disk	*d;
 	const struct nbe_dev_config *cfg;
 	const struct nbe_export *exp;
 };
@@ -594,8 +743,10 @@ static void
 init_device(void *arg)
 {
 	struct init *c = arg;
+	struct nbd *n = c->d->nbd;
 
-	c->n->dev = nbe_dev_init(c->n->dev_mem, c->cfg, c->exp, time_now());
+	n->dev = nbe_dev_init(n->dev_mem, c->cfg, c->exp, time_now());
+	note_servers(c->d);
 }
 
 static NTSTATUS
@@ -610,13 +761,20 @@ make_device(struct disk *d, const struct nbe_export *e)
 		    NBD_DEFAULT_REQUEST_TIMEOUT_MS),
 		.dead_timeout = milliseconds(p->DeadTimeoutMs,
 		    NBD_DEFAULT_DEAD_TIMEOUT_MS),
-		.fence = FENCE,
+		.fence = milliseconds(p->FenceTimeMs, NBD_DEFAULT_FENCE_TIME_MS),
 		.backoff_min = BACKOFF_MIN,
 		.backoff_max = BACKOFF_MAX,
 		.unflushed = NBE_UNFLUSHED_FAIL,
 		.seed = d->id ^ time_now(),
+		.paths = (uint8_t)n->servers,
+		.path = (uint8_t)n->path,
+		.fence_by = p->FenceBy == NbdFenceByStore ? NBE_FENCE_STORE :
+		    NBE_FENCE_TIME,
+		.path_timeout = milliseconds(p->PathTimeoutMs,
+		    NBD_DEFAULT_PATH_TIMEOUT_MS),
+		.failback = milliseconds(p->FailbackMs, 0),
 	};
-	struct init c = { n, NULL, e };
+	struct init c = { d, NULL, e };
 	NTSTATUS status = STATUS_SUCCESS;
 	unsigned i;
 
@@ -636,19 +794,14 @@ make_device(struct disk *d, const struct nbe_export *e)
 	return status;
 }
 
-/* The first connection tells what the disk is. */
+/* Its dial, if it has succeeded, is that of the first link. */
 static NTSTATUS
-nbd_start(struct disk *d)
+dial_first(struct disk *d, unsigned path)
 {
-	struct link *first;
-	struct dial *dl;
+	struct link *first = &d->nbd->link[0];
+	struct dial *dl = dial_start(&d->props, &d->nbd->server[path], &d->wake);
 	NTSTATUS status;
 
-	d->nbd = mem_alloc(sizeof(*d->nbd));
-	if (d->nbd == NULL)
-		return STATUS_INSUFFICIENT_RESOURCES;
-	first = &d->nbd->link[0];
-	first->dial = dl = dial_start(&d->props, &d->wake);
 	if (dl == NULL)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	while (!dl->done) {
@@ -656,14 +809,41 @@ nbd_start(struct disk *d)
 			dial_cancel(dl);
 		KeWaitForSingleObject(&d->wake, Executive, KernelMode, FALSE, NULL);
 	}
-	if (!NT_SUCCESS(dl->status)) {
-		say_failed(d, first, dl);
-		return dl->why == NBE_WHY_UNKNOWN_EXPORT ?
-		    STATUS_OBJECT_NAME_NOT_FOUND : dl->status;
+	first->dial = dl;
+	d->nbd->path = path;
+	if (NT_SUCCESS(dl->status))
+		return dl->status;
+	say_failed(d, dl);
+	status = dl->why == NBE_WHY_UNKNOWN_EXPORT ? STATUS_OBJECT_NAME_NOT_FOUND :
+	    dl->status;
+	free_dial(&first->dial);
+	return status;
+}
+
+/* The first connection tells what the disk is: to the first server that is there. */
+static NTSTATUS
+nbd_start(struct disk *d)
+{
+	const NBD_CONNECTION_PROPERTIES *p = &d->props.NbdProperties;
+	NTSTATUS status = STATUS_CANCELLED;
+	struct nbd *n;
+	unsigned i;
+
+	d->nbd = n = mem_alloc(sizeof(*d->nbd));
+	if (n == NULL)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	if (WnbdParseServers(p->Hostname, p->PortNumber, n->server, &n->servers) !=
+	    WnbdServersOk)
+		return STATUS_INVALID_PARAMETER;
+	for (i = 0; i < n->servers && !d->stopping; i++) {
+		status = dial_first(d, i);
+		if (NT_SUCCESS(status))
+			break;
 	}
-	status = describe_unit(d, &dl->exp);
 	if (NT_SUCCESS(status))
-		status = make_device(d, &dl->exp);
+		status = describe_unit(d, &n->link[0].dial->exp);
+	if (NT_SUCCESS(status))
+		status = make_device(d, &n->link[0].dial->exp);
 	return status;
 }
 
@@ -679,8 +859,7 @@ abandon(struct disk *d, struct link *l)
 			KeWaitForSingleObject(&d->wake, Executive, KernelMode, FALSE,
 			    NULL);
 	}
-	dial_free(l->dial);
-	l->dial = NULL;
+	free_dial(&l->dial);
 }
 
 static void

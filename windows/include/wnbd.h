@@ -346,6 +346,10 @@ DWORD	WnbdIoctlSendResponse(HANDLE Adapter, WNBD_CONNECTION_ID ConnectionId,
 	    LPOVERLAPPED Overlapped);
 DWORD	WnbdIoctlSetDiskSize(HANDLE Adapter, WNBD_CONNECTION_ID ConnectionId,
 	    UINT64 BlockCount, LPOVERLAPPED Overlapped);
+/* For SHOW and LIST: the states of a disk's servers, by the process that is its NBD
+ * client. */
+DWORD	WnbdIoctlSetServers(HANDLE Adapter, WNBD_CONNECTION_ID ConnectionId,
+	    const NBD_SERVERS *Servers, LPOVERLAPPED Overlapped);
 /* DiskHandle: an open \\.\PhysicalDriveN.  How many requests Windows has pending at
  * most, of this disk and of the adapter. */
 DWORD	WnbdIoctlGetIOLimits(HANDLE DiskHandle, PDWORD LunMaxIoCount,

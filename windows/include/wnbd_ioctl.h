@@ -26,6 +26,7 @@
  *   RESET_DRV_OPT  WNBD_IOCTL_RESET_DRV_OPT_COMMAND
  *   LIST_DRV_OPT   WNBD_IOCTL_LIST_DRV_OPT_COMMAND WNBD_OPTION_LIST
  *   SET_DISK_SIZE  WNBD_IOCTL_SET_SIZE_COMMAND
+ *   SET_SERVERS    WNBD_IOCTL_SET_SERVERS_COMMAND
  *
  * LIST and LIST_DRV_OPT succeed with a buffer that holds the list's header but not
  * all elements: the driver then gives the header alone (8 bytes), whose Count says
@@ -79,6 +80,7 @@
 #define IOCTL_WNBD_RESET_DRV_OPT 13
 #define IOCTL_WNBD_LIST_DRV_OPT	14
 #define IOCTL_WNBD_SET_DISK_SIZE 15
+#define IOCTL_WNBD_SET_SERVERS	16
 
 /* The adapter's device interface. */
 static const GUID WNBD_GUID = {
@@ -129,8 +131,18 @@ typedef struct {
 } NBD_CONNECTION_FLAGS, *PNBD_CONNECTION_FLAGS;
 WNBD_ASSERT_SZ_EQ(NBD_CONNECTION_FLAGS, 4);
 
+/* Of several servers: what keeps the one that was left from writing later, over newer
+ * data (docs/windows.md). */
+typedef enum {
+	NbdFenceByTime = 0,	/* the first changes on the next one wait */
+	NbdFenceByStore = 1,	/* the store lets only one of them write */
+} NBD_FENCE_BY;
+
+#define NBD_MAX_SERVERS	8
+
 typedef struct {
-	CHAR	Hostname[WNBD_MAX_NAME_LENGTH];	/* name, IPv4 or IPv6 address */
+	/* Name, IPv4 or IPv6 address; several servers of one disk: wnbd_servers.h. */
+	CHAR	Hostname[WNBD_MAX_NAME_LENGTH];
 	UINT32	PortNumber;
 	CHAR	ExportName[WNBD_MAX_NAME_LENGTH];
 	NBD_CONNECTION_FLAGS Flags;
@@ -140,16 +152,27 @@ typedef struct {
 	UINT32	RequestTimeoutMs;	/* one command of one connection; 30 s */
 	UINT32	DeadTimeoutMs;		/* requests fail after so long without a
 					 * server; 120 s */
-	BYTE	Reserved[20];
+	/* Of several servers: */
+	UINT32	FenceBy;		/* NBD_FENCE_BY */
+	UINT32	FenceTimeMs;		/* so long a lost write may still land; 10 s */
+	UINT32	PathTimeoutMs;		/* the next one's turn after so long without a
+					 * connection; 10 s */
+	UINT32	FailbackMs;		/* so long on another one, then back to the
+					 * first, if it answers; twice as long after
+					 * each time; 0: never */
+	BYTE	Reserved[4];
 } NBD_CONNECTION_PROPERTIES, *PNBD_CONNECTION_PROPERTIES;
 WNBD_ASSERT_SZ_EQ(NBD_CONNECTION_PROPERTIES, 552);
 WNBD_ASSERT_OFFSET(NBD_CONNECTION_PROPERTIES, PortNumber, 256);
 WNBD_ASSERT_OFFSET(NBD_CONNECTION_PROPERTIES, ExportName, 260);
 WNBD_ASSERT_OFFSET(NBD_CONNECTION_PROPERTIES, Flags, 516);
 WNBD_ASSERT_OFFSET(NBD_CONNECTION_PROPERTIES, Connections, 520);
+WNBD_ASSERT_OFFSET(NBD_CONNECTION_PROPERTIES, FenceBy, 532);
 
 #define NBD_DEFAULT_REQUEST_TIMEOUT_MS	30000
 #define NBD_DEFAULT_DEAD_TIMEOUT_MS	120000
+#define NBD_DEFAULT_FENCE_TIME_MS	10000
+#define NBD_DEFAULT_PATH_TIMEOUT_MS	10000
 
 /* Bit 5 has two names: WNBD 0.2 and newer. */
 WNBD_EXTENSION typedef union {
@@ -214,6 +237,27 @@ typedef struct {
 } WNBD_CONNECTION_INFO_FLAGS, PWNBD_CONNECTION_INFO_FLAGS;
 WNBD_ASSERT_SZ_EQ(WNBD_CONNECTION_INFO_FLAGS, 4);
 
+typedef enum {
+	NbdServerStandby = 0,
+	NbdServerActive = 1,	/* the disk is there, or was last */
+	NbdServerFailed = 2,	/* when used or tried last */
+} NBD_SERVER_STATE;
+
+typedef struct {
+	UINT8	State;			/* NBD_SERVER_STATE */
+	UINT8	Fencing;		/* it was left: changes may have to wait */
+	UINT8	Tried;			/* no server has a connection: its turn */
+	UINT8	Reserved;
+} NBD_SERVER_INFO, *PNBD_SERVER_INFO;
+WNBD_ASSERT_SZ_EQ(NBD_SERVER_INFO, 4);
+
+/* In the order of Hostname. */
+typedef struct {
+	UINT32	Count;			/* 0: the disk has one server, or none */
+	NBD_SERVER_INFO Server[NBD_MAX_SERVERS];
+} NBD_SERVERS, *PNBD_SERVERS;
+WNBD_ASSERT_SZ_EQ(NBD_SERVERS, 36);
+
 typedef struct {
 	WNBD_PROPERTIES Properties;
 	WNBD_CONNECTION_INFO_FLAGS ConnectionFlags;
@@ -225,7 +269,8 @@ typedef struct {
 	 * until then. */
 	INT	DiskNumber;
 	WCHAR	PNPDeviceID[WNBD_MAX_NAME_LENGTH];
-	BYTE	Reserved[124];
+	NBD_SERVERS Servers;
+	BYTE	Reserved[88];
 } WNBD_CONNECTION_INFO, *PWNBD_CONNECTION_INFO;
 WNBD_ASSERT_SZ_EQ(WNBD_CONNECTION_INFO, 2032);
 WNBD_ASSERT_OFFSET(WNBD_CONNECTION_INFO, ConnectionFlags, 1368);
@@ -235,6 +280,7 @@ WNBD_ASSERT_OFFSET(WNBD_CONNECTION_INFO, Lun, 1376);
 WNBD_ASSERT_OFFSET(WNBD_CONNECTION_INFO, ConnectionId, 1384);
 WNBD_ASSERT_OFFSET(WNBD_CONNECTION_INFO, DiskNumber, 1392);
 WNBD_ASSERT_OFFSET(WNBD_CONNECTION_INFO, PNPDeviceID, 1396);
+WNBD_ASSERT_OFFSET(WNBD_CONNECTION_INFO, Servers, 1908);
 
 typedef struct {
 	UINT32	ElementSize;		/* sizeof(WNBD_CONNECTION_INFO) */
@@ -558,5 +604,16 @@ typedef struct {
 WNBD_ASSERT_SZ_EQ(WNBD_IOCTL_SET_SIZE_COMMAND, 56);
 WNBD_ASSERT_OFFSET(WNBD_IOCTL_SET_SIZE_COMMAND, ConnectionId, 8);
 WNBD_ASSERT_OFFSET(WNBD_IOCTL_SET_SIZE_COMMAND, BlockCount, 16);
+
+/* Of the process that serves the disk and is its NBD client: for SHOW and LIST. */
+typedef struct {
+	ULONG	IoControlCode;
+	WNBD_CONNECTION_ID ConnectionId;
+	NBD_SERVERS Servers;
+	BYTE	Reserved[36];
+} WNBD_IOCTL_SET_SERVERS_COMMAND, *PWNBD_IOCTL_SET_SERVERS_COMMAND;
+WNBD_ASSERT_SZ_EQ(WNBD_IOCTL_SET_SERVERS_COMMAND, 88);
+WNBD_ASSERT_OFFSET(WNBD_IOCTL_SET_SERVERS_COMMAND, ConnectionId, 8);
+WNBD_ASSERT_OFFSET(WNBD_IOCTL_SET_SERVERS_COMMAND, Servers, 16);
 
 #endif

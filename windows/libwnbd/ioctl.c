@@ -164,6 +164,18 @@ WnbdIoctlSetDiskSize(HANDLE Adapter, WNBD_CONNECTION_ID ConnectionId,
 	return command(Adapter, &c, sizeof(c), NULL, 0, Overlapped);
 }
 
+DWORD
+WnbdIoctlSetServers(HANDLE Adapter, WNBD_CONNECTION_ID ConnectionId,
+    const NBD_SERVERS *Servers, LPOVERLAPPED Overlapped)
+{
+	WNBD_IOCTL_SET_SERVERS_COMMAND c = {
+		.IoControlCode = IOCTL_WNBD_SET_SERVERS,
+		.ConnectionId = ConnectionId, .Servers = *Servers,
+	};
+
+	return command(Adapter, &c, sizeof(c), NULL, 0, Overlapped);
+}
+
 /* ---- lists --------------------------------------------------------------- */
 
 struct list_header {

@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "nbd_serve.h"
+#include "wnbd_servers.h"
 
 #define CONNECT_TIMEOUT_MS	30000
 #define UNMAP_RANGES		256	/* in one request, if the caller has no wish */
@@ -15,7 +16,8 @@
 struct daemon {
 	WNBD_PROPERTIES properties;
 	const WNBD_NBD_OPTIONS *options;
-	struct nbc_target target;
+	struct nbc_target target[NBD_MAX_SERVERS];
+	unsigned servers;
 	struct nbc_tls_context *tls;
 	struct nbe_export given;
 	struct nbd_disk	*nbd;
@@ -67,12 +69,42 @@ set(char **field, const char *value, struct nbc_error *error)
 	return *field != NULL || nbc_fail_no_memory(error);
 }
 
-/* The server by host, port and export name. */
 static bool
-target_of_properties(struct daemon *m, struct nbc_error *error)
+server_fault(WNBD_SERVERS_FAULT fault, const NBD_CONNECTION_PROPERTIES *n,
+    unsigned number, struct nbc_error *error)
+{
+	static const char *const why[] = {
+		[WnbdServersNoName] = "has no name",
+		[WnbdServersBadPort] = "has no port from 1 to 65535",
+		[WnbdServersBadBracket] = "has a bracket without the other one",
+		[WnbdServersTwice] = "is there twice",
+		[WnbdServersTooMany] = "is one too many",
+	};
+
+	return fault == WnbdServersOk || nbc_fail(error, NBC_USAGE,
+	    "\"%s\": server %u %s", n->Hostname, number, why[fault]);
+}
+
+static bool
+set_target(struct nbc_target *t, const WNBD_SERVER *server, const char *export_name,
+    struct nbc_error *error)
+{
+	char host[WNBD_MAX_NAME_LENGTH], port[16];
+
+	snprintf(host, sizeof(host), "%.*s", (int)server->Length, server->Host);
+	snprintf(port, sizeof(port), "%u", server->Port);
+	return set(&t->host, host, error) &&
+	    set(&t->port, server->Port != 0 ? port : NULL, error) &&
+	    set(&t->export_name, export_name, error);
+}
+
+/* The servers by host, port and export name. */
+static bool
+targets_of_properties(struct daemon *m, struct nbc_error *error)
 {
 	const NBD_CONNECTION_PROPERTIES *n = &m->properties.NbdProperties;
-	char port[16];
+	WNBD_SERVER server[NBD_MAX_SERVERS];
+	WNBD_SERVERS_FAULT fault;
 
 	if (n->Hostname[0] == '\0' || memchr(n->Hostname, '\0',
 	    sizeof(n->Hostname)) == NULL || memchr(n->ExportName, '\0',
@@ -81,10 +113,13 @@ target_of_properties(struct daemon *m, struct nbc_error *error)
 		    "the host name or the export name is empty or too long");
 	if (n->PortNumber > 65535)
 		return nbc_fail(error, NBC_USAGE, "%u is not a port", n->PortNumber);
-	snprintf(port, sizeof(port), "%u", n->PortNumber);
-	return set(&m->target.host, n->Hostname, error) &&
-	    set(&m->target.port, n->PortNumber != 0 ? port : NULL, error) &&
-	    set(&m->target.export_name, n->ExportName, error);
+	fault = WnbdParseServers(n->Hostname, n->PortNumber, server, &m->servers);
+	if (!server_fault(fault, n, m->servers + 1, error))
+		return false;
+	for (unsigned i = 0; i < m->servers; i++)
+		if (!set_target(&m->target[i], &server[i], n->ExportName, error))
+			return false;
+	return true;
 }
 
 /* What is in NbdProperties is for people to see, so it must fit the URI. */
@@ -92,7 +127,7 @@ static void
 properties_of_target(struct daemon *m)
 {
 	NBD_CONNECTION_PROPERTIES *n = &m->properties.NbdProperties;
-	const struct nbc_target *t = &m->target;
+	const struct nbc_target *t = &m->target[0];
 
 	snprintf(n->Hostname, sizeof(n->Hostname), "%s", t->host);
 	snprintf(n->ExportName, sizeof(n->ExportName), "%s",
@@ -103,14 +138,13 @@ properties_of_target(struct daemon *m)
 
 /* Never less TLS than either of the URI and the options asks for. */
 static bool
-set_tls(struct daemon *m, struct nbc_error *error)
+set_tls(struct daemon *m, struct nbc_target *t, struct nbc_error *error)
 {
 	static const enum nbe_tls modes[] = {
 		[WnbdTlsOff] = NBE_TLS_OFF, [WnbdTlsIfOffered] = NBE_TLS_IF_OFFERED,
 		[WnbdTlsRequired] = NBE_TLS_REQUIRED,
 	};
 	const WNBD_NBD_OPTIONS *o = m->options;
-	struct nbc_target *t = &m->target;
 
 	if ((unsigned)o->Tls > WnbdTlsRequired)
 		return nbc_fail(error, NBC_USAGE, "%d is not a TLS mode", o->Tls);
@@ -127,19 +161,20 @@ set_tls(struct daemon *m, struct nbc_error *error)
 }
 
 static bool
-make_target(struct daemon *m, struct nbc_error *error)
+make_targets(struct daemon *m, struct nbc_error *error)
 {
-	bool ok;
-
 	if (m->options->Uri != NULL) {
-		ok = nbc_target_parse(&m->target, m->options->Uri, error);
-		if (ok)
-			properties_of_target(m);
-	} else {
-		ok = target_of_properties(m, error);
+		if (!nbc_target_parse(&m->target[0], m->options->Uri, error))
+			return false;
+		m->servers = 1;
+		properties_of_target(m);
+	} else if (!targets_of_properties(m, error)) {
+		return false;
 	}
-	return ok && set_tls(m, error) &&
-	    nbc_tls_context_load(&m->tls, &m->target, error);
+	for (unsigned i = 0; i < m->servers; i++)
+		if (!set_tls(m, &m->target[i], error))
+			return false;
+	return nbc_tls_context_load(&m->tls, &m->target[0], error);
 }
 
 static UINT32
@@ -161,9 +196,12 @@ given_export(struct daemon *m, struct nbc_error *error)
 	    p->BlockCount > INT64_MAX / p->BlockSize)
 		return nbc_fail(error, NBC_USAGE,
 		    "without negotiation, the block size and count must be given");
-	if (m->target.tls != NBE_TLS_OFF)
+	if (m->target[0].tls != NBE_TLS_OFF)
 		return nbc_fail(error, NBC_USAGE,
 		    "without negotiation there is no TLS");
+	if (m->servers > 1)
+		return nbc_fail(error, NBC_USAGE, "without negotiation nothing tells "
+		    "whether several servers have one disk");
 	*e = (struct nbe_export){
 		.size = p->BlockCount * p->BlockSize, .block_min = 1,
 		.block_pref = 4096, .payload_max = NBE_PAYLOAD_DEFAULT,
@@ -200,13 +238,33 @@ on_resized(void *arg)
 		    lib_error_text(status, text, sizeof(text)));
 }
 
+/* What a driver that does not know of it refuses, nobody will ask it for. */
+static bool
+on_servers_changed(void *arg, const NBD_SERVERS *servers)
+{
+	struct daemon *m = arg;
+	WNBD_DISK *disk = m->disk;
+	DWORD status;
+	char text[256];
+
+	if (disk == NULL)
+		return false;
+	status = WnbdIoctlSetServers(disk->Handle, disk->ConnectionInfo.ConnectionId,
+	    servers, NULL);
+	if (status != 0)
+		LOG(Debug, "%s: the states of its servers are not taken: %s",
+		    disk->Properties.InstanceName,
+		    lib_error_text(status, text, sizeof(text)));
+	return true;
+}
+
 static bool
 connect_nbd(struct daemon *m, struct nbc_error *error)
 {
 	const NBD_CONNECTION_PROPERTIES *n = &m->properties.NbdProperties;
 	const WNBD_NBD_OPTIONS *o = m->options;
 	struct nbd_config config = {
-		.target = &m->target, .tls = m->tls,
+		.targets = m->target, .servers = m->servers, .tls = m->tls,
 		.options = {
 			.framing_max = NBE_STRUCTURED, .cancel_fd = -1,
 			.timeout_ms = first_of(o->ConnectTimeoutMs, 0,
@@ -217,9 +275,18 @@ connect_nbd(struct daemon *m, struct nbc_error *error)
 		    n->RequestTimeoutMs, NBD_DEFAULT_REQUEST_TIMEOUT_MS),
 		.dead_timeout_ms = first_of(o->DeadTimeoutMs, n->DeadTimeoutMs,
 		    NBD_DEFAULT_DEAD_TIMEOUT_MS),
-		.resized = on_resized, .arg = m,
+		.fence_ms = first_of(n->FenceTimeMs, 0, NBD_DEFAULT_FENCE_TIME_MS),
+		.fence_by = n->FenceBy == NbdFenceByStore ? NBE_FENCE_STORE :
+		    NBE_FENCE_TIME,
+		.path_timeout_ms = first_of(n->PathTimeoutMs, 0,
+		    NBD_DEFAULT_PATH_TIMEOUT_MS),
+		.failback_ms = n->FailbackMs,
+		.resized = on_resized, .servers_changed = on_servers_changed, .arg = m,
 	};
 
+	if (n->FenceBy > NbdFenceByStore)
+		return nbc_fail(error, NBC_USAGE, "%u is no way to fence a server",
+		    n->FenceBy);
 	if (config.connections > NBE_MAX_CONNS)
 		return nbc_fail(error, NBC_USAGE, "more than %d connections",
 		    NBE_MAX_CONNS);
@@ -306,7 +373,7 @@ run_daemon(struct daemon *m)
 {
 	struct nbc_error error = { .kind = NBC_OK };
 
-	if (!make_target(m, &error) || !connect_nbd(m, &error) ||
+	if (!make_targets(m, &error) || !connect_nbd(m, &error) ||
 	    !set_properties(m, &error))
 		return log_error(m, &error);
 	return serve_disk(m);
@@ -331,7 +398,8 @@ WnbdRunNbdDaemonEx(PWNBD_PROPERTIES Properties, const WNBD_NBD_OPTIONS *Options)
 	if (m->nbd != NULL)
 		nbd_disk_close(m->nbd);
 	nbc_tls_context_free(m->tls);
-	nbc_target_free(&m->target);
+	for (unsigned i = 0; i < NBD_MAX_SERVERS; i++)
+		nbc_target_free(&m->target[i]);
 	free(m);
 	return status;
 }

@@ -8,20 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dial.h"
 #include "error.h"
+#include "nbd_dialer.h"
 #include "nbd_link.h"
 #include "os.h"
 
 #define DEPTH		128		/* commands in flight on one connection */
-#define FENCE_MS	10000
 #define BACKOFF_MIN_MS	100
 #define BACKOFF_MAX_MS	5000
 #define DRAIN_MS	5000		/* at the end, for the flush */
 #define NS_PER_MS	UINT64_C(1000000)
 #define IDLE_MS		60000
-
-struct attempt;
 
 struct nbd_disk {
 	CRITICAL_SECTION lock;
@@ -31,26 +28,15 @@ struct nbd_disk {
 	struct nbe_export given;
 	struct nbd_link	link[NBE_MAX_CONNS];
 	struct nbd_io	*free_io;
-	/* A socket that is connected to itself: a byte in it wakes the thread; one in
-	 * the other ends all attempts to connect. */
-	int		wake_fd, cancel_fd;
+	int		bell;		/* wakes the thread */
 	bool		woken;
 	nbe_time	wake;		/* nbe_tick is due then */
-	struct attempt	*results;	/* attempts that ended */
-	uint32_t	dialing;	/* bit per connection */
-	unsigned	attempts;	/* under way */
+	struct nbd_dialer *dialer;
+	unsigned	path;		/* that was up last */
+	char		problem[NBE_MAX_PATHS][256];	/* why it cannot be dialed */
+	NBD_SERVERS	servers, told;	/* the thread's; told: to whom it concerns */
 	bool		stopped, resized;
 	HANDLE		thread;
-};
-
-/* One try to make a connection, in a thread of its own. */
-struct attempt {
-	struct nbd_disk	*disk;
-	unsigned	conn;
-	bool		ok;
-	struct nbc_conn	nbc;
-	struct nbc_error error;
-	struct attempt	*next;
 };
 
 /* It stands still while the machine sleeps: then no time-out goes on. */
@@ -63,116 +49,52 @@ now(void)
 	return t * 100;
 }
 
-/* ---- a socket to wake somebody with -------------------------------------- */
-
-static int
-open_bell(void)
-{
-	struct sockaddr_in addr = { .sin_family = AF_INET };
-	SOCKET s = WSASocketW(AF_INET, SOCK_DGRAM, 0, NULL, 0,
-	    WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
-	int len = sizeof(addr);
-	u_long on = 1;
-
-	if (s == INVALID_SOCKET)
-		return -1;
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (bind(s, (struct sockaddr *)&addr, len) == 0 &&
-	    getsockname(s, (struct sockaddr *)&addr, &len) == 0 &&
-	    connect(s, (struct sockaddr *)&addr, len) == 0 &&
-	    ioctlsocket(s, FIONBIO, &on) == 0)
-		return (int)s;
-	closesocket(s);
-	return -1;
-}
-
-static void
-ring(int bell)
-{
-	(void)send((SOCKET)bell, "", 1, 0);
-}
-
 static void
 wake_thread(struct nbd_disk *d)
 {
 	if (!d->woken)
-		ring(d->wake_fd);
+		nbd_bell_ring(d->bell);
 	d->woken = true;
-}
-
-static void
-answer_bell(struct nbd_disk *d)
-{
-	char dropped[16];
-
-	while (recv((SOCKET)d->wake_fd, dropped, sizeof(dropped), 0) > 0)
-		continue;
-	d->woken = false;
 }
 
 /* ---- making connections -------------------------------------------------- */
 
-/* Without negotiation the next byte after connecting is transmission. */
-static bool
-open_without_negotiation(struct nbd_disk *d, struct nbc_conn *nbc,
-    const struct nbc_options *options, struct nbc_error *error)
+static void
+attempt_ended(void *arg)
 {
-	struct nbc_limit limit = { nbc_now_ms() + options->timeout_ms,
-		options->cancel_fd };
-
-	*nbc = (struct nbc_conn){ .fd = -1, .exp = d->given };
-	nbc->fd = nbc_dial(d->config.target, &limit, error);
-	return nbc->fd >= 0;
-}
-
-static bool
-open_connection(struct nbd_disk *d, struct nbc_conn *nbc, struct nbc_error *error)
-{
-	struct nbc_options options = d->config.options;
-
-	options.cancel_fd = d->cancel_fd;
-	if (d->config.given != NULL)
-		return open_without_negotiation(d, nbc, &options, error);
-	return nbc_open(nbc, d->config.target, d->config.tls, &options, error);
-}
-
-static DWORD WINAPI
-attempt_thread(void *arg)
-{
-	struct attempt *a = arg;
-	struct nbd_disk *d = a->disk;
-
-	a->ok = open_connection(d, &a->nbc, &a->error);
-	EnterCriticalSection(&d->lock);
-	a->next = d->results;
-	d->results = a;
-	wake_thread(d);
-	LeaveCriticalSection(&d->lock);
-	return 0;
+	wake_thread(arg);
 }
 
 static void
 dial(struct nbd_disk *d, unsigned conn)
 {
-	struct attempt *a;
-	HANDLE thread = NULL;
-
-	if ((d->dialing & 1u << conn) != 0)
-		return;
-	a = calloc(1, sizeof(*a));
-	if (a != NULL) {
-		a->disk = d;
-		a->conn = conn;
-		thread = CreateThread(NULL, 0, attempt_thread, a, 0, NULL);
-	}
-	if (thread == NULL) {
-		free(a);
+	if (!nbd_dialer_dials(d->dialer, conn) && !nbd_dialer_dial(d->dialer, conn,
+	    nbe_conn_path(d->dev, conn)))
 		nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now());
-		return;
-	}
-	CloseHandle(thread);
-	d->dialing |= 1u << conn;
-	d->attempts++;
+}
+
+/* A server that the engine wants to know of: does it shake hands?  Without a thread for
+ * that it is asked again. */
+static void
+probe(struct nbd_disk *d, unsigned path)
+{
+	unsigned seat = NBE_MAX_CONNS + path;
+
+	if (!nbd_dialer_dials(d->dialer, seat))
+		(void)nbd_dialer_dial(d->dialer, seat, path);
+}
+
+/* With several servers: which one it is now. */
+static void
+say_path(struct nbd_disk *d, unsigned path)
+{
+	const struct nbc_target *t = &d->config.targets[path];
+
+	if (path != d->path)
+		LOG(Warning, "the server is %s port %s now", t->host,
+		    t->port != NULL ? t->port : NBC_DEFAULT_PORT);
+	d->path = path;
+	d->problem[path][0] = '\0';
 }
 
 /* A connection that is made joins the device. */
@@ -180,6 +102,7 @@ static void
 take(struct nbd_disk *d, unsigned conn, struct nbc_conn *nbc)
 {
 	struct nbd_link *l = &d->link[conn];
+	unsigned path = nbe_conn_path(d->dev, conn);
 	enum nbe_why why = nbe_conn_up(d->dev, conn, &nbc->exp, now());
 
 	if (why != NBE_WHY_NONE) {
@@ -191,37 +114,48 @@ take(struct nbd_disk *d, unsigned conn, struct nbc_conn *nbc)
 		nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now());
 	} else {
 		LOG(Info, "connection %u is up", conn);
+		say_path(d, path);
 	}
 }
 
 static void
-take_result(struct nbd_disk *d, struct attempt *a)
+not_made(struct nbd_disk *d, const struct nbd_attempt *a)
 {
-	struct nbd_link *l = &d->link[a->conn];
+	char *problem = d->problem[a->path];
 
-	d->dialing &= ~(1u << a->conn);
-	d->attempts--;
-	if (a->ok) {
-		take(d, a->conn, &a->nbc);
-	} else {
-		/* Once, not at each try. */
-		if (strncmp(l->problem, a->error.text, sizeof(l->problem) - 1) != 0)
-			LOG(Warning, "connection %u cannot be made: %s", a->conn,
-			    a->error.text);
-		snprintf(l->problem, sizeof(l->problem), "%.255s", a->error.text);
-		nbe_conn_down(d->dev, a->conn, NBE_WHY_CLOSED, now());
+	/* Once, not at each try; and not what nobody wanted any more. */
+	if (a->error.kind != NBC_CANCELLED &&
+	    strncmp(problem, a->error.text, sizeof(d->problem[0]) - 1) != 0) {
+		LOG(Warning, "connection %u cannot be made: %s", a->seat,
+		    a->error.text);
+		snprintf(problem, sizeof(d->problem[0]), "%.255s", a->error.text);
 	}
-	free(a);
+	nbe_conn_down(d->dev, a->seat, NBE_WHY_CLOSED, now());
+}
+
+static void
+probed(struct nbd_disk *d, struct nbd_attempt *a)
+{
+	if (a->ok)
+		nbc_close(&a->nbc, true);
+	else
+		LOG(Info, "server %u is tried: %s", a->path + 1, a->error.text);
+	nbe_probed(d->dev, a->path, a->ok ? NBE_WHY_NONE : NBE_WHY_CLOSED, now());
 }
 
 static void
 take_results(struct nbd_disk *d)
 {
-	while (d->results != NULL) {
-		struct attempt *a = d->results;
+	struct nbd_attempt *a;
 
-		d->results = a->next;
-		take_result(d, a);
+	while ((a = nbd_dialer_take(d->dialer)) != NULL) {
+		if (a->seat >= NBE_MAX_CONNS)
+			probed(d, a);
+		else if (a->ok)
+			take(d, a->seat, &a->nbc);
+		else
+			not_made(d, a);
+		free(a);
 	}
 }
 
@@ -242,12 +176,17 @@ complete(struct nbe_req *r)
 	return any;
 }
 
-static void
+/* True: the engine has heard of it; else it will, when the attempt has ended. */
+static bool
 close_link(struct nbd_disk *d, unsigned conn)
 {
 	struct nbd_link *l = &d->link[conn];
 	enum nbe_why why = nbe_conn_why(d->dev, conn);
 
+	if (nbd_dialer_dials(d->dialer, conn)) {
+		nbd_dialer_cancel(d->dialer, conn);
+		return false;
+	}
 	if (l->nbc.fd >= 0) {
 		lib_log(why == NBE_WHY_STOPPED ? WnbdLogLevelInfo :
 		    WnbdLogLevelWarning, __FILE__, __LINE__, __func__,
@@ -259,6 +198,7 @@ close_link(struct nbd_disk *d, unsigned conn)
 		nbd_link_close(l, false);
 	}
 	nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now());
+	return true;
 }
 
 /* True: the engine may have something to say about it. */
@@ -271,14 +211,16 @@ tend(struct nbd_disk *d, const struct nbe_work *w)
 		uint32_t bit = 1u << i;
 
 		if ((w->close & bit) != 0) {
-			close_link(d, i);
-			closed = true;
+			closed |= close_link(d, i);
 		} else if ((w->tx & bit) != 0) {
 			nbd_link_send(&d->link[i], now());
 		} else if ((w->open & bit) != 0) {
 			dial(d, i);
 		}
 	}
+	for (unsigned i = 0; i < d->config.servers; i++)
+		if ((w->probe & 1u << i) != 0)
+			probe(d, i);
 	return closed;
 }
 
@@ -314,9 +256,12 @@ has_more_work(struct nbd_disk *d)
 	(void)complete(w.done);
 	d->resized |= w.resized;
 	d->stopped |= w.stopped;
-	for (unsigned i = 0; i < d->config.connections; i++)
+	for (unsigned i = 0; i < d->config.connections; i++) {
 		any |= (w.tx & 1u << i) != 0 && !d->link[i].blocked;
-	return any || w.close != 0 || (w.open & ~d->dialing) != 0;
+		any |= ((w.open | w.close) & 1u << i) != 0 &&
+		    !nbd_dialer_dials(d->dialer, i);
+	}
+	return any;
 }
 
 static unsigned
@@ -324,7 +269,7 @@ poll_set(struct nbd_disk *d, struct pollfd *p)
 {
 	unsigned n = 0;
 
-	p[n++] = (struct pollfd){ .fd = (SOCKET)d->wake_fd, .events = POLLIN };
+	p[n++] = (struct pollfd){ .fd = (SOCKET)d->bell, .events = POLLIN };
 	for (unsigned i = 0; i < d->config.connections; i++) {
 		const struct nbd_link *l = &d->link[i];
 
@@ -341,7 +286,7 @@ time_to_wait(struct nbd_disk *d)
 {
 	nbe_time t = now(), left;
 
-	if (d->results != NULL || has_more_work(d))
+	if (nbd_dialer_has_ended(d->dialer) || has_more_work(d))
 		return 0;
 	d->wake = nbe_wake(d->dev, t);
 	if (d->wake <= t)
@@ -357,8 +302,10 @@ time_to_wait(struct nbd_disk *d)
 static void
 serve_sockets(struct nbd_disk *d, const struct pollfd *p)
 {
-	if (p[0].revents != 0)
-		answer_bell(d);
+	if (p[0].revents != 0) {
+		nbd_bell_answer(d->bell);
+		d->woken = false;
+	}
 	for (unsigned i = 0; i < d->config.connections; i++) {
 		struct nbd_link *l = &d->link[i];
 
@@ -385,6 +332,39 @@ tell_size(struct nbd_disk *d)
 	EnterCriticalSection(&d->lock);
 }
 
+static void
+note_servers(struct nbd_disk *d)
+{
+	struct nbe_path p;
+
+	d->servers.Count = d->config.servers;
+	for (unsigned i = 0; i < d->config.servers; i++) {
+		nbe_path(d->dev, i, &p);
+		d->servers.Server[i] = (NBD_SERVER_INFO){
+			.State = (UINT8)p.state, .Fencing = p.fencing,
+			.Tried = p.tried,
+		};
+	}
+}
+WNBD_STATIC_ASSERT((int)NBE_PATH_STANDBY == NbdServerStandby &&
+    (int)NBE_PATH_ACTIVE == NbdServerActive &&
+    (int)NBE_PATH_FAILED == NbdServerFailed && NBD_MAX_SERVERS <= NBE_MAX_PATHS,
+    "the states of servers");
+
+static void
+tell_servers(struct nbd_disk *d)
+{
+	if (d->config.servers < 2 || d->config.servers_changed == NULL)
+		return;
+	note_servers(d);
+	if (memcmp(&d->servers, &d->told, sizeof(d->told)) == 0)
+		return;
+	LeaveCriticalSection(&d->lock);
+	if (d->config.servers_changed(d->config.arg, &d->servers))
+		d->told = d->servers;
+	EnterCriticalSection(&d->lock);
+}
+
 static DWORD WINAPI
 disk_thread(void *arg)
 {
@@ -398,7 +378,8 @@ disk_thread(void *arg)
 
 		work(d);
 		tell_size(d);
-		if (d->stopped && d->attempts == 0)
+		tell_servers(d);
+		if (d->stopped && nbd_dialer_idle(d->dialer))
 			break;
 		n = poll_set(d, p);
 		wait_ms = time_to_wait(d);
@@ -484,10 +465,14 @@ make_device(struct nbd_disk *d, const struct nbe_export *exp)
 		.conns = (uint16_t)d->config.connections, .depth = DEPTH,
 		.timeout = d->config.request_timeout_ms * NS_PER_MS,
 		.dead_timeout = d->config.dead_timeout_ms * NS_PER_MS,
-		.fence = FENCE_MS * NS_PER_MS,
+		.fence = d->config.fence_ms * NS_PER_MS,
 		.backoff_min = BACKOFF_MIN_MS * NS_PER_MS,
 		.backoff_max = BACKOFF_MAX_MS * NS_PER_MS,
 		.unflushed = NBE_UNFLUSHED_FAIL, .seed = GetTickCount64(),
+		.paths = (uint8_t)d->config.servers, .path = (uint8_t)d->path,
+		.fence_by = d->config.fence_by,
+		.path_timeout = d->config.path_timeout_ms * NS_PER_MS,
+		.failback = d->config.failback_ms * NS_PER_MS,
 	};
 
 	d->dev_mem = _aligned_malloc(nbe_dev_size(&dev), 16);
@@ -510,15 +495,28 @@ free_disk(struct nbd_disk *d)
 		CloseHandle(io->done);
 		free(io);
 	}
-	if (d->wake_fd >= 0)
-		nbc_os_close(d->wake_fd);
-	if (d->cancel_fd >= 0)
-		nbc_os_close(d->cancel_fd);
+	if (d->bell >= 0)
+		nbc_os_close(d->bell);
+	if (d->dialer != NULL)
+		nbd_dialer_free(d->dialer);
 	if (d->thread != NULL)
 		CloseHandle(d->thread);
 	_aligned_free(d->dev_mem);
 	DeleteCriticalSection(&d->lock);
 	free(d);
+}
+
+/* To each server once, by order. */
+static bool
+open_first(struct nbd_disk *d, struct nbc_conn *nbc, struct nbc_error *error)
+{
+	for (d->path = 0; ; d->path++) {
+		if (nbd_dialer_open(d->dialer, d->path, nbc, error))
+			return true;
+		if (d->path + 1 == d->config.servers)
+			return false;
+		LOG(Warning, "%s", error->text);
+	}
 }
 
 /* The first connection tells what the device is. */
@@ -527,7 +525,7 @@ start(struct nbd_disk *d, struct nbc_error *error)
 {
 	struct nbc_conn first;
 
-	if (!open_connection(d, &first, error))
+	if (!open_first(d, &first, error))
 		return false;
 	if (d->config.connections > 1 &&
 	    (first.exp.flags & NBE_FLAG_CAN_MULTI_CONN) == 0) {
@@ -559,11 +557,14 @@ nbd_disk_open(const struct nbd_config *config, struct nbc_error *error)
 	d->config = *config;
 	if (config->given != NULL)
 		d->given = *config->given;
-	d->wake_fd = open_bell();
-	d->cancel_fd = open_bell();
-	if (d->wake_fd < 0 || d->cancel_fd < 0) {
+	d->config.given = config->given != NULL ? &d->given : NULL;
+	d->dialer = nbd_dialer_new(&d->config, &d->lock, attempt_ended, d);
+	d->bell = nbd_bell_open();
+	if (d->bell < 0) {
 		nbc_fail(error, NBC_INTERNAL, "no socket: %s",
 		    strerror(nbc_os_errno()));
+	} else if (d->dialer == NULL) {
+		nbc_fail_no_memory(error);
 	} else if (start(d, error)) {
 		return d;
 	}
@@ -576,6 +577,8 @@ stop(struct nbd_disk *d, bool drain)
 {
 	EnterCriticalSection(&d->lock);
 	nbe_stop(d->dev, drain, now());
+	for (unsigned i = 0; i < NBD_DIALER_SEATS && !drain; i++)
+		nbd_dialer_cancel(d->dialer, i);
 	wake_thread(d);
 	LeaveCriticalSection(&d->lock);
 }
@@ -586,7 +589,6 @@ nbd_disk_close(struct nbd_disk *d)
 	stop(d, true);
 	if (WaitForSingleObject(d->thread, DRAIN_MS) != WAIT_OBJECT_0) {
 		stop(d, false);
-		ring(d->cancel_fd);
 		WaitForSingleObject(d->thread, INFINITE);
 	}
 	free_disk(d);

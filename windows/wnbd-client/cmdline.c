@@ -4,10 +4,12 @@
  */
 #include "cmdline.h"
 
+#include <windows.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "values.h"
+#include "wnbd_servers.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -24,7 +26,9 @@ const struct command command_table[COMMANDS] = {
 	    "Print all that is known about a mapped disk." },
 	[CMD_MAP] = { "map", { 0 }, { INSTANCE, "hostname" }, 2,
 	    "Map an export of an NBD server as a disk. The host is a name, an "
-	    "address or an NBD URI. The driver is the NBD client, and the disk stays "
+	    "address or an NBD URI; up to eight names or addresses, separated by "
+	    "commas, are servers of one disk, of which one is used and the others "
+	    "stand by. The driver is the NBD client, and the disk stays "
 	    "when this command returns; with TLS or --user-space this command is the "
 	    "client, and stays until the disk is removed or Ctrl-C is typed." },
 	[CMD_UNMAP] = { "unmap", { "rm" }, { INSTANCE }, 1,
@@ -128,6 +132,15 @@ set_tls(void *field, const char *value)
 	return false;
 }
 
+static bool
+set_fence_by(void *field, const char *value)
+{
+	bool store = strcmp(value, "store") == 0;
+
+	*(enum fence_by *)field = store ? FENCE_BY_STORE : FENCE_BY_TIME;
+	return store || strcmp(value, "time") == 0;
+}
+
 /* ---- options ------------------------------------------------------------- */
 
 #define AT(field) offsetof(struct arguments, field)
@@ -188,6 +201,20 @@ static const struct option {
 	{ "dead-timeout", set_seconds, AT(dead_timeout_s), C(MAP), true, false,
 	    "Fail requests when no server is there for so many seconds. Default: "
 	    "120.", "seconds" },
+	{ "path-timeout", set_seconds, AT(path_timeout_s), C(MAP), true, false,
+	    "Of several servers, go to the next one when the present one has had no "
+	    "connection for so many seconds. Default: 10.", "seconds" },
+	{ "fence-by", set_fence_by, AT(fence_by), C(MAP), true, false,
+	    "Of several servers, what keeps the one that was left from writing "
+	    "later: time (the first changes on the next one wait) or store (it lets "
+	    "only one of them write). Default: time.",
+	    "time or store; on Windows no command is run" },
+	{ "fence", set_seconds, AT(fence_s), C(MAP), true, false,
+	    "How many seconds a lost write may still land, once a server answers "
+	    "again. Default: 10.", "seconds" },
+	{ "failback", set_seconds, AT(failback_s), C(MAP), true, false,
+	    "Of several servers, go back to the first one after so many seconds, if "
+	    "it answers. Default: never.", "seconds" },
 	{ "hard-disconnect", set_flag, AT(hard), C(UNMAP), false, false,
 	    "Ask nobody.", NULL },
 	{ "no-hard-disconnect-fallback", set_flag, AT(no_fallback), C(UNMAP), false,
@@ -375,6 +402,60 @@ take_arguments(struct parser *p)
 	return true;
 }
 
+/* A URI names one server: what looks like more is no strange name. */
+static bool
+check_uri(struct parser *p, const char *host)
+{
+	struct arguments *a = p->a;
+	size_t authority = strcspn(host, "/?");
+
+	if (a->port != 0 || a->export_name != NULL)
+		return FAIL(p, "--port and --export-name are parts of the URI");
+	if (memchr(host, ',', authority) != NULL || strstr(host, "://") != NULL)
+		return FAIL(p, "several servers are given as host1,host2, with "
+		    "--export-name and --tls, not as URIs");
+	a->servers = 1;
+	return true;
+}
+
+static bool
+check_hosts(struct parser *p, const char *hosts)
+{
+	static const char *const why[] = {
+		[WnbdServersNoName] = "is empty",
+		[WnbdServersBadPort] = "has no port from 1 to 65535",
+		[WnbdServersBadBracket] = "has a bracket without the other one",
+		[WnbdServersTwice] = "is given twice",
+		[WnbdServersTooMany] = "is one too many",
+	};
+	WNBD_SERVER server[NBD_MAX_SERVERS];
+	WNBD_SERVERS_FAULT fault = WnbdParseServers(hosts, p->a->port, server,
+	    &p->a->servers);
+
+	return fault == WnbdServersOk || FAIL(p, "\"%.150s\": host %u %s", hosts,
+	    p->a->servers + 1, why[fault]);
+}
+
+/* The host, and the options for several of them. */
+static bool
+check_servers(struct parser *p)
+{
+	struct arguments *a = p->a;
+	const char *host = a->operand[1], *scheme_end = strstr(host, "://");
+
+	if (scheme_end != NULL ? !check_uri(p, scheme_end + 3) :
+	    !check_hosts(p, host))
+		return false;
+	if (a->servers > 1 && a->skip_handshake)
+		return FAIL(p, "--skip-handshake cannot go with several servers: "
+		    "nothing would tell whether they have one disk");
+	if (a->servers == 1 && (a->path_timeout_s != 0 || a->failback_s != 0 ||
+	    a->fence_by != FENCE_BY_TIME))
+		return FAIL(p, "--path-timeout, --fence-by and --failback are for "
+		    "several servers: host1,host2");
+	return true;
+}
+
 /* What options mean only together. */
 static bool
 check_map(struct parser *p)
@@ -383,9 +464,8 @@ check_map(struct parser *p)
 	bool has_tls_file = a->ca_file != NULL || a->cert_file != NULL ||
 	    a->key_file != NULL || a->tls_hostname != NULL;
 
-	if (strstr(a->operand[1], "://") != NULL &&
-	    (a->port != 0 || a->export_name != NULL))
-		return FAIL(p, "--port and --export-name are parts of the URI");
+	if (!check_servers(p))
+		return false;
 	if (a->skip_handshake && (a->disk_size == 0 || a->block_size == 0))
 		return FAIL(p, "--skip-handshake needs --disk-size and --block-size");
 	if (a->block_size != 0 && a->block_size != 512 && a->block_size != 4096)

@@ -37,6 +37,8 @@ struct tls_choice {
 	bool	given;
 };
 
+enum fence_by { FENCE_BY_TIME, FENCE_BY_STORE };
+
 /* Strings point into argv; NULL or 0: not given. */
 struct arguments {
 	enum command_id command;
@@ -53,6 +55,9 @@ struct arguments {
 	const char *ca_file, *cert_file, *key_file, *key_password_file;
 	const char *tls_hostname;
 	unsigned connections, timeout_s, dead_timeout_s;
+	unsigned servers;		/* in operand[1]; of more than one: */
+	enum fence_by fence_by;
+	unsigned fence_s, path_timeout_s, failback_s;
 	/* unmap */
 	bool	hard, no_fallback;
 	unsigned soft_timeout_s, soft_retry_s;	/* have defaults */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "wnbd_servers.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define TEXT_SIZE	(3 * WNBD_MAX_NAME_LENGTH + 1)	/* a name as UTF-8 */
@@ -100,6 +101,69 @@ format_wide(char *buf, size_t size, const WCHAR *text, size_t count)
 	buf[used] = '\0';
 }
 
+/* ---- several servers ----------------------------------------------------- */
+
+/* One of them, as it was given; "" behind the last one. */
+static void
+server_name(char *buf, size_t size, const char *list, unsigned number)
+{
+	while (number-- > 0 && *list != '\0')
+		list += strcspn(list, ",") + (list[strcspn(list, ",")] != '\0');
+	snprintf(buf, size, "%.*s", (int)strcspn(list, ","), list);
+}
+
+static const char *
+server_state(const NBD_SERVER_INFO *s)
+{
+	static const char *const states[] = {
+		[NbdServerStandby] = "standby", [NbdServerActive] = "active",
+		[NbdServerFailed] = "failed",
+	};
+
+	return s->State < COUNT_OF(states) ? states[s->State] : "unknown";
+}
+
+static void
+servers_text(FILE *out, const WNBD_CONNECTION_INFO *info, int width)
+{
+	const NBD_SERVERS *s = &info->Servers;
+	char name[WNBD_MAX_NAME_LENGTH];
+
+	if (s->Count == 0)
+		return;
+	fprintf(out, "Servers\n");
+	for (unsigned i = 0; i < s->Count && i < NBD_MAX_SERVERS; i++) {
+		server_name(name, sizeof(name), info->Properties.NbdProperties.Hostname,
+		    i);
+		fprintf(out, "%-*s : %s%s%s\n", width, name,
+		    server_state(&s->Server[i]), s->Server[i].Tried ? ", tried" : "",
+		    s->Server[i].Fencing ? ", may still write" : "");
+	}
+	fputc('\n', out);
+}
+
+static void
+servers_json(struct json *j, const WNBD_CONNECTION_INFO *info)
+{
+	const NBD_SERVERS *s = &info->Servers;
+	char name[WNBD_MAX_NAME_LENGTH];
+
+	if (s->Count == 0)
+		return;
+	json_open(j, "Servers", '[');
+	for (unsigned i = 0; i < s->Count && i < NBD_MAX_SERVERS; i++) {
+		server_name(name, sizeof(name), info->Properties.NbdProperties.Hostname,
+		    i);
+		json_open(j, NULL, '{');
+		json_text(j, "Server", name);
+		json_text(j, "State", server_state(&s->Server[i]));
+		json_bool(j, "Tried", s->Server[i].Tried != 0);
+		json_bool(j, "Fencing", s->Server[i].Fencing != 0);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
 /* ---- list ---------------------------------------------------------------- */
 
 static bool
@@ -127,6 +191,7 @@ list_json(FILE *out, const WNBD_CONNECTION_INFO *info, size_t count)
 
 		json_open(&j, NULL, '{');
 		json_fields(&j, fields, COUNT_OF(fields));
+		servers_json(&j, &info[i]);
 		json_close(&j, '}');
 	}
 	json_close(&j, ']');
@@ -155,33 +220,39 @@ format_list(FILE *out, const WNBD_CONNECTION_INFO *info, size_t count, bool json
 
 #define SHOW_WIDTH 25
 
+struct shown {
+	const WNBD_CONNECTION_INFO *info;
+	const struct field *f, *nbd;
+	size_t	count, nbd_count;
+};
+
 static void
-show_text(FILE *out, const struct field *f, size_t count, const struct field *nbd,
-    size_t nbd_count)
+show_text(FILE *out, const struct shown *s)
 {
 	fprintf(out, "Connection info\n");
-	print_fields(out, SHOW_WIDTH, f, count);
+	print_fields(out, SHOW_WIDTH, s->f, s->count);
 	fputc('\n', out);
-	if (nbd_count == 0)
+	if (s->nbd_count == 0)
 		return;
 	fprintf(out, "Nbd properties\n");
-	print_fields(out, SHOW_WIDTH, nbd, nbd_count);
+	print_fields(out, SHOW_WIDTH, s->nbd, s->nbd_count);
 	fputc('\n', out);
+	servers_text(out, s->info, SHOW_WIDTH);
 }
 
 static void
-show_json(FILE *out, const struct field *f, size_t count, const struct field *nbd,
-    size_t nbd_count)
+show_json(FILE *out, const struct shown *s)
 {
 	struct json j;
 
 	json_start(&j, out, false);
 	json_open(&j, NULL, '{');
-	json_fields(&j, f, count);
-	if (nbd_count > 0) {
+	json_fields(&j, s->f, s->count);
+	if (s->nbd_count > 0) {
 		json_open(&j, "NbdProperties", '{');
-		json_fields(&j, nbd, nbd_count);
+		json_fields(&j, s->nbd, s->nbd_count);
 		json_close(&j, '}');
+		servers_json(&j, s->info);
 	}
 	json_close(&j, '}');
 	json_finish(&j);
@@ -226,7 +297,8 @@ format_show(FILE *out, const WNBD_CONNECTION_INFO *info, struct io_limits limits
 
 	format_wide(pnp_id, sizeof(pnp_id), info->PNPDeviceID,
 	    COUNT_OF(info->PNPDeviceID));
-	(json ? show_json : show_text)(out, fields, COUNT_OF(fields), nbd, nbd_count);
+	(json ? show_json : show_text)(out, &(struct shown){ info, fields, nbd,
+	    COUNT_OF(fields), nbd_count });
 }
 
 /* ---- stats --------------------------------------------------------------- */

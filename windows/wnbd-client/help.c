@@ -153,7 +153,8 @@ about_operand(const char *operand)
 	static const struct { const char *operand, *about; } texts[] = {
 		{ "command-name", "One of the commands." },
 		{ "instance-name", "Name of the disk; up to 255 bytes." },
-		{ "hostname", "Name or address of the NBD server, or an NBD URI." },
+		{ "hostname", "Name or address of the NBD server, or an NBD URI. Or "
+		    "several: host1,host2:10810,[2001:db8::3]:10810." },
 		{ "name", "Name of the option, in any case." },
 		{ "value", "true or false, a number, or a text." },
 		{ "filename", "Path of wnbd.inf." },

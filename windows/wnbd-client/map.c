@@ -107,6 +107,10 @@ fill_properties(WNBD_PROPERTIES *p, const struct arguments *a)
 	n->Connections = a->connections;
 	n->RequestTimeoutMs = a->timeout_s * 1000;
 	n->DeadTimeoutMs = a->dead_timeout_s * 1000;
+	n->FenceBy = a->fence_by == FENCE_BY_STORE ? NbdFenceByStore : NbdFenceByTime;
+	n->FenceTimeMs = a->fence_s * 1000;
+	n->PathTimeoutMs = a->path_timeout_s * 1000;
+	n->FailbackMs = a->failback_s * 1000;
 	p->Flags.ReadOnly = a->read_only;
 	p->BlockSize = a->block_size;
 	p->BlockCount = a->block_size != 0 ? a->disk_size / a->block_size : 0;

@@ -167,6 +167,7 @@ adapter_calls(HANDLE adapter, const char *name)
 	WNBD_IO_RESPONSE response = {};
 	WNBD_DRV_STATS stats = {};
 	WNBD_VERSION version = {};
+	NBD_SERVERS servers = {};
 	DWORD size = 0, lun = 0, all = 0;
 
 	SHOW(WnbdIoctlPing(adapter, nullptr));
@@ -178,6 +179,7 @@ adapter_calls(HANDLE adapter, const char *name)
 	SHOW(WnbdIoctlStats(adapter, name, &stats, nullptr));
 	SHOW(WnbdIoctlRemove(adapter, "no such disk", nullptr, nullptr));
 	SHOW(WnbdIoctlSetDiskSize(adapter, 0, 1, nullptr));
+	SHOW(WnbdIoctlSetServers(adapter, 0, &servers, nullptr));
 	SHOW(WnbdIoctlFetchRequest(adapter, 0, &request, nullptr, 0, nullptr));
 	SHOW(WnbdIoctlSendResponse(adapter, 0, &response, nullptr, 0, nullptr));
 	SHOW(WnbdIoctlGetDrvOpt(adapter, "LogLevel", &value, FALSE, nullptr));

@@ -133,7 +133,8 @@ probe(int argc, char **argv)
 	struct nbc_tls_context *tls = NULL;
 	struct nbc_error error;
 	struct nbd_config config = {
-		.target = &target, .connections = (unsigned)atoi(argv[2]),
+		.targets = &target, .servers = 1,
+		.connections = (unsigned)atoi(argv[2]),
 		.options = { .framing_max = NBE_STRUCTURED, .timeout_ms = 10000 },
 		.request_timeout_ms = 30000, .dead_timeout_ms = 30000,
 	};
