@@ -66,9 +66,10 @@ check_library() {
 		    ln -sfn "$srctop/sys/sys/$header.h" "$dir/$header.h"
 	done
 	ln -sfn "$srctop/sys/opencrypto" "$dir/crypto"
-	for source in "$here/lib/geom_nbd.c" $(sed -n 's/^SRCS+=//p' \
+	for source in "$here"/lib/*.c $(sed -n 's/^SRCS+=//p' \
 	    "$here/lib/Makefile" | grep -o '[a-z_]*\.c' |
 	    sed "s|^|$here/../connect/|"); do
+		[ -e "$source" ] || continue	# geom(8)'s own
 		clang -target "$target-unknown-freebsd${release%?????}" \
 		    -fsyntax-only -std=gnu11 -nostdinc -Wall -Wextra -Werror \
 		    -Wno-missing-field-initializers -I"$dir" \

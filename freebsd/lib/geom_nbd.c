@@ -3,16 +3,11 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * Connections are made and negotiated here, by connect/, and handed to the kernel
- * as sockets.  What a device was connected with is read back from the kernel's
- * confxml, so that reconnect needs no state in user space.
+ * as sockets.  gnbd.h has the files.
  */
 #include <sys/param.h>
-#include <sys/thr.h>
 
-#include <errno.h>
 #include <libgeom.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,23 +17,23 @@
 #include "core/geom.h"
 #include "misc/subr.h"
 
-#include "connect.h"
+#include "gnbd.h"
 
-#define	G_NBD_VERSION	1
-#define	CLASS_NAME	"NBD"
-#define	ATTEMPT_MS	30000
-#define	LOCAL_REWRITTEN	1500000	/* compat.h of the module says why */
 #define	GONE_MS		5000	/* for GEOM to let go of a device */
 #define	GONE_STEP_MS	20
+#define	LOOK_MS		200	/* between looks at a device that waits */
+#define	MOVE_MS		60000
 
 uint32_t lib_version = G_LIB_VERSION;
-uint32_t version = G_NBD_VERSION;
+uint32_t version = GNBD_VERSION;
 
 static void nbd_connect(struct gctl_req *, unsigned);
 static void nbd_disconnect(struct gctl_req *, unsigned);
 static void nbd_exports(struct gctl_req *, unsigned);
+static void nbd_move(struct gctl_req *, unsigned);
 static void nbd_reconnect(struct gctl_req *, unsigned);
 static void nbd_scale(struct gctl_req *, unsigned);
+static void nbd_watch(struct gctl_req *, unsigned);
 
 #define	TLS_OPTIONS							\
 	{ 'A', "cacert", G_VAL_OPTIONAL, G_TYPE_STRING },		\
@@ -57,12 +52,16 @@ struct g_command class_commands[] = {
 		{ 'u', "unflushed", G_VAL_OPTIONAL, G_TYPE_STRING },
 		{ 's', "sectorsize", G_VAL_OPTIONAL, G_TYPE_NUMBER },
 		{ 'S', "stripesize", G_VAL_OPTIONAL, G_TYPE_NUMBER },
+		{ 'F', "fence_by", G_VAL_OPTIONAL, G_TYPE_STRING },
+		{ 'P', "path_timeout", G_VAL_OPTIONAL, G_TYPE_NUMBER },
+		{ 'b', "failback", G_VAL_OPTIONAL, G_TYPE_NUMBER },
 		TLS_OPTIONS,
 		G_OPT_SENTINEL
 	    },
 	    "[-c num] [-n name] [-p port] [-t seconds] [-T seconds] "
 	    "[-f seconds] [-u fail|replay|ignore] [-s sectorsize] "
-	    "[-S stripesize] " TLS_USAGE " host"
+	    "[-S stripesize] [-F time|store|program] [-P seconds] [-b seconds] "
+	    TLS_USAGE " host ..."
 	},
 	{ "exports", G_FLAG_NONE, nbd_exports, {
 		{ 'p', "port", G_VAL_OPTIONAL, G_TYPE_STRING },
@@ -77,6 +76,18 @@ struct g_command class_commands[] = {
 		G_OPT_SENTINEL
 	    },
 	    "[-r seconds] " TLS_USAGE " prov"
+	},
+	{ "move", G_FLAG_NONE, nbd_move, {
+		TLS_OPTIONS,
+		G_OPT_SENTINEL
+	    },
+	    TLS_USAGE " prov [server]"
+	},
+	{ "watch", G_FLAG_LOADKLD, nbd_watch, {
+		TLS_OPTIONS,
+		G_OPT_SENTINEL
+	    },
+	    TLS_USAGE
 	},
 	{ "scale", G_FLAG_NONE, nbd_scale, {
 		{ 'c', "connections", NULL, G_TYPE_NUMBER },
@@ -94,18 +105,7 @@ struct g_command class_commands[] = {
 	G_CMD_SENTINEL
 };
 
-/* ---- where to ------------------------------------------------------------ */
-
-/* A server to talk to, and the sockets that came of it. */
-struct peer {
-	struct nbc_target	 target;
-	struct nbc_tls_context	*tls;
-	struct nbc_options	 options;
-	struct nbc_conn		 conn[NBE_MAX_CONNS];
-	int			 fd[NBE_MAX_CONNS];
-	int			 count;
-	struct nbc_error	 error;
-};
+/* ---- what was asked for ---------------------------------------------------- */
 
 static const char *
 option(struct gctl_req *req, const char *name)
@@ -115,209 +115,95 @@ option(struct gctl_req *req, const char *name)
 	    NULL);
 }
 
-static bool
-set(struct gctl_req *req, char **field, const char *value)
+static struct gnbd_tls
+tls_options(struct gctl_req *req)
 {
 
-	if (value == NULL)
-		return (true);
-	free(*field);
-	*field = strdup(value);
-	if (*field == NULL)
-		gctl_error(req, "Out of memory.");
-	return (*field != NULL);
+	return ((struct gnbd_tls){ option(req, "cacert"), option(req, "cert"),
+	    option(req, "key") });
 }
 
-/* -A, -C and -K, and what a URI said, as one wish. */
-static bool
-set_tls(struct gctl_req *req, struct nbc_target *t)
-{
-	const char *ca = option(req, "cacert"), *cert = option(req, "cert");
-	const char *key = option(req, "key");
-
-	if ((cert == NULL) != (key == NULL)) {
-		gctl_error(req, "-C and -K are needed with each other.");
-		return (false);
-	}
-	if (ca != NULL || cert != NULL)
-		t->tls = NBE_TLS_REQUIRED;
-	return (set(req, &t->ca_file, ca) && set(req, &t->cert_file, cert) &&
-	    set(req, &t->key_file, key));
-}
-
-static bool
-load_tls(struct gctl_req *req, struct peer *p)
-{
-
-	p->options = (struct nbc_options){
-		.framing_max = NBE_SIMPLE, .timeout_ms = ATTEMPT_MS,
-		.allow_ktls = true, .cancel_fd = -1,
-	};
-	if (nbc_tls_context_load(&p->tls, &p->target, &p->error))
-		return (true);
-	gctl_error(req, "%s", p->error.text);
-	return (false);
-}
-
-static struct peer *
-peer_new(struct gctl_req *req)
-{
-	struct peer *p = calloc(1, sizeof(*p));
-
-	if (p == NULL)
-		gctl_error(req, "Out of memory.");
-	return (p);
-}
-
-/* The sockets that the kernel took are only shells by now. */
 static void
-peer_free(struct peer *p)
+tell(struct gctl_req *req, const struct nbc_error *err)
 {
 
-	if (p == NULL)
-		return;
-	for (int i = 0; i < p->count; i++)
-		nbc_close(&p->conn[i], false);
-	nbc_tls_context_free(p->tls);
-	nbc_target_free(&p->target);
-	free(p);
+	gctl_error(req, "%s", err->text);
 }
 
-/* The server that the operand and the options name; NULL: told. */
-static struct peer *
-peer_from_operand(struct gctl_req *req)
+/* The server that an operand and the options name; NULL: see err. */
+static struct gnbd_peer *
+peer_of_operand(struct gctl_req *req, int i, struct nbc_error *err)
 {
-	struct peer *p;
+	struct gnbd_peer *p = calloc(1, sizeof(*p));
+	struct gnbd_tls tls = tls_options(req);
 
-	if (gctl_get_int(req, "nargs") != 1) {
-		gctl_error(req, "Exactly one host is needed.");
-		return (NULL);
-	}
-	p = peer_new(req);
 	if (p == NULL)
-		return (NULL);
-	if (!nbc_target_parse(&p->target, gctl_get_ascii(req, "arg0"),
-	    &p->error)) {
-		gctl_error(req, "%s", p->error.text);
-		peer_free(p);
-		return (NULL);
-	}
-	if (set(req, &p->target.port, option(req, "port")) &&
-	    set(req, &p->target.export_name, option(req, "name")) &&
-	    set_tls(req, &p->target) && load_tls(req, p))
+		(void)nbc_fail_no_memory(err);
+	else if (nbc_target_parse(&p->target, gctl_get_ascii(req, "arg%d", i), err) &&
+	    gnbd_set(&p->target.port, option(req, "port"), err) &&
+	    gnbd_set(&p->target.export_name, option(req, "name"), err) &&
+	    gnbd_peer_tls(p, &tls, err) && gnbd_peer_load(p, GNBD_ATTEMPT_MS, err))
 		return (p);
-	peer_free(p);
+	gnbd_peer_free(p);
 	return (NULL);
 }
 
-/* ---- connections --------------------------------------------------------- */
+/* ---- connect --------------------------------------------------------------- */
 
-/* Not what this program was built for, but what runs. */
-static bool
-kernel_takes(struct gctl_req *req, const struct nbc_target *t)
-{
-
-	if (t->family != NBC_UNIX || getosreldate() < LOCAL_REWRITTEN)
-		return (true);
-	gctl_error(req, "FreeBSD 15 and newer serve no disk over a UNIX socket; "
-	    "connect by TCP.");
-	return (false);
-}
-
-/* What the kernel cannot take is of no use. */
-static bool
-usable(struct gctl_req *req, const struct nbc_conn *c, int wanted)
-{
-
-	if (c->tls != NULL) {
-		gctl_error(req, "The kernel does not take over the TLS session."
-		    "  Is the sysctl kern.ipc.tls.enable 1?");
-		return (false);
-	}
-	if (wanted > 1 && (c->exp.flags & NBE_FLAG_CAN_MULTI_CONN) == 0) {
-		gctl_error(req, "Server does not allow multiple connections.");
-		return (false);
-	}
-	return (true);
-}
-
-/* One more.  False: see p->error, or the request's if that is empty. */
-static bool
-open_one(struct gctl_req *req, struct peer *p, int wanted)
-{
-	struct nbc_conn *c = &p->conn[p->count];
-
-	p->error.text[0] = '\0';
-	if (!nbc_open(c, &p->target, p->tls, &p->options, &p->error))
-		return (false);
-	p->fd[p->count++] = c->fd;
-	return (usable(req, c, wanted));
-}
-
-/* retry: seconds between attempts, 0 for one attempt only. */
-static bool
-open_conns(struct gctl_req *req, struct peer *p, int n, int wanted, int retry)
-{
-
-	if (!kernel_takes(req, &p->target))
-		return (false);
-	while (p->count < n) {
-		if (open_one(req, p, wanted))
-			continue;
-		if (p->error.text[0] == '\0')
-			return (false);
-		if (retry == 0 || !p->error.transient) {
-			gctl_error(req, "%s", p->error.text);
-			return (false);
-		}
-		sleep((unsigned)retry);
-	}
-	return (true);
-}
-
-/* ---- to the kernel ------------------------------------------------------- */
-
-/* Parameters live until gctl_issue. */
-struct params {
-	long		thread;
-	uint64_t	size;
-	uint32_t	flags, block_min, block_pref, payload_max, framing;
-	int		nsockets;
-	bool		tls;
+/* The servers of one disk. */
+struct servers {
+	struct gnbd_peer *peer[NBE_MAX_PATHS];
+	int		 count;
+	uint32_t	 active;	/* has the sockets */
+	char		 key[NBE_MAX_PATHS][3][8];	/* names of parameters */
 };
 
 static void
-add_conns(struct gctl_req *req, struct peer *p, struct params *v)
+servers_free(struct servers *s)
 {
-	const struct nbe_export *e = &p->conn[0].exp;
 
-	*v = (struct params){
-		.size = e->size, .block_min = e->block_min,
-		.flags = (uint32_t)e->flags << 16 | e->hs_flags,
-		.block_pref = e->block_pref, .payload_max = e->payload_max,
-		.framing = e->framing, .nsockets = p->count,
-		.tls = p->conn[0].ktls,
-	};
-	(void)thr_self(&v->thread);
-	gctl_ro_param(req, "thread", sizeof(v->thread), &v->thread);
-	gctl_ro_param(req, "sockets", p->count * (int)sizeof(int), p->fd);
-	gctl_ro_param(req, "nsockets", sizeof(v->nsockets), &v->nsockets);
-	gctl_ro_param(req, "size", sizeof(v->size), &v->size);
-	gctl_ro_param(req, "flags", sizeof(v->flags), &v->flags);
-	gctl_ro_param(req, "minimum_blocksize", 4, &v->block_min);
-	gctl_ro_param(req, "preferred_blocksize", 4, &v->block_pref);
-	gctl_ro_param(req, "maximum_payload", 4, &v->payload_max);
-	gctl_ro_param(req, "framing", 4, &v->framing);
+	for (int i = 0; i < s->count; i++)
+		gnbd_peer_free(s->peer[i]);
 }
 
 static bool
-issue(struct gctl_req *req)
+servers_of_operands(struct gctl_req *req, struct servers *s, struct nbc_error *err)
 {
-	const char *error = gctl_issue(req);
+	int n = gctl_get_int(req, "nargs");
 
-	if (error == NULL)
-		return (true);
-	gctl_error(req, "%s", error);
+	if (n < 1 || n > NBE_MAX_PATHS)
+		return (nbc_fail(err, NBC_USAGE, "One host is needed, or up to %d that "
+		    "have the same disk.", NBE_MAX_PATHS));
+	for (; s->count < n; s->count++) {
+		struct gnbd_peer *p = peer_of_operand(req, s->count, err);
+
+		s->peer[s->count] = p;
+		if (p == NULL)
+			return (false);
+		if ((p->target.tls == NBE_TLS_OFF) !=
+		    (s->peer[0]->target.tls == NBE_TLS_OFF)) {
+			s->count++;
+			return (nbc_fail(err, NBC_USAGE, "All servers of a disk are to "
+			    "use TLS, or none."));
+		}
+	}
+	return (true);
+}
+
+/* To the first one that can be reached. */
+static bool
+servers_open(struct servers *s, int n, struct nbc_error *err)
+{
+
+	for (int i = 0; i < s->count; i++) {
+		s->active = (uint32_t)i;
+		if (gnbd_peer_open(s->peer[i], n, n, err))
+			return (true);
+		if (!err->transient)
+			break;
+		if (i + 1 < s->count)
+			fprintf(stderr, "gnbd: %s\n", err->text);
+	}
 	return (false);
 }
 
@@ -332,25 +218,48 @@ add_text(struct gctl_req *req, const char *name, const char *value)
 		gctl_ro_param(req, name, -1, value);
 }
 
+/* "host", "port" and "name" of the first, "host1" .. of the others. */
 static void
-issue_connect(struct gctl_req *req, struct peer *p)
+add_server(struct gctl_req *req, struct servers *s, int i)
 {
-	bool tcp = p->target.family == NBC_TCP;
-	const char *port = p->target.port, *name = p->target.export_name;
-	char provider[64] = "";
-	struct params v;
+	static const char *const names[] = { "host", "port", "name" };
+	const struct nbc_target *t = &s->peer[i]->target;
+	const char *value[] = { t->host, t->family != NBC_TCP ? "" :
+	    t->port != NULL ? t->port : NBC_DEFAULT_PORT,
+	    t->export_name != NULL ? t->export_name : "" };
+	char number[4] = "";
 
-	add_conns(req, p, &v);
+	if (i != 0)
+		snprintf(number, sizeof(number), "%d", i);
+	for (int j = 0; j < 3; j++) {
+		snprintf(s->key[i][j], sizeof(s->key[i][j]), "%s%s", names[j], number);
+		add_text(req, s->key[i][j], value[j]);
+	}
+}
+
+static void
+issue_connect(struct gctl_req *req, struct servers *s)
+{
+	const struct gnbd_peer *p = s->peer[s->active];
+	uint32_t paths = (uint32_t)s->count;
+	char provider[GNBD_NAME_MAX] = "";
+	struct gnbd_sockets v;
+	const char *error;
+
+	gnbd_add_sockets(req, p, &v);
 	gctl_ro_param(req, "tls", sizeof(v.tls), &v.tls);
-	gctl_ro_param(req, "host", -1, p->target.host);
-	add_text(req, "port", !tcp ? "" : port != NULL ? port :
-	    NBC_DEFAULT_PORT);
-	add_text(req, "name", name != NULL ? name : "");
+	gctl_ro_param(req, "paths", sizeof(paths), &paths);
+	gctl_ro_param(req, "path", sizeof(s->active), &s->active);
+	for (int i = 0; i < s->count; i++)
+		add_server(req, s, i);
 	if (p->conn[0].about != NULL)
 		gctl_ro_param(req, "description", -1, p->conn[0].about);
 	gctl_rw_param(req, "provider", sizeof(provider), provider);
-	if (issue(req))
+	error = gctl_issue(req);
+	if (error == NULL)
 		printf("%s\n", provider);
+	else
+		gctl_error(req, "%s", error);
 }
 
 static bool
@@ -368,171 +277,159 @@ wanted_conns(struct gctl_req *req, int *n)
 static void
 nbd_connect(struct gctl_req *req, unsigned flags __unused)
 {
-	struct peer *p;
+	struct servers s = { .count = 0 };
+	struct nbc_error err;
 	int n;
 
-	if (!wanted_conns(req, &n) || (p = peer_from_operand(req)) == NULL)
+	if (!wanted_conns(req, &n))
 		return;
-	if (open_conns(req, p, n, n, 0))
-		issue_connect(req, p);
-	peer_free(p);
+	if (servers_of_operands(req, &s, &err) && servers_open(&s, n, &err))
+		issue_connect(req, &s);
+	else
+		tell(req, &err);
+	servers_free(&s);
+}
+
+/* ---- exports --------------------------------------------------------------- */
+
+static void
+print_exports(const struct nbc_export_list *list)
+{
+
+	for (size_t i = 0; i < list->count; i++) {
+		const char *name = list->item[i].name;
+
+		printf("%s", name[0] != '\0' ? name : "[default export]");
+		if (list->item[i].about != NULL)
+			printf("\t%s", list->item[i].about);
+		printf("\n");
+	}
 }
 
 static void
 nbd_exports(struct gctl_req *req, unsigned flags __unused)
 {
 	struct nbc_export_list list = { NULL, 0 };
-	struct peer *p = peer_from_operand(req);
-
-	if (p == NULL)
-		return;
-	if (!nbc_list(&list, &p->target, p->tls, &p->options, &p->error))
-		gctl_error(req, "%s", p->error.text);
-	for (size_t i = 0; i < list.count; i++) {
-		const char *name = list.item[i].name;
-
-		printf("%s", name[0] != '\0' ? name : "[default export]");
-		if (list.item[i].about != NULL)
-			printf("\t%s", list.item[i].about);
-		printf("\n");
-	}
-	nbc_export_list_free(&list);
-	peer_free(p);
-}
-
-/* ---- of a device that is there ------------------------------------------- */
-
-static const char *
-config(const struct ggeom *gp, const char *name)
-{
-	const struct gconfig *c;
-
-	LIST_FOREACH(c, &gp->lg_config, lg_config)
-		if (strcmp(c->lg_name, name) == 0)
-			return (c->lg_val);
-	return (NULL);
-}
-
-static const struct ggeom *
-find_geom(struct gmesh *mesh, const char *name)
-{
-	struct gclass *cp;
-	struct ggeom *gp;
-
-	if (strncmp(name, "/dev/", 5) == 0)
-		name += 5;
-	LIST_FOREACH(cp, &mesh->lg_class, lg_class) {
-		if (strcmp(cp->lg_name, CLASS_NAME) != 0)
-			continue;
-		LIST_FOREACH(gp, &cp->lg_geom, lg_geom)
-			if (strcmp(gp->lg_name, name) == 0)
-				return (gp);
-	}
-	return (NULL);
-}
-
-/* The server that the device was connected to. */
-static bool
-target_of(struct gctl_req *req, const struct ggeom *gp, struct nbc_target *t)
-{
-	const char *host = config(gp, "Host"), *port = config(gp, "Port");
-	const char *name = config(gp, "Name"), *tls = config(gp, "TLS");
-	bool used = tls != NULL && strcmp(tls, "yes") == 0;
-
-	t->family = host != NULL && host[0] == '/' ? NBC_UNIX : NBC_TCP;
-	if (!set(req, &t->host, host) ||
-	    !set(req, &t->export_name, name == NULL ? "" : name) ||
-	    (t->family == NBC_TCP && !set(req, &t->port, port)) ||
-	    !set_tls(req, t))
-		return (false);
-	if (used != (t->tls != NBE_TLS_OFF)) {
-		gctl_error(req, "TLS is %sused on this device.",
-		    used ? "" : "not ");
-		return (false);
-	}
-	return (true);
-}
-
-static int
-number(const struct ggeom *gp, const char *name)
-{
-	const char *s = config(gp, name);
-
-	return (s == NULL ? 0 : (int)strtol(s, NULL, 10));
-}
-
-/* wanted 0: as many as it has now. */
-static void
-bring_to(struct gctl_req *req, const struct ggeom *gp, intmax_t *wanted, int retry)
-{
-	int missing, active = number(gp, "ActiveConnections");
-	struct params v;
-	struct peer *p;
-
-	if (*wanted == 0)
-		*wanted = number(gp, "Connections");
-	missing = (int)*wanted - active;
-	if ((p = peer_new(req)) == NULL)
-		return;
-	if (missing > 0 && (!target_of(req, gp, &p->target) ||
-	    !load_tls(req, p) ||
-	    !open_conns(req, p, missing, (int)*wanted, retry))) {
-		peer_free(p);
-		return;
-	}
-	if (p->count != 0)
-		add_conns(req, p, &v);
-	(void)gctl_change_param(req, "verb", -1, "scale");
-	if (!gctl_has_param(req, "connections"))
-		gctl_ro_param(req, "connections", sizeof(*wanted), wanted);
-	(void)issue(req);
-	peer_free(p);
-}
-
-static void
-on_device(struct gctl_req *req, intmax_t wanted, int retry)
-{
-	const struct ggeom *gp;
-	struct gmesh mesh;
-	int error;
+	struct gnbd_peer *p = NULL;
+	struct nbc_error err;
 
 	if (gctl_get_int(req, "nargs") != 1) {
-		gctl_error(req, "Exactly one device is needed.");
+		gctl_error(req, "Exactly one host is needed.");
 		return;
 	}
-	error = geom_gettree(&mesh);
-	if (error != 0) {
-		gctl_error(req, "Cannot get the GEOM tree: %s.",
-		    strerror(error));
-		return;
+	p = peer_of_operand(req, 0, &err);
+	if (p == NULL || !nbc_list(&list, &p->target, p->tls, &p->options, &err))
+		tell(req, &err);
+	print_exports(&list);
+	nbc_export_list_free(&list);
+	gnbd_peer_free(p);
+}
+
+/* ---- of a device that is there --------------------------------------------- */
+
+/* Its name; NULL: told. */
+static const char *
+device_operand(struct gctl_req *req, int operands_max)
+{
+	int n = gctl_get_int(req, "nargs");
+
+	if (n >= 1 && n <= operands_max)
+		return (gctl_get_ascii(req, "arg0"));
+	gctl_error(req, "Exactly one device is needed.");
+	return (NULL);
+}
+
+/* False: told. */
+static bool
+see_device(struct gctl_req *req, struct gnbd_device *d, const char *name)
+{
+	struct nbc_error err;
+
+	if (!gnbd_device_see(d, name, &err)) {
+		tell(req, &err);
+		return (false);
 	}
-	gp = find_geom(&mesh, gctl_get_ascii(req, "arg0"));
-	if (gp == NULL)
-		gctl_error(req, "There is no NBD device '%s'.",
-		    gctl_get_ascii(req, "arg0"));
-	else
-		bring_to(req, gp, &wanted, retry);
-	geom_deletetree(&mesh);
+	if (d->geom != NULL)
+		return (true);
+	gctl_error(req, "There is no NBD device '%s'.", name);
+	gnbd_device_end(d);
+	return (false);
+}
+
+static void
+look_later(intmax_t ms)
+{
+
+	(void)usleep((useconds_t)ms * 1000);
+}
+
+static bool
+has_several(const char *name)
+{
+	struct gnbd_device d;
+	struct nbc_error ignored;
+	bool several;
+
+	if (!gnbd_device_see(&d, name, &ignored))
+		return (false);
+	several = d.geom != NULL && gnbd_device_number(&d, "Paths", 1) > 1;
+	gnbd_device_end(&d);
+	return (several);
+}
+
+/* With one server it is tried every so many seconds, 0: once; with several the kernel
+ * says when, and which. */
+static void
+reconnect(struct gctl_req *req, const char *name, intmax_t retry)
+{
+	struct gnbd_tls tls = tls_options(req);
+	bool several = has_several(name), at_once = true;
+	enum gnbd_step step;
+	struct nbc_error err;
+
+	while ((step = gnbd_tend(name, &tls, at_once, &err)) != GNBD_COMPLETE) {
+		if (step == GNBD_GONE || (step == GNBD_FAILED && (retry == 0 ||
+		    (!several && !err.transient)))) {
+			tell(req, &err);
+			return;
+		}
+		at_once = !several;
+		if (step == GNBD_FAILED && !several)
+			(void)sleep((unsigned)retry);
+		else if (step != GNBD_DID)
+			look_later(LOOK_MS);
+	}
 }
 
 static void
 nbd_reconnect(struct gctl_req *req, unsigned flags __unused)
 {
 	intmax_t retry = gctl_get_intmax(req, "seconds");
+	const char *name = device_operand(req, 1);
 
+	if (name == NULL)
+		return;
 	if (retry < 0 || retry > INT32_MAX)
 		gctl_error(req, "Invalid number of seconds.");
 	else
-		on_device(req, 0, (int)retry);
+		reconnect(req, name, retry);
 }
 
 static void
 nbd_scale(struct gctl_req *req, unsigned flags __unused)
 {
+	struct gnbd_tls tls = tls_options(req);
+	struct gnbd_device d;
+	struct nbc_error err;
+	const char *name;
 	int n;
 
-	if (wanted_conns(req, &n))
-		on_device(req, n, 0);
+	if (!wanted_conns(req, &n) || (name = device_operand(req, 1)) == NULL ||
+	    !see_device(req, &d, name))
+		return;
+	if (!gnbd_bring_to(&d, &tls, n, &err))
+		tell(req, &err);
+	gnbd_device_end(&d);
 }
 
 /*
@@ -542,16 +439,17 @@ nbd_scale(struct gctl_req *req, unsigned flags __unused)
 static void
 wait_gone(const char *name)
 {
-	struct gmesh mesh;
+	struct gnbd_device d;
+	struct nbc_error ignored;
 	bool there = true;
 
 	for (int ms = 0; there && ms < GONE_MS; ms += GONE_STEP_MS) {
-		if (geom_gettree(&mesh) != 0)
+		if (!gnbd_device_see(&d, name, &ignored))
 			return;
-		there = find_geom(&mesh, name) != NULL;
-		geom_deletetree(&mesh);
+		there = d.geom != NULL;
+		gnbd_device_end(&d);
 		if (there)
-			(void)usleep(GONE_STEP_MS * 1000);
+			look_later(GONE_STEP_MS);
 	}
 	if (there)
 		fprintf(stderr, "%s is disconnected, but still in use.\n", name);
@@ -560,9 +458,113 @@ wait_gone(const char *name)
 static void
 nbd_disconnect(struct gctl_req *req, unsigned flags __unused)
 {
+	const char *name = device_operand(req, 1), *error;
 
-	if (gctl_get_int(req, "nargs") != 1)
-		gctl_error(req, "Exactly one device is needed.");
-	else if (issue(req))
-		wait_gone(gctl_get_ascii(req, "arg0"));
+	if (name == NULL)
+		return;
+	error = gctl_issue(req);
+	if (error != NULL)
+		gctl_error(req, "%s", error);
+	else
+		wait_gone(name);
+}
+
+/* ---- several servers ------------------------------------------------------- */
+
+/* A number, or a host as it was given to connect; NULL: the one behind the active. */
+static bool
+choose_path(const struct gnbd_device *d, const char *server, uint32_t *path)
+{
+	uint32_t paths = (uint32_t)gnbd_device_number(d, "Paths", 1);
+	const char *host;
+
+	if (server == NULL) {
+		*path = (uint32_t)(gnbd_device_number(d, "ActivePath", 0) + 1) % paths;
+		return (paths > 1);
+	}
+	if (server[0] >= '0' && server[0] <= '9' && server[1] == '\0') {
+		*path = (uint32_t)(server[0] - '0');
+		return (*path < paths);
+	}
+	for (*path = 0; *path < paths; ++*path) {
+		host = gnbd_path_text(d, *path, "Host");
+		if (host != NULL && strcmp(host, server) == 0)
+			return (true);
+	}
+	return (false);
+}
+
+/* True: it is there, or will not get there, which is told. */
+static bool
+has_moved(struct gctl_req *req, const char *name, uint32_t path)
+{
+	struct gnbd_device d;
+	const char *why;
+	bool up, there, goes;
+
+	if (!see_device(req, &d, name))
+		return (true);
+	up = gnbd_device_number(&d, "ActiveConnections", 0) > 0;
+	there = gnbd_device_number(&d, "ActivePath", 0) == (intmax_t)path;
+	goes = gnbd_path_does(&d, path, "MOVING") || gnbd_path_does(&d, path, "TRIED");
+	why = gnbd_path_text(&d, path, "Why");
+	if (up && !goes && !there)
+		gctl_error(req, "%s stays where it is: %s", name,
+		    why != NULL ? why : "");
+	gnbd_device_end(&d);
+	return (up && !goes);
+}
+
+static void
+move(struct gctl_req *req, const char *name, uint32_t path)
+{
+	struct gnbd_tls tls = tls_options(req);
+	enum gnbd_step step;
+	struct nbc_error err;
+
+	if (!gnbd_move(name, path, &err)) {
+		tell(req, &err);
+		return;
+	}
+	for (int ms = 0; ms < MOVE_MS; ms += LOOK_MS) {
+		while ((step = gnbd_tend(name, &tls, false, &err)) == GNBD_DID)
+			;
+		if (has_moved(req, name, path))
+			return;
+		look_later(LOOK_MS);
+	}
+	gctl_error(req, "%s has not arrived yet, and goes on trying.", name);
+}
+
+static void
+nbd_move(struct gctl_req *req, unsigned flags __unused)
+{
+	const char *name = device_operand(req, 2), *server = NULL;
+	struct gnbd_device d;
+	uint32_t path;
+	bool known;
+
+	if (name == NULL || !see_device(req, &d, name))
+		return;
+	if (gctl_get_int(req, "nargs") > 1)
+		server = gctl_get_ascii(req, "arg1");
+	known = choose_path(&d, server, &path);
+	gnbd_device_end(&d);
+	if (known)
+		move(req, name, path);
+	else
+		gctl_error(req, "%s has no server '%s'; gnbd list shows them.", name,
+		    server != NULL ? server : "1");
+}
+
+static void
+nbd_watch(struct gctl_req *req, unsigned flags __unused)
+{
+	struct gnbd_tls tls = tls_options(req);
+	struct nbc_error err;
+
+	if (gctl_get_int(req, "nargs") != 0)
+		gctl_error(req, "watch is for all devices.");
+	else if (!gnbd_watch(&tls, &err))
+		tell(req, &err);
 }

@@ -6,6 +6,8 @@
  *
  *	connect		makes a device of connected sockets
  *	scale		changes how many connections it has; reconnects, too
+ *	report		user space could not, or did, what the device asked for
+ *	move		goes to another server of the disk
  *	disconnect	ends it
  *
  * Locks: verbs run in GEOM's event thread with the topology lock held.  It is
@@ -38,10 +40,10 @@ struct g_nbd_args {
 	const int	*a_fds;
 	u_int		 a_nfds;
 	lwpid_t		 a_tid;
+	uint32_t	 a_path;	/* where they lead to */
 };
 
-/* NULL when it is missing or not len bytes long; the latter is an error. */
-static const void *
+const void *
 g_nbd_param(struct gctl_req *req, const char *name, int len)
 {
 	const void *p;
@@ -64,7 +66,7 @@ g_nbd_param_int(struct gctl_req *req, const char *name, intmax_t *value)
 	return (p != NULL);
 }
 
-static bool
+bool
 g_nbd_param_u32(struct gctl_req *req, const char *name, uint32_t *value)
 {
 	const uint32_t *p = g_nbd_param(req, name, sizeof(*p));
@@ -74,7 +76,7 @@ g_nbd_param_u32(struct gctl_req *req, const char *name, uint32_t *value)
 	return (p != NULL);
 }
 
-static int
+int
 g_nbd_missing(struct gctl_req *req, const char *name)
 {
 
@@ -82,8 +84,7 @@ g_nbd_missing(struct gctl_req *req, const char *name)
 	return (EINVAL);
 }
 
-/* A number of seconds, 0 for none. */
-static int
+int
 g_nbd_param_time(struct gctl_req *req, const char *name, intmax_t seconds,
     nbe_time *t)
 {
@@ -119,6 +120,7 @@ g_nbd_args_sockets(struct gctl_req *req, struct g_nbd_args *a)
 	if (tid == NULL)
 		return (g_nbd_missing(req, "thread"));
 	a->a_tid = *tid;
+	(void)g_nbd_param_u32(req, "path", &a->a_path);
 	return (0);
 }
 
@@ -205,6 +207,8 @@ g_nbd_args_config(struct gctl_req *req, struct g_nbd_args *a)
 	cfg->depth = G_NBD_DEPTH;
 	cfg->part_max = g_nbd_maxpayload;
 	cfg->seed = arc4random();
+	cfg->backoff_min = G_NBD_BACKOFF_MIN;
+	cfg->backoff_max = G_NBD_BACKOFF_MAX;
 	if (g_nbd_param_time(req, "timeout", g_nbd_timeout, &cfg->timeout) != 0 ||
 	    g_nbd_param_time(req, "dead_timeout", g_nbd_dead_timeout,
 	    &cfg->dead_timeout) != 0 ||
@@ -212,6 +216,9 @@ g_nbd_args_config(struct gctl_req *req, struct g_nbd_args *a)
 		return (EINVAL);
 	if (cfg->fence == NBE_NEVER)
 		cfg->fence = 0;
+	cfg->path = a->a_path;
+	if (g_nbd_paths_config(req, cfg) != 0)
+		return (EINVAL);
 	return (g_nbd_args_unflushed(req, cfg));
 }
 
@@ -265,7 +272,7 @@ g_nbd_args_conns(struct gctl_req *req, struct g_nbd_args *a)
 
 /* ---- the device ---------------------------------------------------------- */
 
-static char *
+char *
 g_nbd_string(struct gctl_req *req, const char *name)
 {
 	const char *s = NULL;
@@ -299,7 +306,7 @@ g_nbd_task(void *arg, int pending __unused)
 	struct g_nbd_softc *sc = arg;
 	struct nbe_req *done, *lent_done;
 	uint32_t shut;
-	bool resized;
+	bool resized, wanted;
 	nbe_time now;
 
 	mtx_lock(&sc->sc_mtx);
@@ -313,12 +320,16 @@ g_nbd_task(void *arg, int pending __unused)
 	sc->sc_shut = 0;
 	resized = sc->sc_resized;
 	sc->sc_resized = false;
+	wanted = sc->sc_wanted;
+	sc->sc_wanted = false;
 	mtx_unlock(&sc->sc_mtx);
 	g_nbd_complete(done);
 	g_nbd_complete(lent_done);
 	g_nbd_conn_shutdown(sc, shut);
 	if (resized)
 		g_post_event(g_nbd_resize, sc, M_WAITOK, sc, NULL);
+	if (wanted)
+		g_nbd_tell_wanted(sc);
 }
 
 static struct g_nbd_softc *
@@ -341,9 +352,7 @@ g_nbd_softc_new(struct gctl_req *req, const struct g_nbd_args *a)
 	sc->sc_sectorsize = a->a_sectorsize;
 	sc->sc_stripesize = a->a_stripesize;
 	sc->sc_tls = tls != NULL && *tls;
-	sc->sc_host = g_nbd_string(req, "host");
-	sc->sc_port = g_nbd_string(req, "port");
-	sc->sc_name = g_nbd_string(req, "name");
+	g_nbd_paths_init(req, sc, cfg);
 	sc->sc_description = g_nbd_string(req, "description");
 	if (cfg->unflushed == NBE_UNFLUSHED_REPLAY)
 		sc->sc_keep = malloc(cfg->keep_size, M_GNBD, M_WAITOK);
@@ -369,9 +378,7 @@ g_nbd_softc_free(struct g_nbd_softc *sc)
 	mtx_destroy(&sc->sc_mtx);
 	free(sc->sc_dev_mem, M_GNBD);
 	free(sc->sc_keep, M_GNBD);
-	free(sc->sc_host, M_GNBD);
-	free(sc->sc_port, M_GNBD);
-	free(sc->sc_name, M_GNBD);
+	g_nbd_paths_free(sc);
 	free(sc->sc_description, M_GNBD);
 	free(sc, M_GNBD);
 }
@@ -518,7 +525,8 @@ g_nbd_add_conns(struct gctl_req *req, struct g_nbd_softc *sc,
 		return (error);
 	}
 	for (i = 0; i < a->a_nfds; i++) {
-		error = g_nbd_conn_up(sc, so[i], &a->a_exp, a->a_conns, &why);
+		error = g_nbd_conn_up(sc, so[i], a->a_path, &a->a_exp, a->a_conns,
+		    &why);
 		if (error == 0 || first != 0)
 			continue;
 		first = error;
@@ -616,6 +624,10 @@ g_nbd_scale(struct gctl_req *req, struct g_nbd_softc *sc, struct g_nbd_args *a)
 	mtx_unlock(&sc->sc_mtx);
 	if (g_nbd_args_conns(req, a) != 0 || g_nbd_args_sockets(req, a) != 0)
 		return;
+	if (a->a_path >= sc->sc_paths) {
+		gctl_error(req, "The device has no path %u.", a->a_path);
+		return;
+	}
 	n = g_nbd_param(req, "nsockets", sizeof(*n));
 	if (n != NULL && (*n < 0 || (u_int)*n != a->a_nfds)) {
 		gctl_error(req, "Invalid number of sockets.");
@@ -646,6 +658,24 @@ g_nbd_ctl_scale(struct gctl_req *req, struct g_class *mp)
 	a = malloc(sizeof(*a), M_GNBD, M_WAITOK | M_ZERO);
 	g_nbd_scale(req, gp->softc, a);
 	free(a, M_GNBD);
+}
+
+static void
+g_nbd_ctl_report(struct gctl_req *req, struct g_class *mp)
+{
+	struct g_geom *gp = g_nbd_find(req, mp);
+
+	if (gp != NULL)
+		g_nbd_report(req, gp->softc);
+}
+
+static void
+g_nbd_ctl_move(struct gctl_req *req, struct g_class *mp)
+{
+	struct g_geom *gp = g_nbd_find(req, mp);
+
+	if (gp != NULL)
+		g_nbd_move(req, gp->softc);
 }
 
 static void
@@ -684,6 +714,8 @@ g_nbd_ctlreq(struct gctl_req *req, struct g_class *mp, const char *verb)
 	} verbs[] = {
 		{ "connect", g_nbd_ctl_connect },
 		{ "scale", g_nbd_ctl_scale },
+		{ "report", g_nbd_ctl_report },
+		{ "move", g_nbd_ctl_move },
 		{ "disconnect", g_nbd_ctl_disconnect },
 	};
 	const uint32_t *version;

@@ -48,6 +48,10 @@
 #define	G_NBD_KEEP_RECORDS	4096
 #define	G_NBD_DRAIN_SECONDS	30	/* a soft disconnect becomes a hard one */
 #define	G_NBD_SLOT_SECONDS	5	/* for a connection given up to end */
+#define	G_NBD_PATH_SECONDS	10	/* without a connection: the next server */
+#define	G_NBD_BACKOFF_MIN	(NBE_SECOND / 10)
+#define	G_NBD_BACKOFF_MAX	(10 * NBE_SECOND)
+#define	G_NBD_PROBLEM_MAX	256	/* of what user space says, with its NUL */
 #define	G_NBD_LOOK_MAX	(2 * NBE_SECOND)	/* between looks at a busy socket */
 #define	G_NBD_WAKE_MAX	(86400 * NBE_SECOND)	/* an sbintime_t can tell that */
 /*
@@ -60,6 +64,12 @@
 struct mbuf;
 struct socket;
 struct g_nbd_softc;
+
+/* One of the servers of a device: a path of the engine, of the same number. */
+struct g_nbd_server {
+	char		*sv_host, *sv_port, *sv_name;	/* (c) */
+	char		 sv_problem[G_NBD_PROBLEM_MAX];	/* (s) why it was not reached */
+};
 
 struct g_nbd_io {
 	struct nbe_req	 io_req;
@@ -108,6 +118,11 @@ struct g_nbd_softc {
 	bool		 sc_forced;	/* (s) ... without draining */
 	bool		 sc_stopped;	/* (s) the engine is done */
 	bool		 sc_resized;	/* (s) tell GEOM */
+	/* (s) what user space is to do, as nbe_work says: bits per conn, path, path */
+	uint32_t	 sc_open, sc_probe, sc_fence;
+	bool		 sc_wanted;	/* (s) tell devd of a new probe or fence */
+	enum nbe_why	 sc_lost_why;	/* (s) of the last connection, if sc_lost_at */
+	time_t		 sc_lost_at;	/* (s) 0: none was */
 	struct nbe_req	*sc_done;	/* (s) for the task to deliver */
 	nbe_time	 sc_now;	/* (s) when the clock was last looked at */
 	nbe_time	 sc_wake;	/* (s) when the callout fires */
@@ -119,13 +134,45 @@ struct g_nbd_softc {
 	/* (c) as told by connect */
 	u_int		 sc_unit, sc_sectorsize, sc_stripesize;
 	bool		 sc_tls;
-	char		*sc_host, *sc_port, *sc_name, *sc_description;
+	char		*sc_description;
+	u_int		 sc_paths;
+	nbe_time	 sc_path_timeout;
+	struct g_nbd_server sc_server[NBE_MAX_PATHS];
+	enum nbe_fence_by sc_fence_by;
+	char		*sc_fence_command;	/* a path, for user space to run */
 };
 
 MALLOC_DECLARE(M_GNBD);
 
 /* g_nbd.c */
 extern struct taskqueue *g_nbd_taskqueue;
+/* NULL when it is missing or not len bytes long; the latter is an error. */
+const void *g_nbd_param(struct gctl_req *, const char *name, int len);
+/* *value stays as it is where there is none.  False: likewise. */
+bool	g_nbd_param_u32(struct gctl_req *, const char *name, uint32_t *value);
+/* A number of seconds, 0 for NBE_NEVER. */
+int	g_nbd_param_time(struct gctl_req *, const char *name, intmax_t seconds,
+	    nbe_time *);
+int	g_nbd_missing(struct gctl_req *, const char *name);	/* EINVAL */
+/* A copy, or NULL. */
+char	*g_nbd_string(struct gctl_req *, const char *name);
+
+/* g_nbd_path.c */
+/* Of connect: how many servers, and how one is left. */
+int	g_nbd_paths_config(struct gctl_req *, struct nbe_dev_config *);
+void	g_nbd_paths_init(struct gctl_req *, struct g_nbd_softc *,
+	    const struct nbe_dev_config *);
+void	g_nbd_paths_free(struct g_nbd_softc *);
+/* With sc_mtx held: of a server that has a connection nothing is wrong. */
+void	g_nbd_path_is_up(struct g_nbd_softc *, u_int path);
+/* nbe_work, with sc_mtx held, but for connections that need not be opened any more,
+ * which nobody here has begun: the engine is told so.  What user space is to do is
+ * remembered. */
+void	g_nbd_ask(struct g_nbd_softc *, struct nbe_work *, nbe_time now);
+void	g_nbd_tell_wanted(struct g_nbd_softc *);
+/* Verbs: user space did what it was to do, or could not; go to another server. */
+void	g_nbd_report(struct gctl_req *, struct g_nbd_softc *);
+void	g_nbd_move(struct gctl_req *, struct g_nbd_softc *);
 
 /* g_nbd_io.c */
 int	g_nbd_io_init(void);
@@ -153,9 +200,9 @@ g_nbd_io_of(struct nbe_req *r)
 /* g_nbd_conn.c */
 int	g_nbd_conn_steal(lwpid_t, const int *fds, u_int n, struct socket **);
 void	g_nbd_socket_close(struct socket *, bool abort);
-/* Takes over the socket, also when it fails; *why: the device refused it.  Its
- * number will be below limit. */
-int	g_nbd_conn_up(struct g_nbd_softc *, struct socket *,
+/* Takes over the socket, which leads to that path, also when it fails; *why: the device
+ * refused it.  Its number will be below limit. */
+int	g_nbd_conn_up(struct g_nbd_softc *, struct socket *, u_int path,
 	    const struct nbe_export *, u_int limit, enum nbe_why *why);
 /* With sc_mtx held: begins a send in place of an idle sender; NULL: there is nothing to
  * send, or none is idle. */
@@ -180,6 +227,7 @@ extern u_int g_nbd_debug, g_nbd_maxpayload, g_nbd_timeout, g_nbd_dead_timeout;
 extern u_long g_nbd_sendspace, g_nbd_recvspace;
 extern uint64_t g_nbd_write_copied, g_nbd_enomems, g_nbd_write_truncs;
 extern uint64_t g_nbd_read_truncs;
+extern uint64_t g_nbd_wishes;
 void	g_nbd_getattr(struct g_nbd_softc *, struct bio *);
 g_dumpconf_t g_nbd_dumpconf;
 

@@ -25,6 +25,7 @@ u_long g_nbd_sendspace = 1572864;
 u_long g_nbd_recvspace = 1572864;
 uint64_t g_nbd_write_copied, g_nbd_enomems, g_nbd_write_truncs;
 uint64_t g_nbd_read_truncs;
+uint64_t g_nbd_wishes;
 
 static enum { G_NBD_IDENT_FULL, G_NBD_IDENT_NAME_OR_FULL, G_NBD_IDENT_NAME }
     g_nbd_identfmt = G_NBD_IDENT_FULL;
@@ -48,6 +49,8 @@ SYSCTL_ULONG(_kern_geom_nbd, OID_AUTO, recvspace, CTLFLAG_RWTUN,
 SYSCTL_UINT(_kern_geom_nbd, OID_AUTO, identfmt, CTLFLAG_RWTUN,
     (u_int *)&g_nbd_identfmt, 0,
     "Ident of a device: 0 host:port/name, 1 name if there is one, 2 name");
+SYSCTL_U64(_kern_geom_nbd, OID_AUTO, wishes, CTLFLAG_RD, &g_nbd_wishes, 0,
+    "How often a device has asked user space for something");
 static SYSCTL_NODE(_kern_geom_nbd, OID_AUTO, stats, CTLFLAG_RD | CTLFLAG_MPSAFE,
     NULL, "Counters of all devices");
 SYSCTL_U64(_kern_geom_nbd_stats, OID_AUTO, write_copied, CTLFLAG_RD,
@@ -68,28 +71,31 @@ g_nbd_text(const char *s)
 	return (s == NULL ? "" : s);
 }
 
+/* Of the first server, whichever is used: a disk keeps its ident. */
 static void
 g_nbd_ident(const struct g_nbd_softc *sc, char *buf, size_t len)
 {
-	const char *name = g_nbd_text(sc->sc_name);
+	const struct g_nbd_server *sv = &sc->sc_server[0];
+	const char *name = g_nbd_text(sv->sv_name);
 
 	if (g_nbd_identfmt == G_NBD_IDENT_NAME ||
 	    (g_nbd_identfmt == G_NBD_IDENT_NAME_OR_FULL && name[0] != '\0'))
 		strlcpy(buf, name, len);
 	else
-		snprintf(buf, len, "%s:%s/%s", g_nbd_text(sc->sc_host),
-		    g_nbd_text(sc->sc_port), name);
+		snprintf(buf, len, "%s:%s/%s", g_nbd_text(sv->sv_host),
+		    g_nbd_text(sv->sv_port), name);
 }
 
 static void
 g_nbd_descr(const struct g_nbd_softc *sc, char *buf, size_t len)
 {
+	const struct g_nbd_server *sv = &sc->sc_server[0];
 
 	if (sc->sc_description != NULL)
 		strlcpy(buf, sc->sc_description, len);
 	else
-		snprintf(buf, len, "NBD %s:%s/%s", g_nbd_text(sc->sc_host),
-		    g_nbd_text(sc->sc_port), g_nbd_text(sc->sc_name));
+		snprintf(buf, len, "NBD %s:%s/%s", g_nbd_text(sv->sv_host),
+		    g_nbd_text(sv->sv_port), g_nbd_text(sv->sv_name));
 }
 
 void
@@ -257,6 +263,159 @@ g_nbd_xml_conns(struct sbuf *sb, const char *indent, struct g_nbd_softc *sc)
 	g_nbd_xml_u64(sb, indent, "ReceiverWakeups", receive_wakeups);
 }
 
+/* ---- what is asked of user space, and the servers ------------------------ */
+
+/* A moment of a device, read under its lock. */
+struct g_nbd_shown {
+	struct nbe_export s_exp;
+	struct nbe_stats s_stats;
+	struct nbe_path	 s_path[NBE_MAX_PATHS];
+	char		 s_problem[NBE_MAX_PATHS][G_NBD_PROBLEM_MAX];
+	u_int		 s_active, s_dial;	/* paths */
+	uint32_t	 s_open, s_probe, s_fence;
+	enum nbe_why	 s_lost_why;
+	time_t		 s_lost_at;
+	nbe_time	 s_now;
+};
+
+/* The path that a missing connection would be to. */
+static u_int
+g_nbd_dial(struct g_nbd_softc *sc)
+{
+	u_int i = 0;
+
+	while (i + 1 < sc->sc_conns_max && nbe_conn_is_up(sc->sc_dev, i))
+		i++;
+	return (nbe_conn_path(sc->sc_dev, i));
+}
+
+static void
+g_nbd_see_paths(struct g_nbd_softc *sc, struct g_nbd_shown *s)
+{
+	u_int i;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	for (i = 0; i < sc->sc_paths; i++) {
+		nbe_path(sc->sc_dev, i, &s->s_path[i]);
+		strlcpy(s->s_problem[i], sc->sc_server[i].sv_problem,
+		    G_NBD_PROBLEM_MAX);
+		if (s->s_path[i].state == NBE_PATH_ACTIVE)
+			s->s_active = i;
+	}
+	s->s_dial = g_nbd_dial(sc);
+	s->s_open = sc->sc_open;
+	s->s_probe = sc->sc_probe;
+	s->s_fence = sc->sc_fence;
+}
+
+static void
+g_nbd_see(struct g_nbd_softc *sc, struct g_nbd_shown *s)
+{
+
+	mtx_lock(&sc->sc_mtx);
+	s->s_now = g_nbd_now(sc);
+	s->s_exp = *nbe_dev_export(sc->sc_dev);
+	nbe_stats(sc->sc_dev, &s->s_stats);
+	g_nbd_see_paths(sc, s);
+	s->s_lost_why = sc->sc_lost_why;
+	s->s_lost_at = sc->sc_lost_at;
+	mtx_unlock(&sc->sc_mtx);
+}
+
+static void
+g_nbd_xml_numbered(struct sbuf *sb, const char *indent, u_int i, const char *name,
+    const char *text)
+{
+	char numbered[32];
+
+	snprintf(numbered, sizeof(numbered), "Path%u%s", i, name);
+	g_nbd_xml_text(sb, indent, numbered, text);
+}
+
+/* Why it is not used: what user space met says more than the engine knows. */
+static const char *
+g_nbd_path_why(const struct g_nbd_shown *s, u_int i)
+{
+	const struct nbe_path *p = &s->s_path[i];
+
+	if (s->s_problem[i][0] != '\0')
+		return (s->s_problem[i]);
+	return (p->why == NBE_WHY_NONE ? "" : nbe_why_text(p->why));
+}
+
+static void
+g_nbd_xml_path(struct sbuf *sb, const char *indent, const struct g_nbd_softc *sc,
+    const struct g_nbd_shown *s, u_int i)
+{
+	static const char *const states[] = {
+		[NBE_PATH_STANDBY] = "STANDBY",
+		[NBE_PATH_ACTIVE] = "ACTIVE",
+		[NBE_PATH_FAILED] = "FAILED",
+	};
+	static const char *const doing[] = { "TRIED", "MOVING", "FENCING" };
+	const struct g_nbd_server *sv = &sc->sc_server[i];
+	const struct nbe_path *p = &s->s_path[i];
+	char name[32];
+
+	snprintf(name, sizeof(name), "Path%uSince", i);
+	g_nbd_xml_u64(sb, indent, name, (s->s_now - p->since) / NBE_SECOND);
+	g_nbd_xml_numbered(sb, indent, i, "Why", g_nbd_path_why(s, i));
+	snprintf(name, sizeof(name), "Path%uDoing", i);
+	g_nbd_xml_flags(sb, indent, name, doing, nitems(doing),
+	    (uint32_t)p->tried | (uint32_t)p->moving << 1 |
+	    (uint32_t)p->fencing << 2);
+	g_nbd_xml_numbered(sb, indent, i, "State", states[p->state]);
+	g_nbd_xml_numbered(sb, indent, i, "Name", g_nbd_text(sv->sv_name));
+	g_nbd_xml_numbered(sb, indent, i, "Port", g_nbd_text(sv->sv_port));
+	g_nbd_xml_numbered(sb, indent, i, "Host", g_nbd_text(sv->sv_host));
+}
+
+static void
+g_nbd_xml_wish(struct sbuf *sb, const char *indent, const char *name, uint32_t paths)
+{
+
+	if (paths != 0)
+		g_nbd_xml_u64(sb, indent, name, ffs(paths) - 1);
+}
+
+static void
+g_nbd_xml_paths(struct sbuf *sb, const char *indent, const struct g_nbd_softc *sc,
+    const struct g_nbd_shown *s)
+{
+	static const char *const fences[] = {
+		[NBE_FENCE_TIME] = "time", [NBE_FENCE_STORE] = "store",
+	};
+	u_int i;
+
+	g_nbd_xml_wish(sb, indent, "Fence", s->s_fence);
+	g_nbd_xml_wish(sb, indent, "Probe", s->s_probe);
+	g_nbd_xml_text(sb, indent, "DialNow", s->s_open != 0 ? "yes" : "no");
+	g_nbd_xml_u64(sb, indent, "DialPath", s->s_dial);
+	if (sc->sc_paths < 2)
+		return;
+	for (i = sc->sc_paths; i-- != 0;)
+		g_nbd_xml_path(sb, indent, sc, s, i);
+	g_nbd_xml_u64(sb, indent, "Failovers", s->s_stats.failovers);
+	g_nbd_xml_u64(sb, indent, "Moves", s->s_stats.moves);
+	g_nbd_xml_u64(sb, indent, "PathTimeout", sc->sc_path_timeout == NBE_NEVER ? 0 :
+	    sc->sc_path_timeout / NBE_SECOND);
+	g_nbd_xml_text(sb, indent, "FenceBy", sc->sc_fence_command != NULL ?
+	    sc->sc_fence_command : fences[sc->sc_fence_by]);
+	g_nbd_xml_u64(sb, indent, "ActivePath", s->s_active);
+	g_nbd_xml_u64(sb, indent, "Paths", sc->sc_paths);
+}
+
+/* Nothing, as long as none was lost. */
+static void
+g_nbd_xml_lost(struct sbuf *sb, const char *indent, const struct g_nbd_shown *s)
+{
+
+	if (s->s_lost_at == 0)
+		return;
+	g_nbd_xml_u64(sb, indent, "LastLossTime", s->s_lost_at);
+	g_nbd_xml_text(sb, indent, "LastLoss", nbe_why_text(s->s_lost_why));
+}
+
 static const char *
 g_nbd_state(const struct nbe_stats *st)
 {
@@ -271,28 +430,30 @@ g_nbd_dumpconf(struct sbuf *sb, const char *indent, struct g_geom *gp,
     struct g_consumer *cp, struct g_provider *pp)
 {
 	struct g_nbd_softc *sc = gp->softc;
-	struct nbe_export e;
-	struct nbe_stats *st;
+	const struct g_nbd_server *sv;
+	const struct nbe_stats *st;
+	struct g_nbd_shown *s;
 
 	g_topology_assert();
 	if (sc == NULL || pp != NULL || cp != NULL)
 		return;
-	st = malloc(sizeof(*st), M_GNBD, M_WAITOK);
-	mtx_lock(&sc->sc_mtx);
-	e = *nbe_dev_export(sc->sc_dev);
-	nbe_stats(sc->sc_dev, st);
-	mtx_unlock(&sc->sc_mtx);
+	s = malloc(sizeof(*s), M_GNBD, M_WAITOK | M_ZERO);
+	g_nbd_see(sc, s);
+	st = &s->s_stats;
+	sv = &sc->sc_server[s->s_active];
 	g_nbd_xml_stats(sb, indent, st);
 	g_nbd_xml_conns(sb, indent, sc);
+	g_nbd_xml_paths(sb, indent, sc, s);
+	g_nbd_xml_lost(sb, indent, s);
 	g_nbd_xml_text(sb, indent, "State", g_nbd_state(st));
-	g_nbd_xml_text(sb, indent, "Host", g_nbd_text(sc->sc_host));
-	g_nbd_xml_text(sb, indent, "Port", g_nbd_text(sc->sc_port));
-	g_nbd_xml_text(sb, indent, "Name", g_nbd_text(sc->sc_name));
+	g_nbd_xml_text(sb, indent, "Host", g_nbd_text(sv->sv_host));
+	g_nbd_xml_text(sb, indent, "Port", g_nbd_text(sv->sv_port));
+	g_nbd_xml_text(sb, indent, "Name", g_nbd_text(sv->sv_name));
 	if (sc->sc_description != NULL)
 		g_nbd_xml_text(sb, indent, "Description", sc->sc_description);
-	g_nbd_xml_export(sb, indent, &e);
+	g_nbd_xml_export(sb, indent, &s->s_exp);
 	g_nbd_xml_text(sb, indent, "TLS", sc->sc_tls ? "yes" : "no");
 	g_nbd_xml_u64(sb, indent, "Connections", st->conns_wanted);
 	g_nbd_xml_u64(sb, indent, "ActiveConnections", st->conns_up);
-	free(st, M_GNBD);
+	free(s, M_GNBD);
 }

@@ -33,6 +33,7 @@
 #include <sys/socket.h>
 #include <sys/socketvar.h>
 #include <sys/sockopt.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 
 #include <netinet/in.h>
@@ -248,6 +249,10 @@ g_nbd_conn_gone(struct g_nbd_conn *nc)
 		g_nbd_tell_lost(nc, why);
 
 	mtx_lock(&sc->sc_mtx);
+	if (!g_nbd_was_meant(why)) {
+		sc->sc_lost_why = why;
+		sc->sc_lost_at = time_second;
+	}
 	nc->nc_closing = false;
 	nc->nc_refs = 0;
 	sc->sc_conns--;
@@ -911,7 +916,7 @@ g_nbd_conn_threads(struct g_nbd_conn *nc)
 }
 
 static enum nbe_why
-g_nbd_conn_enter(struct g_nbd_conn *nc, const struct nbe_export *exp)
+g_nbd_conn_enter(struct g_nbd_conn *nc, u_int path, const struct nbe_export *exp)
 {
 	struct g_nbd_softc *sc = nc->nc_sc;
 	struct nbe_req *done;
@@ -920,8 +925,12 @@ g_nbd_conn_enter(struct g_nbd_conn *nc, const struct nbe_export *exp)
 
 	mtx_lock(&sc->sc_mtx);
 	now = g_nbd_now(sc);
-	why = nbe_conn_up(sc->sc_dev, nc->nc_index, exp, now);
+	if (nbe_conn_path(sc->sc_dev, nc->nc_index) != path)
+		why = NBE_WHY_OTHER_PATH;
+	else
+		why = nbe_conn_up(sc->sc_dev, nc->nc_index, exp, now);
 	if (why == NBE_WHY_NONE) {
+		g_nbd_path_is_up(sc, path);
 		nc->nc_refs = 1;
 		sc->sc_conns++;
 	}
@@ -932,7 +941,7 @@ g_nbd_conn_enter(struct g_nbd_conn *nc, const struct nbe_export *exp)
 }
 
 int
-g_nbd_conn_up(struct g_nbd_softc *sc, struct socket *so,
+g_nbd_conn_up(struct g_nbd_softc *sc, struct socket *so, u_int path,
     const struct nbe_export *exp, u_int limit, enum nbe_why *why)
 {
 	struct g_nbd_conn *nc;
@@ -953,7 +962,7 @@ g_nbd_conn_up(struct g_nbd_softc *sc, struct socket *so,
 		return (error);
 	}
 	g_nbd_upcalls_set(nc);
-	*why = g_nbd_conn_enter(nc, exp);
+	*why = g_nbd_conn_enter(nc, path, exp);
 	if (*why != NBE_WHY_NONE) {
 		g_nbd_upcalls_clear(so);
 		g_nbd_refuse(so, exp->framing);

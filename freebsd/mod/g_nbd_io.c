@@ -237,7 +237,7 @@ g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
 	struct nbe_req *r;
 
 	mtx_assert(&sc->sc_mtx, MA_OWNED);
-	nbe_work(sc->sc_dev, &w, now);
+	g_nbd_ask(sc, &w, now);
 	for (r = w.done; r != NULL; r = r->next) {
 		sc->sc_reqs--;
 		if (r->keep != NBE_NO_KEEP)
@@ -245,7 +245,7 @@ g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
 	}
 	g_nbd_close_conns(sc, w.close);
 	sc->sc_resized |= w.resized;
-	if (sc->sc_shut != 0 || sc->sc_resized)
+	if (sc->sc_shut != 0 || sc->sc_resized || sc->sc_wanted)
 		taskqueue_enqueue(g_nbd_taskqueue, &sc->sc_task);
 	if (w.stopped && !sc->sc_stopped) {
 		sc->sc_stopped = true;

@@ -98,19 +98,6 @@ dead_disconnect_body()
 	gnbd_server start
 }
 
-# devd_start FILE.  What happened before this test waits in devctl(4)'s queue; a memory
-# disk marks its end.
-devd_start()
-{
-	atf_require_prog devd
-	! pgrep -x devd >/dev/null || atf_skip "another devd(8) is running"
-	devd -d -f "$1" >devd.out 2>&1 &
-	echo $! >>$PIDS
-	atf_check mdconfig -a -t malloc -s 1m -u $$
-	atf_check mdconfig -d -u $$
-	gnbd_wait grep -q "cdev=md$$" devd.out
-}
-
 gnbd_test_case event "devd(8) is told of a lost connection, and of no other"
 event_body()
 {
@@ -123,7 +110,7 @@ event_body()
 		action "echo \$geom >>$PWD/lost";
 	};
 	EOF
-	devd_start "$PWD/devd.conf"
+	gnbd_devd_start "$PWD/devd.conf"
 	rm -f lost
 	gnbd_connect
 	atf_check gnbd disconnect "$dev"
@@ -142,7 +129,7 @@ devd_sample_body()
 	sample=$(atf_get_srcdir)/gnbd-devd.conf
 	[ -e "$sample" ] || atf_skip "gnbd-devd.conf is not here"
 	gnbd_require_server
-	devd_start "$sample"
+	gnbd_devd_start "$sample"
 	gnbd_connect -c 2
 	gnbd_random data 4
 	gnbd_lose_server

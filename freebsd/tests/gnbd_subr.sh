@@ -7,6 +7,8 @@
 #		64 MiB or more, TRIM, FLUSH, several connections
 #   control	HOST:PORT that takes "stop" and "start" as a line, does that to the
 #		server, and answers "done"
+#   other_server	HOST:PORT of a second server of the same disk
+#   other_control	as control, of that one
 #   tls_server	a server with TLS required; HOST is what its certificate names
 #   tls_ca	the file of the CA that signed that certificate
 #   tls_verify_server	one that demands a certificate of its clients, too
@@ -47,26 +49,41 @@ gnbd_require_server()
 	PORT=${server##*:}
 }
 
-# gnbd_server stop | start: stop is kill -9.
+# A second one, of the same disk: its URI is in $OTHER.
+gnbd_require_other_server()
+{
+	gnbd_require_server
+	OTHER=$(atf_config_get other_server "")
+	if [ -z "$OTHER" ]; then
+		[ -z "$(atf_config_get server "")" ] ||
+		    atf_skip "other_server is not set"
+		OTHER=127.0.0.1:10819
+		gnbd_server start other_
+	fi
+	OTHER=nbd://$OTHER
+}
+
+# gnbd_server stop | start [other_]: stop is kill -9.
 gnbd_server()
 {
-	local control
+	local control port=10818
 
-	control=$(atf_config_get control "")
+	control=$(atf_config_get "${2}control" "")
 	if [ -n "$control" ]; then
 		atf_check -o inline:"done\n" sh -c \
 		    "echo $1 | nc -N ${control%:*} ${control##*:}"
 		return
 	fi
-	[ -z "$(atf_config_get server "")" ] || atf_skip "control is not set"
+	[ -z "$(atf_config_get server "")" ] || atf_skip "${2}control is not set"
 	case $1 in
 	stop)
-		kill -KILL "$(cat server.pid)"
+		kill -KILL "$(cat "$2server.pid")"
 		;;
 	start)
-		rm -f server.pid
-		nbdkit -i 127.0.0.1 -p 10818 -P server.pid file disk
-		cat server.pid >>$PIDS
+		rm -f "$2server.pid"
+		[ -z "$2" ] || port=10819
+		nbdkit -i 127.0.0.1 -p $port -P "$2server.pid" file disk
+		cat "$2server.pid" >>$PIDS
 		;;
 	esac
 }
@@ -157,6 +174,19 @@ gnbd_load_stop()
 	: >load.stop
 	wait "$(cat load.pid)"
 	rm -f load.stop
+}
+
+# gnbd_devd_start FILE.  What happened before this test waits in devctl(4)'s queue; a memory
+# disk marks its end.
+gnbd_devd_start()
+{
+	atf_require_prog devd
+	! pgrep -x devd >/dev/null || atf_skip "another devd(8) is running"
+	devd -d -f "$1" >devd.out 2>&1 &
+	echo $! >>$PIDS
+	atf_check mdconfig -a -t malloc -s 1m -u $$
+	atf_check mdconfig -d -u $$
+	gnbd_wait grep -q "cdev=md$$" devd.out
 }
 
 gnbd_cleanup()

@@ -72,7 +72,8 @@ config=
 for variable; do
 	config="$config -v $variable"
 done
-for program in gnbd_tls_test gnbd_loss_test gnbd_io_test gnbd_verbs_test; do
+for program in gnbd_tls_test gnbd_paths_test gnbd_loss_test gnbd_io_test \
+    gnbd_verbs_test; do
 	for case in $(test_program $program -l | sed -n 's/^ident: //p'); do
 		# shellcheck disable=SC2086
 		run_case $program "$case" $config

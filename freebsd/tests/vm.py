@@ -76,11 +76,12 @@ def free_port():
 
 
 class Server:
-    """An nbdkit on a port of its own, on a file that outlives it."""
+    """An nbdkit on a port of its own, on a file that outlives it; servers of one
+    name have one file."""
 
     def __init__(self, directory, name, *options):
         disk = os.path.join(directory, name)
-        with open(disk, 'wb') as file:
+        with open(disk, 'ab') as file:
             file.truncate(128 << 20)
         self.port = free_port()
         self.command = ['nbdkit', '-f', '--exit-with-parent', '-i', '127.0.0.1', '-p',
@@ -222,12 +223,14 @@ def start_servers(directory, started):
     tls = ('--tls=require', f'--tls-certificates={directory}')
     servers = {
         'server': Server(directory, 'plain'),
+        'other_server': Server(directory, 'plain'),
         'tls_server': Server(directory, 'tls', *tls),
         'tls_verify_server': Server(directory, 'verify', *tls, '--tls-verify-peer'),
     }
     started += [server.stop for server in servers.values()]
     ports = {name: server.port for name, server in servers.items()}
     ports['control'] = start_control(servers['server'])
+    ports['other_control'] = start_control(servers['other_server'])
     return [f'{name}=10.0.2.2:{port}' for name, port in ports.items()] + [
         f'tls_ca={GUEST}/ca-cert.pem', f'tls_cert={GUEST}/client-cert.pem',
         f'tls_key={GUEST}/client-key.pem']

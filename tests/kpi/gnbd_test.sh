@@ -103,4 +103,94 @@ ok "exports need no kernel, also on FreeBSD 15"
 run "$gnbd" "connect -c 2 --  $sock"
 status_is 0 || grep -q "does not allow multiple" "$dir/err"
 ok "more than one connection needs CAN_MULTI_CONN"
+# ---- several servers of one disk: two nbdkits on one file -----------------------
+
+one=$dir/one two=$dir/two
+# serve NAME: in the background, by its socket; unserve NAME: kill -9.
+serve="nbdkit -P $dir/pid-NAME -U $dir/NAME file $dir/disk >/dev/null 2>&1"
+unserve="kill -9 \$(cat $dir/pid-NAME); rm -f $dir/NAME"
+for name in one two; do
+	rm -f "$dir/$name"
+	sh -c "${serve//NAME/$name}"
+done
+
+run "$gnbd" "connect $one $two" "list nbd0" "io nbd0" "disconnect nbd0"
+status_is 0 && out_has "Paths: 2" && out_has "ActivePath: 0" && out_has "Path0Host: $one" &&
+	out_has "Path1Host: $two" && out_has "Path0State: ACTIVE" &&
+	out_has "Path1State: STANDBY" && out_has "Host: $one" && out_has "FenceBy: time"
+ok "two servers, the first one is used"
+run "$gnbd" "connect $dir/nobody $two" "list nbd0" "io nbd0"
+status_is 0 && out_has "ActivePath: 1" && out_has "Host: $two" && out_has "Path0State: STANDBY"
+ok "the first one that answers is used"
+run "$gnbd" "connect -c 2 -P 1 -f 0 -u ignore $one $two" "io nbd0" "sh ${unserve//NAME/one}" \
+	"await State DISCONNECTED" "reconnect -r 1 nbd0" "list nbd0" "io nbd0" \
+	"sh ${serve//NAME/one}"
+status_is 0 && out_has "ActivePath: 1" && out_has "Failovers: 1" && out_has "State: CONNECTED" &&
+	out_has "ActiveConnections: 2" && out_has "Path0State: FAILED" &&
+	grep -q "^Path0Why: .*one" "$dir/out" && out_has "LastLoss: the server closed the connection"
+ok "reconnect goes to the next server when the first one is away"
+run "$gnbd" "connect -P 1 -f 0 -u ignore $one $two" "background reconnect -r 1 nbd0" \
+	"sh ${unserve//NAME/one}" "await State DISCONNECTED" \
+	"sh ${unserve//NAME/two}; (sleep 3; ${serve//NAME/two}) >/dev/null 2>&1 &" \
+	"reconnect -r 1 nbd0" "io nbd0" "list nbd0" "sh ${serve//NAME/one}"
+status_is 0 && out_has "ActivePath: 1" && out_has "Failovers: 1"
+ok "both are away, and the second one comes back"
+
+run "$gnbd" "connect -c 2 -u fail $one $two" "io nbd0" "move nbd0" "list nbd0" "io nbd0" \
+	"move nbd0 0" "io nbd0" "move nbd0 $two" "list nbd0" "disconnect nbd0"
+status_is 0 && out_has "ActivePath: 1" && out_has "Moves: 1" && out_has "Moves: 3" &&
+	out_has "Failovers: 0" && out_has "ActiveConnections: 2"
+ok "move: to the next one, by number, by host"
+run "$gnbd" "connect $one $two" "move nbd0 $dir/three"
+status_is 1 && grep -q "has no server '$dir/three'" "$dir/err"
+ok "move: a server that it does not have"
+run "$gnbd" "connect $one" "move nbd0"
+status_is 1 && grep -q "has no server" "$dir/err"
+ok "move: with one server there is no other"
+run "$gnbd" "connect $one $dir/nobody" "move nbd0"
+status_is 1 && grep -q "nbd0 stays where it is: .*nobody" "$dir/err"
+ok "move: to a server that is away, the device stays, and says why"
+run "$gnbd" "connect -n a $one $two $one $one $one $one $one $one $one"
+status_is 1 && grep -q "up to 8" "$dir/err"
+ok "nine servers are too many"
+run "$gnbd" "connect -F sometimes $one $two"
+status_is 1 && grep -q "time, store, or the absolute path of a program" "$dir/err"
+ok "-F has three ways"
+
+cat >"$dir/fence" <<END
+#!/bin/sh
+echo "\$NBDISK_NAME \$NBDISK_OLD_HOST \$NBDISK_NEW_HOST \$NBDISK_OLD_URI" >>$dir/fenced
+exit 0
+END
+chmod +x "$dir/fence"
+run "$gnbd" "connect -P 1 -f 30 -u replay -F $dir/fence $one $two" "io nbd0" \
+	"sh ${unserve//NAME/one}" "await State DISCONNECTED" "reconnect -r 1 nbd0" "list nbd0" \
+	"io nbd0" "disconnect nbd0" "sh ${serve//NAME/one}"
+status_is 0 && out_has "FenceBy: $dir/fence" && out_has "Path0Doing: NONE" &&
+	[ "$(cat "$dir/fenced")" = "nbd0 $one $two nbd+unix:///?socket=$one" ]
+ok "the server that was left is fenced by a program, and changes go on"
+rm -f "$dir/fenced"
+printf '#!/bin/sh\n[ -e %s/fenced ] && exit 0\n: >%s/fenced\nexit 3\n' "$dir" "$dir" >"$dir/fence"
+run "$gnbd" "connect -P 1 -f 30 -u replay -F $dir/fence $one $two" "io nbd0" \
+	"sh ${unserve//NAME/one}" "await State DISCONNECTED" "reconnect -r 1 nbd0" \
+	"await Path0Doing FENCING" "list nbd0" "background reconnect -r 1 nbd0" \
+	"disconnect -f nbd0" "sh ${serve//NAME/one}"
+status_is 0 && grep -q "^Path0Why: $dir/fence: exit status 3" "$dir/out"
+ok "a program that fails is told of, and the server stays unfenced"
+
+run "$gnbd" "connect -c 2 -P 1 -f 0 -u ignore $one $two" "background watch" \
+	"sh ${unserve//NAME/one}" "await ActivePath 1" "await ActiveConnections 2" "io nbd0" \
+	"sh ${serve//NAME/one}" "sh ${unserve//NAME/two}" "await ActivePath 0" \
+	"await ActiveConnections 2" "io nbd0" "list nbd0" "foreground" \
+	"sh ${serve//NAME/two}"
+status_is 0 && out_has "Failovers: 2" && out_has "nbd0: is connected"
+ok "watch: fails over, and back when the other one goes"
+run "$gnbd" "connect -b 1 -P 1 -f 0 -u ignore $one $two" "background watch" \
+	"sh ${unserve//NAME/one}" "await ActivePath 1" "sh ${serve//NAME/one}" \
+	"await ActivePath 0" "io nbd0" "list nbd0" "foreground"
+status_is 0 && out_has "Failovers: 1" && out_has "Moves: 1"
+ok "watch: goes back to the first server, after a while"
+for name in one two; do
+	sh -c "${unserve//NAME/$name}"
+done
 finish

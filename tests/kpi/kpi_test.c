@@ -100,6 +100,19 @@ stop(int sig)
 	server = 0;
 }
 
+/* The first or the second one, from here on. */
+static void
+use_server(int n)
+{
+	static pid_t pids[2];
+	static int used;
+
+	pids[used] = server;
+	used = n;
+	server = pids[n];
+	snprintf(socket_path, sizeof(socket_path), "%s/s%s", dir, n == 0 ? "" : "1");
+}
+
 static void
 start_file(void)
 {
@@ -222,6 +235,8 @@ static struct {
 	enum nbe_framing framing;
 	intmax_t timeout, dead_timeout, sectorsize, stripesize;
 	int family;			/* AF_INET */
+	uint32_t paths, path;		/* several servers; where sockets lead to */
+	const char *fence_by;
 	const char *unflushed, *name;
 	bool tls, slow;
 	uint64_t lie_size;
@@ -269,6 +284,7 @@ add_sockets(struct gctl_req *req, int n, int *kfd)
 		told[n - 1] = -1;
 	kpi_req_add(req, "sockets", told, n * (int)sizeof(int));
 	kpi_req_add(req, "thread", &tid, sizeof(tid));
+	kpi_req_add(req, "path", &want.path, sizeof(want.path));
 	add_export(req, &e);
 	return true;
 }
@@ -287,6 +303,13 @@ attach(int conns)
 	kpi_req_text(req, "host", "localhost");
 	kpi_req_text(req, "port", "10809");
 	kpi_req_text(req, "name", want.name == NULL ? "" : want.name);
+	if (want.paths != 0) {
+		kpi_req_add(req, "paths", &want.paths, sizeof(want.paths));
+		kpi_req_text(req, "host1", "otherhost");
+		kpi_req_int(req, "path_timeout", 1);
+	}
+	if (want.fence_by != NULL)
+		kpi_req_text(req, "fence_by", want.fence_by);
 	if (want.dead_timeout != 0)
 		kpi_req_int(req, "dead_timeout", want.dead_timeout);
 	if (want.timeout != 0)
@@ -353,14 +376,73 @@ field(const char *name)
 }
 
 static bool
-field_is(const char *name, const char *value)
+field_is_within(const char *name, const char *value, int seconds)
 {
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < seconds * 50; i++) {
 		if (strcmp(field(name), value) == 0)
 			return true;
 		usleep(20000);
 	}
 	note(name, field(name));
+	return false;
+}
+
+static bool
+field_is(const char *name, const char *value)
+{
+	return field_is_within(name, value, 4);
+}
+
+/* ---- several servers ----------------------------------------------------- */
+
+/* What user space says of a wish; problem NULL: it did that. */
+static bool
+report(const char *what, uint32_t path, const char *problem)
+{
+	struct gctl_req *req = kpi_req("report");
+
+	kpi_req_text(req, "arg0", "nbd0");
+	kpi_req_text(req, "what", what);
+	kpi_req_add(req, "path", &path, sizeof(path));
+	if (problem != NULL)
+		kpi_req_text(req, "problem", problem);
+	kpi_req_run(kpi_g_nbd, req, error, sizeof(error), NULL, 0);
+	return error[0] == '\0';
+}
+
+static bool
+move_to(uint32_t path)
+{
+	struct gctl_req *req = kpi_req("move");
+
+	kpi_req_text(req, "arg0", "nbd0");
+	kpi_req_add(req, "path", &path, sizeof(path));
+	kpi_req_run(kpi_g_nbd, req, error, sizeof(error), NULL, 0);
+	return error[0] == '\0';
+}
+
+/* As gnbd(8) does, until the device has all its connections, and they are to path. */
+static bool
+bring_to_path(const char *path, int conns)
+{
+	char all[8];
+
+	snprintf(all, sizeof(all), "%d", conns);
+	for (int i = 0; i < 1000; i++) {
+		if (strcmp(field("ActiveConnections"), all) == 0 &&
+		    strcmp(field("ActivePath"), path) == 0)
+			return true;
+		if (strcmp(field("Probe"), path) == 0)
+			report("probe", (uint32_t)atoi(path), NULL);
+		if (strcmp(field("DialNow"), "yes") == 0) {
+			want.path = (uint32_t)atoi(field("DialPath"));
+			use_server((int)want.path);
+			if (!scale("nbd0", conns, 1))
+				report("dial", want.path, "nobody there");
+		}
+		usleep(10000);
+	}
+	note("ActivePath", field("ActivePath"));
 	return false;
 }
 
@@ -965,6 +1047,149 @@ test_unflushed(void)
 }
 
 static void
+start_two(void)
+{
+	use_server(1);
+	start_file();
+	use_server(0);
+	start_file();
+	want.paths = 2;
+}
+
+static void
+stop_two(void)
+{
+	use_server(1);
+	stop(SIGTERM);
+	use_server(0);
+	stop(SIGTERM);
+	want.paths = want.path = 0;
+}
+
+/* Each of two servers dies in turn, under load; then moves, and none is lost. */
+static void
+test_failover(int conns)
+{
+	char name[64];
+	bool good = true;
+
+	fresh_disk();
+	start_two();
+	load_start(attach(conns), 65536, false);
+	for (int i = 0; i < 4 && good; i++) {
+		load_run(200);
+		use_server(i % 2);
+		stop(SIGKILL);
+		unlink(socket_path);
+		good = field_is("State", "DISCONNECTED") &&
+		    bring_to_path(i % 2 == 0 ? "1" : "0", conns);
+		use_server(i % 2);
+		start_file();
+	}
+	load_run(200);
+	good = good && field_is("Failovers", "4") && field_is("Path1Why",
+	    "nobody there");
+	snprintf(name, sizeof(name), "failover under load, %d connections", conns);
+	ok(load_end() && good, name);
+	ok(detach("nbd0", 0) && nothing_left(), "nothing is left after failovers");
+	stop_two();
+}
+
+static void
+test_move(void)
+{
+	u_int events = kpi_devctl_count();
+	struct g_provider *pp;
+	bool good = true;
+
+	fresh_disk();
+	start_two();
+	want.unflushed = "fail";
+	pp = attach(2);
+	load_start(pp, 65536, false);
+	for (int i = 0; i < 4 && good; i++) {
+		load_run(200);
+		good = move_to(i % 2 == 0 ? 1 : 0) &&
+		    bring_to_path(i % 2 == 0 ? "1" : "0", 2);
+	}
+	ok(load_end() && good && field_is("Moves", "4") &&
+	    simple(pp, BIO_FLUSH, 0, 0, NULL, false) == 0,
+	    "moves under load lose nothing");
+	/* 2 connections, and a probe, each time */
+	ok(kpi_devctl_count() == events + 4 * 3, "devd is told of each wish");
+	ok(move_to(1) && report("probe", 1, "gone fishing") &&
+	    field_is("ActivePath", "0") && field_is("Path1State", "FAILED") &&
+	    field_is("Path1Why", "gone fishing"), "a move to where nobody answers");
+	ok(!move_to(2) && strstr(error, "no path 2") != NULL, "nor to a third one");
+	ok(!report("dance", 0, NULL) && !report("dial", 7, NULL) &&
+	    detach("nbd0", 0) && nothing_left(), "reports of nothing");
+	want.unflushed = NULL;
+	stop_two();
+}
+
+/* Sockets of a server that the device is not at are of no use. */
+static void
+test_other_path(void)
+{
+	start_two();
+	ok(attach(1) != NULL, "a device of two servers");
+	want.path = 1;
+	ok(!scale("nbd0", 2, 1) && strstr(error, "left this server") != NULL,
+	    "a socket of another server is refused");
+	want.path = 2;
+	ok(!scale("nbd0", 2, 1) && strstr(error, "no path 2") != NULL,
+	    "one of no server is, too");
+	want.path = 0;
+	ok(scale("nbd0", 2, 1) && detach("nbd0", 0), "and one of its own is taken");
+	want.paths = 9;
+	ok(attach(1) == NULL && strstr(error, "1 to 8") != NULL, "nine servers");
+	want.paths = 2;
+	want.path = 2;
+	ok(attach(1) == NULL && strstr(error, "1 to 8") != NULL,
+	    "a socket to none of them");
+	want.path = 0;
+	want.fence_by = "luck";
+	ok(attach(1) == NULL && strstr(error, "time, store") != NULL &&
+	    nothing_left(), "a way to fence that there is not");
+	want.fence_by = NULL;
+	stop_two();
+}
+
+/* What the server that was left may still write: until it is fenced, changes wait. */
+static void
+test_fence_command(void)
+{
+	struct g_provider *pp;
+	struct io *io;
+
+	fresh_disk();
+	start_two();
+	want.fence_by = "/some/program";
+	pp = attach(1);
+	memset(shadow[0], 'x', 8192);
+	simple(pp, BIO_WRITE, 0, 4096, shadow[0], false);
+	stop(SIGKILL);
+	unlink(socket_path);
+	ok(field_is("State", "DISCONNECTED") && bring_to_path("1", 1) &&
+	    field_is("Fence", "0") && field_is("FenceBy", "/some/program"),
+	    "the server that was left is to be fenced");
+	io = io_new(BIO_WRITE, 0, 4096, false);
+	io_data(io, shadow[0] + 4096, true, false);
+	io_start(io, pp);
+	ok(simple(pp, BIO_READ, 4096, 4096, shadow[1], false) == 0 &&
+	    sem_trywait(&io->done) != 0, "reads go on, a write waits");
+	ok(report("fence", 0, "it refuses") && field_is("Path0Why", "it refuses") &&
+	    sem_trywait(&io->done) != 0, "also when the program has failed");
+	ok(field_is_within("Fence", "0", 15) && report("fence", 0, NULL) &&
+	    io_wait(io) == 0 && field_is("Fence", "(none)"),
+	    "which is asked again, and then the write is done");
+	io_free(io);
+	want.fence_by = NULL;
+	ok(detach("nbd0", 0) && nothing_left(), "and nothing is left");
+	stop_two();
+}
+
+static void
 test_huge_trim(void)
 {
 	struct g_provider *pp;
@@ -1329,6 +1554,11 @@ main(void)
 	test_key_update(1);
 	test_key_update(3);
 	test_unflushed();
+	test_failover(1);
+	test_failover(3);
+	test_move();
+	test_other_path();
+	test_fence_command();
 	test_huge_trim();
 	test_small_buffers();
 	test_force(1);

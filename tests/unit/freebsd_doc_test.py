@@ -45,7 +45,7 @@ def usage_of_program(source):
             r'{ "(\w+)", G_FLAG_.*?G_OPT_SENTINEL\s+},\s+(.*?)\n\t}', source, re.S):
         text = re.sub(r'TLS_USAGE', f'"{tls}"', usage)
         text = ''.join(re.findall(r'"(.*?)"', text))
-        verbs[verb] = (set(re.findall(r'-(\w)', text)), text.split()[-1])
+        verbs[verb] = (set(re.findall(r'-(\w)', text)), text.split()[-1].strip('[]'))
     return verbs
 
 

@@ -77,6 +77,14 @@ glue_confxml(char *buf, size_t len)
 	kpi_confxml(kpi_g_nbd, buf, len);
 }
 
+unsigned long long
+glue_wishes(void)
+{
+	uint64_t *n = kpi_sysctl("_kern_geom_nbd", "wishes");
+
+	return atomic_load_64(n);
+}
+
 struct io {
 	struct bio bio;
 	sem_t done;

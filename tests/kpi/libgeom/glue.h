@@ -21,6 +21,8 @@ void	glue_add(void *req, const char *name, const void *value, int len);
 void	glue_run(void *req, char *error, size_t elen, char *provider, size_t plen);
 /* The confxml of nbd0; "" when there is none. */
 void	glue_confxml(char *buf, size_t len);
+/* kern.geom.nbd.wishes */
+unsigned long long glue_wishes(void);
 /* Writes a block of c at off, and reads it back. */
 bool	glue_io(const char *name, long off, char c);
 /* Opens it, and closes it some time after its end. */

@@ -5,10 +5,14 @@
  *	gnbd_kpi COMMAND...
  *
  * Each argument is one command line of gnbd(8), or "list NAME", "io NAME", "open NAME",
- * "sh COMMAND".  Ends at the first that fails, with status 1, else unloads the
- * module, which must leave nothing behind.
+ * "sh COMMAND", "await FIELD VALUE" of the device, "background" and a command line,
+ * "foreground" to end that.
+ * Ends at the first that fails, with status 1, else unloads the module, which must
+ * leave nothing behind.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +45,29 @@ getosreldate(void)
 	const char *s = getenv("KPI_OSRELDATE");
 
 	return s != NULL ? atoi(s) : 1400063;
+}
+
+/* Of kern.geom.nbd.wishes only. */
+int
+sysctlbyname(const char *name, void *to, size_t *len, const void *from, size_t size)
+{
+	uint64_t n = glue_wishes();
+
+	(void)name, (void)from, (void)size;
+	memcpy(to, &n, *len);
+	return 0;
+}
+
+struct gctl_req *
+gctl_get_handle(void)
+{
+	return calloc(1, sizeof(struct gctl_req));
+}
+
+void
+gctl_free(struct gctl_req *req)
+{
+	free(req);
 }
 
 static struct gctl_arg *
@@ -166,7 +193,7 @@ install(const struct gctl_arg *a, int *kfd)
 const char *
 gctl_issue(struct gctl_req *req)
 {
-	static char error[256];
+	static __thread char error[2400];
 	char provider[64] = "";
 	int kfd[64], n = 0;
 	void *k = glue_req(find(req, "verb")->value);
@@ -213,26 +240,34 @@ element(char *at, struct gconfig *c)
 	return strchr(end + 1, '\n') + 1;
 }
 
+/* One class, and one device at most. */
+struct tree {
+	struct gconfig	config[256];
+	struct gclass	class;
+	struct ggeom	geom;
+	char		name[8], class_name[8];
+	char		xml[32768];
+};
+
 int
 geom_gettree(struct gmesh *mesh)
 {
-	static struct gconfig config[128];
-	static struct gclass class = { .lg_name = "NBD" };
-	static char name[] = "nbd0";
-	static struct ggeom geom = { .lg_name = name };
-	static char xml[16384];
-	char *at = xml;
+	struct tree *t = calloc(1, sizeof(*t));
+	char *at = t->xml;
 
-	glue_confxml(xml, sizeof(xml));
+	memcpy(t->name, "nbd0", 5);
+	memcpy(t->class_name, "NBD", 4);
+	t->geom.lg_name = t->name;
+	t->class.lg_name = t->class_name;
+	glue_confxml(t->xml, sizeof(t->xml));
+	mesh->memory = t;
 	LIST_INIT(&mesh->lg_class);
-	LIST_INIT(&class.lg_geom);
-	LIST_INIT(&geom.lg_config);
-	LIST_INSERT_HEAD(&mesh->lg_class, &class, lg_class);
-	if (xml[0] != '\0')
-		LIST_INSERT_HEAD(&class.lg_geom, &geom, lg_geom);
+	LIST_INSERT_HEAD(&mesh->lg_class, &t->class, lg_class);
+	if (t->xml[0] != '\0')
+		LIST_INSERT_HEAD(&t->class.lg_geom, &t->geom, lg_geom);
 	for (int i = 0; *at != '\0'; i++) {
-		at = element(at, &config[i]);
-		LIST_INSERT_HEAD(&geom.lg_config, &config[i], lg_config);
+		at = element(at, &t->config[i]);
+		LIST_INSERT_HEAD(&t->geom.lg_config, &t->config[i], lg_config);
 	}
 	return 0;
 }
@@ -240,7 +275,7 @@ geom_gettree(struct gmesh *mesh)
 void
 geom_deletetree(struct gmesh *mesh)
 {
-	(void)mesh;
+	free(mesh->memory);
 }
 
 /* ---- geom(8) ------------------------------------------------------------- */
@@ -294,12 +329,12 @@ parse_options(struct gctl_req *req, const struct g_command *cmd, int argc, char 
 static bool
 run_command(const struct g_command *cmd, int argc, char **argv)
 {
-	static const char *const names[] = { "arg0", "arg1", "arg2", "arg3" };
-	static struct gctl_req req;
+	static const char *const names[] = { "arg0", "arg1", "arg2", "arg3", "arg4",
+		"arg5", "arg6", "arg7", "arg8" };
+	struct gctl_req req = { .narg = 0 };
 	const char *error;
 	int nargs;
 
-	memset(&req, 0, sizeof(req));
 	gctl_ro_param(&req, "verb", -1, argv[0]);
 	gctl_ro_param(&req, "version", sizeof(version), &version);
 	if (!parse_options(&req, cmd, argc, argv)) {
@@ -308,7 +343,7 @@ run_command(const struct g_command *cmd, int argc, char **argv)
 	}
 	nargs = argc - optind;
 	gctl_ro_param(&req, "nargs", sizeof(nargs), &nargs);
-	for (int i = 0; i < nargs && i < 4; i++)
+	for (int i = 0; i < nargs && i < 9; i++)
 		gctl_ro_param(&req, names[i], -1, argv[optind + i]);
 	if (cmd->gc_func != NULL)
 		cmd->gc_func(&req, 0);
@@ -318,37 +353,101 @@ run_command(const struct g_command *cmd, int argc, char **argv)
 	return error == NULL;
 }
 
+static void
+print_config(const struct ggeom *gp)
+{
+	struct gconfig *c;
+
+	printf("Geom name: %s\n", gp->lg_name);
+	LIST_FOREACH(c, &gp->lg_config, lg_config)
+		printf("%s: %s\n", c->lg_name, c->lg_val[0] != '\0' ? c->lg_val :
+		    "(null)");
+}
+
 static bool
 list(void)
 {
 	struct gmesh mesh;
 	struct ggeom *gp;
-	struct gconfig *c;
 
 	geom_gettree(&mesh);
 	gp = LIST_FIRST(&LIST_FIRST(&mesh.lg_class)->lg_geom);
-	if (gp == NULL)
-		return false;
-	printf("Geom name: %s\n", gp->lg_name);
-	LIST_FOREACH(c, &gp->lg_config, lg_config)
-		printf("%s: %s\n", c->lg_name, c->lg_val[0] != '\0' ? c->lg_val :
-		    "(null)");
+	if (gp != NULL)
+		print_config(gp);
+	geom_deletetree(&mesh);
+	return gp != NULL;
+}
+
+static bool
+field_is(const char *field, const char *value)
+{
+	struct gmesh mesh;
+	struct ggeom *gp;
+	struct gconfig *c;
+	bool is = false;
+
+	geom_gettree(&mesh);
+	LIST_FOREACH(gp, &LIST_FIRST(&mesh.lg_class)->lg_geom, lg_geom)
+		LIST_FOREACH(c, &gp->lg_config, lg_config)
+			is |= strcmp(c->lg_name, field) == 0 &&
+			    strcmp(c->lg_val, value) == 0;
+	geom_deletetree(&mesh);
+	return is;
+}
+
+/* For a minute: alarm(2) ends what never comes. */
+static bool
+await(const char *field, const char *value)
+{
+	while (!field_is(field, value))
+		usleep(20000);
 	return true;
+}
+
+static bool run_line(char *);
+
+static void *
+background_main(void *line)
+{
+	(void)run_line(line);
+	return NULL;
+}
+
+static pthread_t background_thread;
+
+static bool
+background(char *line)
+{
+	return pthread_create(&background_thread, NULL, background_main, line) == 0;
+}
+
+/* watch ends by a signal, others by themselves. */
+static bool
+foreground(void)
+{
+	return raise(SIGTERM) == 0 && pthread_join(background_thread, NULL) == 0;
 }
 
 static bool
 run_line(char *line)
 {
-	char *argv[16];
+	char *argv[16], *rest;
 	int argc = 0;
 
 	if (strncmp(line, "sh ", 3) == 0)
 		return system(line + 3) == 0;
-	for (char *s = strtok(line, " "); s != NULL && argc < 15; s = strtok(NULL, " "))
+	if (strncmp(line, "background ", 11) == 0)
+		return background(line + 11);
+	for (char *s = strtok_r(line, " ", &rest); s != NULL && argc < 15;
+	    s = strtok_r(NULL, " ", &rest))
 		argv[argc++] = s;
 	argv[argc] = NULL;
 	if (strcmp(argv[0], "list") == 0)
 		return list();
+	if (strcmp(argv[0], "foreground") == 0)
+		return foreground();
+	if (strcmp(argv[0], "await") == 0)
+		return await(argv[1], argv[2]);
 	if (strcmp(argv[0], "io") == 0)
 		return glue_io(argv[1], 8192, 'x');
 	if (strcmp(argv[0], "open") == 0)

@@ -10,6 +10,9 @@
 
 #define __unused	__attribute__((unused))
 
+/* FreeBSD has it in unistd.h. */
+int	getosreldate(void);
+
 struct gconfig {
 	LIST_ENTRY(gconfig) lg_config;
 	char		*lg_name, *lg_val;
@@ -27,6 +30,7 @@ struct gclass {
 };
 struct gmesh {
 	LIST_HEAD(, gclass) lg_class;
+	void		*memory;
 };
 int	geom_gettree(struct gmesh *);
 void	geom_deletetree(struct gmesh *);
@@ -43,6 +47,8 @@ struct gctl_req {
 	int		narg;
 	char		text[2400];
 };
+struct gctl_req *gctl_get_handle(void);
+void	gctl_free(struct gctl_req *);
 const char *gctl_issue(struct gctl_req *);
 void	gctl_ro_param(struct gctl_req *, const char *, int, const void *);
 void	gctl_rw_param(struct gctl_req *, const char *, int, void *);

@@ -6,11 +6,13 @@
 #define KPI_SYS_TIME_H
 
 #include_next <sys/time.h>
+#include <time.h>
 #include <sys/param.h>
 
 #define SBT_1S		((sbintime_t)1 << 32)
 #define SBT_1MS		(SBT_1S / 1000)
 sbintime_t sbinuptime(void);
+#define time_second	time(NULL)
 static inline int64_t
 sbttons(sbintime_t t)
 {
