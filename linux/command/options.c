@@ -379,6 +379,8 @@ const struct option_row option_table[] = {
 	    "no hints", NULL },
 	{ 0, "foreground", NULL, AT(foreground), set_flag, NULL, V(CONNECT),
 	    "stay, log to stderr, tell systemd when ready", NULL },
+	{ 0, "root-device", NULL, AT(root_device), set_flag, NULL, V(CONNECT),
+	    "what turns the machine off ends it last: / is on it", NULL },
 	{ 0, "timeout", "TIME", AT(wait), set_some_time, some_time,
 	    V(DISCONNECT) | V(SCALE) | V(RECONNECT) | V(MOVE) | V(WAIT),
 	    "wait so long (30s)",

@@ -46,6 +46,7 @@ struct options {
 	const char	*tls_hostname, *psk_file, *psk_user;
 	const char	*device, *config_file, *hook, *fence_command;
 	bool		read_only, no_discard, foreground, force, json, help;
+	bool		root_device;
 	bool		if_exists, check, quiet, shared;
 };
 

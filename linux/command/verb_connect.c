@@ -483,6 +483,8 @@ verb_connect(const struct options *o)
 	struct errtext err;
 
 	c.options = o;
+	if (o->root_device)
+		process_outlive_system();
 	if (!process_has_room(&err) || !ring_check(&err) ||
 	    !find_program(&c.hook, "hook", o->hook, &err) ||
 	    !find_program(&c.fence_command, "fence-command", o->fence_command, &err) ||

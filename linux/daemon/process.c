@@ -141,6 +141,12 @@ process_servant(const char *name, int *sock, struct errtext *err)
 }
 
 void
+process_outlive_system(void)
+{
+	program_invocation_name[0] = '@';	/* argv[0] itself */
+}
+
+void
 process_notify(const char *text)
 {
 	const char *path = getenv("NOTIFY_SOCKET");

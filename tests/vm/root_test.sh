@@ -1,0 +1,94 @@
+#!/bin/bash
+# root_test.sh NBDISK KERNEL SYSTEM [BOOTS] - machines whose root file system is on a device
+# of nbdisk's: they boot by initramfs-tools and by dracut, with a server that is restarted
+# meanwhile, and are turned off; nothing is lost.  TAP.
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# KERNEL is what tools/vm-kernel has made, SYSTEM what tools/vm-root has.  BOOTS: so many
+# times each (1).
+
+nbdisk=$1 kernel=$2 system=$3 boots=${4-1}
+here=$(dirname "$(realpath "$0")")
+. "$here/../lib.sh"
+
+for thing in "$kernel/boot" "$system/etc/done"; do
+	[ -e "$thing" ] || { echo "1..0 # SKIP no $thing: see make vm"; exit 0; }
+done
+for tool in qemu-system-x86_64 nbdkit mkfs.ext4 debugfs depmod unshare; do
+	have $tool || { echo "1..0 # SKIP needs $tool"; exit 0; }
+done
+
+serve() {
+	start nbdkit -f -i 127.0.0.1 -p "$port" --filter=log file "$made/disk" \
+		logfile="$dir/requests"
+	server=$pid
+	wait_until listens "$port"
+}
+requests() { [ "$(wc -l <"$dir/requests")" -ge "$1" ]; }
+
+# machine LOG: boots the disk, and ends when it turns itself off
+machine() {
+	timeout 900 qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 1 -m 1024 \
+		-nographic -no-reboot -nodefaults -serial stdio -device virtio-rng-pci \
+		-netdev user,id=net -device virtio-net-pci,netdev=net \
+		-kernel "$made/vmlinuz" -initrd "$made/initrd" -append "console=ttyS0 \
+		root=nbdisk:nbd://10.0.2.2:$port/ rw ip=dhcp panic=-1 loglevel=4 \
+		no_timer_check systemd.show_status=1" </dev/null >"$1" 2>&1
+}
+
+# What the disk has, with nobody attached.
+is_whole() {
+	fsck.ext4 -fn "$made/disk" >"$dir/out" 2>&1 &&
+		[ "$(debugfs -R 'cat /var/tmp/last' "$made/disk" 2>/dev/null)" = \
+			"last words" ]
+}
+
+# told LOG TEXT: what was said inside becomes rows of ours
+told() {
+	sed 's/\r$//' "$1" | grep -E '^(not )?ok ' >"$dir/told"
+	while read -r verdict text; do
+		[ "$verdict" = ok ]
+		ok "$2: ${text#ok }"
+	done <"$dir/told"
+	[ "$(wc -l <"$dir/told")" = 7 ] || ! tail -n 40 "$1" | sed 's/^/# /'
+	ok "$2: all was looked at"
+}
+
+for way in initramfs-tools dracut; do
+	made=$dir/$way
+	mkdir "$made"
+	run "$here/root_image.sh" "$nbdisk" "$kernel" "$system" $way "$made"
+	status_is 0
+	ok "$way makes an initramfs"
+	free_port
+	for n in $(seq "$boots"); do
+		serve
+		machine "$dir/serial"
+		told "$dir/serial" "$way, $n"
+		grep -q "Power down" "$dir/serial" && ! grep -q "I/O error" "$dir/serial"
+		ok "$way, $n: it turns itself off without an error"
+		stop "$server"
+		is_whole
+		ok "$way, $n: the file system is clean, and has what was written last"
+	done
+
+	# The first requests are the initramfs's, the 300th is the system's.
+	for after in 5 300; do
+		serve
+		: >"$dir/requests"
+		machine "$dir/serial" &
+		guest=$!
+		pids="$pids $guest"
+		wait_until requests $after
+		kill -9 "$(pgrep -P "$server")"
+		wait "$server" 2>/dev/null
+		sleep 3
+		serve
+		wait $guest
+		told "$dir/serial" "$way, the server restarted after $after requests"
+		stop "$server"
+		is_whole
+		ok "$way, the server restarted after $after requests: all is there"
+	done
+done
+finish
