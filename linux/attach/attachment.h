@@ -11,12 +11,11 @@
 #include <stdint.h>
 
 #include "errtext.h"
-#include "loopdev.h"
+#include "node.h"
 #include "state.h"
 
 struct attachment {
-	bool		has_loop;
-	struct loopdev	loop;		/* held where it was made or found */
+	struct node	node;		/* held where it was made or found */
 };
 
 struct attachment_config {
@@ -32,9 +31,9 @@ bool	attachment_make(const struct state *, const struct attachment_config *,
 /* Finds what there is, also after its daemon was killed, or died with a mount name
  * space of its own. */
 void	attachment_find(const struct state *, struct attachment *);
-/* Whether the loop device of this number is the disk's; asks no daemon. */
-bool	attachment_is_on(const struct state *, unsigned loop);
-/* Whether the loop device still is the disk's; all below look first, and never touch
+/* Whether the block device of this name in /dev is the disk's; asks no daemon. */
+bool	attachment_is_on(const struct state *, const char *node);
+/* Whether the block device still is the disk's; all below look first, and never touch
  * one that is another's by now. */
 bool	attachment_is_there(const struct attachment *);
 /* Where it is not: takes the link away, so that it leads to no stranger. */

@@ -69,7 +69,8 @@ struct daemon {
 	uint64_t	flushes_failed;	/* before the last flush */
 	nbe_time	closed_by;	/* who has the file open may, until then */
 	bool		reported, forced, detached, disk_stopped;
-	bool		loop_lost;	/* somebody else has detached it */
+	char		node[NODE_NAME_MAX];	/* as it was attached */
+	bool		node_lost;	/* somebody else has detached it */
 	bool		writes_lost;	/* acknowledged, and not to be saved */
 	bool		want_attach, want_check, want_detach, want_force, want_resize;
 	struct ring_op	signal_op, watch_op;
@@ -91,8 +92,8 @@ report(struct daemon *d, bool ok, const char *why)
 	d->reported = true;
 	errtext_set(&r.why, "%s", why);
 	attachment_path(d->config->state, &d->attachment, r.device);
-	if (d->attachment.has_loop)
-		snprintf(r.node, sizeof(r.node), "loop%u", d->attachment.loop.number);
+	(void)node_name(&d->attachment.node, r.node);
+	memcpy(d->node, r.node, sizeof(d->node));
 	log_line(&d->log, ok ? LOG_INFO : LOG_ERR, "%s%s",
 	    ok ? "attached as " : "cannot attach: ", ok ? r.device : why);
 	d->config->ready(d->config->arg, &r);
@@ -170,14 +171,15 @@ drain(struct daemon *d)
 static bool
 is_open(const struct daemon *d, const struct fuse_status *status)
 {
-	return status->opens > (d->attachment.has_loop ? 1u : 0u);
+	return status->opens > (d->attachment.node.kind == NODE_LOOP ? 1u : 0u);
 }
 
 /* The loop device has closed the file, or by its number it is another one. */
 static bool
 looks_lost(const struct daemon *d, const struct fuse_status *status)
 {
-	return d->stage == RUNNING && d->attachment.has_loop && status->opens == 0;
+	return d->stage == RUNNING && d->attachment.node.kind == NODE_LOOP &&
+	    status->opens == 0;
 }
 
 static void
@@ -281,13 +283,12 @@ attach_done(struct daemon *d, const struct helper_result *r)
 static void
 notice_loss(struct daemon *d)
 {
-	if (d->loop_lost || d->attachment.has_loop || d->stage != RUNNING ||
-	    !privilege_is_root())
+	if (d->node_lost || d->attachment.node.kind != NODE_NONE ||
+	    d->stage != RUNNING || !privilege_is_root())
 		return;
-	d->loop_lost = true;
-	log_line(&d->log, LOG_ERR, "somebody detached loop%u; what was under way is "
-	    "saved by \"nbdisk disconnect %s\"", d->attachment.loop.number,
-	    d->config->state->name);
+	d->node_lost = true;
+	log_line(&d->log, LOG_ERR, "somebody detached %s; what was under way is "
+	    "saved by \"nbdisk disconnect %s\"", d->node, d->config->state->name);
 }
 
 static void
@@ -773,7 +774,7 @@ start(struct daemon *d, struct errtext *err)
 		.state = d->config->state, .server = d->server,
 		.servers = d->config->servers,
 		.settings = &d->config->settings, .about = d->config->about,
-		.attachment = &d->attachment, .loop_lost = &d->loop_lost,
+		.attachment = &d->attachment, .node_lost = &d->node_lost,
 		.size = &d->size,
 		.disk = d->disk, .fuse = d->fuse,
 		.started = clock_now(),

@@ -6,13 +6,14 @@
 #define DAEMON_H
 
 #include "dialer.h"
+#include "node.h"
 #include "settings.h"
 #include "state.h"
 
 struct daemon_report {
 	bool		ok;
 	char		device[STATE_PATH_MAX];	/* what users open */
-	char		node[32];		/* "loop3"; "" without */
+	char		node[NODE_NAME_MAX];	/* "loop3"; "" without */
 	struct errtext	why;
 };
 

@@ -63,8 +63,9 @@ static void
 be_helper(int sock, struct opener *opener, const struct state *s)
 {
 	struct helper_order order;
-	struct helper_result result = { .attachment.loop.held = -1 };
+	struct helper_result result = { .ok = false };
 
+	node_init(&result.attachment.node);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

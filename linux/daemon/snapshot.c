@@ -21,9 +21,7 @@ take_names(struct control_snapshot *s, const struct snapshot_source *from)
 
 	COPY(s->name, from->state->name);
 	COPY(s->device, attachment_path(from->state, from->attachment, path));
-	if (from->attachment->has_loop)
-		snprintf(s->node, sizeof(s->node), "loop%u",
-		    from->attachment->loop.number);
+	(void)node_name(&from->attachment->node, s->node);
 	nbc_target_print(t, s->uri, sizeof(s->uri));
 	COPY(s->host, t->host);
 	if (t->family != NBC_UNIX)
@@ -63,7 +61,7 @@ snapshot_take(struct control_snapshot *s, const struct snapshot_source *from)
 	s->read_only = from->settings->read_only ||
 	    (s->export.flags & NBE_FLAG_READ_ONLY) != 0;
 	s->tls = s->export.tls;
-	s->detached = *from->loop_lost;
+	s->detached = *from->node_lost;
 	fuse_status(from->fuse, &fuse);
 	s->fuse_state = fuse.state;
 	s->fuse_in_flight = fuse.in_flight;

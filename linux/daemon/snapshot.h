@@ -20,7 +20,7 @@ struct snapshot_source {
 	const struct settings	*settings;
 	const struct attachment	*attachment;
 	const uint64_t		*size;		/* of what is attached */
-	const bool		*loop_lost;	/* somebody else has detached it */
+	const bool		*node_lost;	/* somebody else has detached it */
 	const struct disk	*disk;
 	const struct fuse	*fuse;
 	const char		*about;		/* NULL: the server did not say */
