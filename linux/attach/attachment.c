@@ -1,11 +1,12 @@
 /*
- * attachment.c - between a file that FUSE serves and what users open.
+ * attachment.c - between what serves a disk and what users open.
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include "attachment.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,14 @@ publish(const struct state *s, const struct node *n, struct errtext *err)
 	return note(s, n, err) && links_make(s->name, node_name(n, name), err);
 }
 
+static void
+drop(const struct state *s, struct node *n)
+{
+	node_detach_by_force(n, FORCE_MS);
+	forget(s, n);
+	node_init(n);
+}
+
 static bool
 make_loop(const struct state *s, const struct loopdev_config *config,
     struct node *n, struct errtext *err)
@@ -112,9 +121,42 @@ make_loop(const struct state *s, const struct loopdev_config *config,
 	n->kind = NODE_LOOP;
 	if (publish(s, n, err))
 		return true;
-	node_detach_by_force(n, FORCE_MS);
-	forget(s, n);
-	node_init(n);
+	drop(s, n);
+	return false;
+}
+
+/* Noted before it is started: by that udev knows whose it is. */
+bool
+attachment_add(const struct state *s, const struct attachment_config *c,
+    struct attachment *a, struct errtext *err)
+{
+	const struct ublkdev_config config = {
+		.size = c->size, .sector_size = loopdev_sector_size(c->sector_size),
+		.block_pref = c->block_pref, .flags = c->flags,
+		.read_only = c->read_only, .discard_max = c->discard_max,
+	};
+
+	node_init(&a->node);
+	/* Nothing is made whole on this way. */
+	if (config.sector_size < c->block_min)
+		return errtext_set(err, "ublk: sectors of %" PRIu32 " bytes are less "
+		    "than a block of the server, %" PRIu32, config.sector_size,
+		    c->block_min);
+	if (!ublkdev_add(&a->node.ublk, &config, err))
+		return false;
+	a->node.kind = NODE_UBLK;
+	if (note(s, &a->node, err))
+		return true;
+	drop(s, &a->node);
+	return false;
+}
+
+static bool
+start_ublk(const struct state *s, pid_t server, struct node *n, struct errtext *err)
+{
+	if (ublkdev_start(&n->ublk, server, err) && publish(s, n, err))
+		return true;
+	drop(s, n);
 	return false;
 }
 
@@ -128,6 +170,8 @@ attachment_make(const struct state *s, const struct attachment_config *c,
 		.read_only = c->read_only, .discard_max = c->discard_max,
 	};
 
+	if (a->node.kind == NODE_UBLK)
+		return start_ublk(s, c->server, &a->node, err);
 	node_init(&a->node);
 	if (privilege_is_root())
 		return make_loop(s, &config, &a->node, err);
@@ -187,17 +231,19 @@ has_size(const char *path, uint64_t size)
 }
 
 bool
-attachment_resize(const struct state *s, struct attachment *a, uint64_t size,
-    struct errtext *err)
+attachment_resize(const struct state *s, const struct attachment_config *c,
+    struct attachment *a, struct errtext *err)
 {
+	uint32_t sector = loopdev_sector_size(c->sector_size);
 	char path[STATE_PATH_MAX];
 
 	if (!attachment_check(s, a))
 		return errtext_set(err, "somebody has detached the block device");
-	if (!has_size(backing_path(s, path), size))
+	backing_path(s, path);
+	if (a->node.kind != NODE_UBLK && !has_size(path, c->size))
 		return errtext_set(err, "%s: the kernel does not see the new size",
 		    path);
-	return node_resize(&a->node, path, size, err);
+	return node_resize(&a->node, path, c->size - c->size % sector, err);
 }
 
 /* ---- undo -------------------------------------------------------------------- */

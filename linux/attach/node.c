@@ -67,6 +67,67 @@ loop_set(struct node *n, unsigned number, uint64_t identity)
 	n->loop.sequence = identity;
 }
 
+/* ---- ublk ---------------------------------------------------------------------- */
+
+/* Who serves it has its number. */
+static bool
+ublk_is_there(const struct node *n)
+{
+	return ublkdev_is_there(n->ublk.number);
+}
+
+static bool
+ublk_is(const struct node *n)
+{
+	return ublkdev_is(&n->ublk);
+}
+
+static bool
+ublk_hold(struct node *n)
+{
+	return ublkdev_is(&n->ublk);
+}
+
+static void
+ublk_release(struct node *n)
+{
+	(void)n;
+}
+
+static bool
+ublk_resize(const struct node *n, const char *backing, uint64_t size,
+    struct errtext *err)
+{
+	(void)backing;
+	return ublkdev_resize(&n->ublk, size, err);
+}
+
+static bool
+ublk_detach(struct node *n, unsigned timeout_ms, struct errtext *err)
+{
+	return ublkdev_remove(&n->ublk, timeout_ms, err);
+}
+
+static void
+ublk_detach_by_force(struct node *n, unsigned timeout_ms)
+{
+	ublkdev_remove_by_force(&n->ublk, timeout_ms);
+}
+
+static void
+ublk_get(const struct node *n, unsigned *number, uint64_t *identity)
+{
+	*number = n->ublk.number;
+	*identity = n->ublk.token;
+}
+
+static void
+ublk_set(struct node *n, unsigned number, uint64_t identity)
+{
+	n->ublk.number = number;
+	n->ublk.token = identity;
+}
+
 /* ---- all ----------------------------------------------------------------------- */
 
 static const struct {
@@ -87,6 +148,11 @@ static const struct {
 		"loop", loopdev_in_use, loop_get, loop_set, loop_is, loop_is,
 		loop_hold, loop_release, loop_resize, loop_detach,
 		loop_detach_by_force,
+	},
+	[NODE_UBLK] = {
+		"ublkb", ublkdev_is_there, ublk_get, ublk_set, ublk_is_there, ublk_is,
+		ublk_hold, ublk_release, ublk_resize, ublk_detach,
+		ublk_detach_by_force,
 	},
 };
 

@@ -13,23 +13,26 @@
 
 #include "errtext.h"
 #include "loopdev.h"
+#include "ublkdev.h"
 
 enum node_kind {
 	NODE_NONE,	/* users open a file */
 	NODE_LOOP,
+	NODE_UBLK,
 	NODE_KINDS
 };
 
 struct node {
 	enum node_kind	kind;
 	struct loopdev	loop;
+	struct ublkdev	ublk;
 };
 
 #define NODE_NAME_MAX	32
 
 /* Nothing is held. */
 void	node_init(struct node *);
-/* "loop3"; "" for none.  In buf of NODE_NAME_MAX. */
+/* "loop3", "ublkb0"; "" for none.  In buf of NODE_NAME_MAX. */
 const char *node_name(const struct node *, char *buf);
 /* The name of the whole disk of name, which may be a partition; false: of no kind. */
 bool	node_whole(char *whole, const char *name);
@@ -47,7 +50,8 @@ bool	node_is(const struct node *);
 /* Holds one that was parsed; false: it is gone. */
 bool	node_hold(struct node *);
 void	node_release(struct node *);
-/* The disk has another size; backing is the file that a loop device stands on. */
+/* The disk has another size, in whole sectors; backing is the file that a loop device
+ * stands on. */
 bool	node_resize(const struct node *, const char *backing, uint64_t size,
 	    struct errtext *);
 /* Detaches and lets go; false when somebody uses it, or it cannot be. */

@@ -132,6 +132,14 @@ carry_out(const struct hook_order *order, const struct hooks_config *config,
 	free_programs(entries, count);
 }
 
+/* What gave up its rights is not believed by who has them. */
+static bool
+is_sane(const struct hook_order *o)
+{
+	return o->event < HOOK_EVENTS && o->path < NBE_MAX_PATHS &&
+	    o->attachment.node.kind < NODE_KINDS;
+}
+
 static void
 be_hooks(const struct hooks_config *config, const struct state *s)
 {
@@ -141,7 +149,7 @@ be_hooks(const struct hooks_config *config, const struct state *s)
 		process_leave_terminal();
 	setenv("NBDISK_NAME", s->name, 1);
 	while (recv(PROCESS_SERVANT_FD, &order, sizeof(order), 0) == sizeof(order) &&
-	    order.event < HOOK_EVENTS && order.path < NBE_MAX_PATHS)
+	    is_sane(&order))
 		carry_out(&order, config, s);
 	_exit(0);
 }

@@ -46,7 +46,7 @@ take_settings(struct control_snapshot *s, const struct settings *from)
 void
 snapshot_take(struct control_snapshot *s, const struct snapshot_source *from)
 {
-	struct fuse_status fuse;
+	struct front_status front;
 
 	take_names(s, from);
 	take_settings(s, from->settings);
@@ -62,9 +62,9 @@ snapshot_take(struct control_snapshot *s, const struct snapshot_source *from)
 	    (s->export.flags & NBE_FLAG_READ_ONLY) != 0;
 	s->tls = s->export.tls;
 	s->detached = *from->node_lost;
-	fuse_status(from->fuse, &fuse);
-	s->fuse_state = fuse.state;
-	s->fuse_in_flight = fuse.in_flight;
+	front_status(from->front, &front);
+	s->front_state = front.state;
+	s->front_in_flight = front.in_flight;
 	s->paths = from->servers;
 	for (unsigned i = 0; i < from->servers; i++)
 		disk_path_info(from->disk, i, &s->path[i]);
