@@ -1,5 +1,5 @@
 /*
- * attachment.c - between a file that FUSE serves and what users open.
+ * attachment.c - between what serves a disk and what users open.
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include "attachment.h"
@@ -16,7 +16,7 @@
 
 #include "calls.h"
 #include "fuse.h"
-#include "loopdev.h"
+#include "links.h"
 #include "mounts.h"
 #include "openers.h"
 #include "privilege.h"
@@ -44,17 +44,11 @@ backing_path(const struct state *s, char *buf)
 	return state_path(s, "mnt/" FUSE_DISK_NAME, buf);
 }
 
-static void
-link_path(const struct state *s, char *buf)
-{
-	snprintf(buf, STATE_PATH_MAX, STATE_LINKS "/%s", s->name);
-}
-
 const char *
 attachment_path(const struct state *s, const struct attachment *a, char *buf)
 {
-	if (a->has_loop)
-		link_path(s, buf);
+	if (a->node.kind != NODE_NONE)
+		links_path(s->name, buf);
 	else
 		backing_path(s, buf);
 	return buf;
@@ -63,118 +57,106 @@ attachment_path(const struct state *s, const struct attachment *a, char *buf)
 uint32_t
 attachment_sector_size(const struct attachment *a, uint32_t wanted)
 {
-	if (a->has_loop)
+	if (a->node.kind != NODE_NONE)
 		return loopdev_sector_size(wanted);
 	return wanted > SECTOR_MIN ? wanted : SECTOR_MIN;
-}
-
-/* ---- the link ---------------------------------------------------------------- */
-
-/* Another process may remove what is in the way, or the directory, at any time. */
-#define LINK_TRIES	8
-
-static bool
-leads_to(const char *path, unsigned *loop)
-{
-	char to[32];
-	ssize_t n = readlink(path, to, sizeof(to) - 1);
-
-	if (n <= 0)
-		return false;
-	to[n] = '\0';
-	return sscanf(to, "../loop%u", loop) == 1;
-}
-
-/* A directory for all users of the device, whatever this process hides else. */
-static bool
-make_links(void)
-{
-	if (mkdir(STATE_LINKS, 0755) == 0)
-		return chmod(STATE_LINKS, 0755) == 0;
-	return errno == EEXIST;
-}
-
-/* One that a dead machine or daemon left is no obstacle, one of a living disk, which
- * keeps its state elsewhere, is. */
-static bool
-clear_way(const char *path, struct errtext *err)
-{
-	unsigned loop;
-
-	if (leads_to(path, &loop) && loopdev_in_use(loop))
-		return errtext_set(err, "%s leads to loop%u, which is in use; choose "
-		    "another name", path, loop);
-	return unlink(path) == 0 || errno == ENOENT ||
-	    errtext_set(err, "%s: %s", path, strerror(errno));
-}
-
-static bool
-make_link(const struct state *s, unsigned loop, struct errtext *err)
-{
-	char path[STATE_PATH_MAX], to[32];
-	unsigned there;
-
-	link_path(s, path);
-	snprintf(to, sizeof(to), "../loop%u", loop);
-	for (unsigned i = 0; i < LINK_TRIES; i++) {
-		if (!make_links())
-			return errtext_set(err, STATE_LINKS ": %s", strerror(errno));
-		/* udev may have been faster. */
-		if (symlink(to, path) == 0 || (leads_to(path, &there) && there == loop))
-			return true;
-		/* dd makes a file of a name that is not there: somebody's data. */
-		if (errno == EINVAL)
-			return errtext_set(err, "%s is in the way, and is no link; "
-			    "remove it", path);
-		if (errno != EEXIST && errno != ENOENT)
-			break;
-		if (errno == EEXIST && !clear_way(path, err))
-			return false;
-	}
-	return errtext_set(err, "%s: %s", path, strerror(errno));
-}
-
-static void
-remove_link(const struct state *s, const struct attachment *a)
-{
-	char path[STATE_PATH_MAX];
-	unsigned loop;
-
-	link_path(s, path);
-	if (leads_to(path, &loop) && loop == a->loop.number)
-		(void)unlink(path);
-	(void)rmdir(STATE_LINKS);
-	(void)unlink(state_path(s, "device", path));
 }
 
 /* ---- make -------------------------------------------------------------------- */
 
 /* For those who find it when its daemon is dead. */
 static bool
-note(const struct state *s, const struct loopdev *loop, struct errtext *err)
+note(const struct state *s, const struct node *n, struct errtext *err)
 {
-	char text[48];
+	char text[NOTE_MAX];
 
-	snprintf(text, sizeof(text), "%u %" PRIu64 "\n", loop->number,
-	    loop->sequence);
+	node_print(n, text, sizeof(text));
 	return state_write(s, "device", text) ||
 	    errtext_set(err, "%s/device: %s", s->dir, strerror(errno));
 }
 
 static bool
+read_note(const struct state *s, struct node *n)
+{
+	char path[STATE_PATH_MAX];
+	char *text = text_file_read(state_path(s, "device", path), NOTE_MAX, NULL);
+	bool ok = text != NULL && node_parse(n, text);
+
+	free(text);
+	return ok;
+}
+
+/* What leads to it. */
+static void
+forget(const struct state *s, const struct node *n)
+{
+	char path[STATE_PATH_MAX], name[NODE_NAME_MAX];
+
+	links_remove(s->name, node_name(n, name));
+	(void)unlink(state_path(s, "device", path));
+}
+
+static bool
+publish(const struct state *s, const struct node *n, struct errtext *err)
+{
+	char name[NODE_NAME_MAX];
+
+	return note(s, n, err) && links_make(s->name, node_name(n, name), err);
+}
+
+static void
+drop(const struct state *s, struct node *n)
+{
+	node_detach_by_force(n, FORCE_MS);
+	forget(s, n);
+	node_init(n);
+}
+
+static bool
 make_loop(const struct state *s, const struct loopdev_config *config,
+    struct node *n, struct errtext *err)
+{
+	if (!loopdev_attach(&n->loop, config, err))
+		return false;
+	n->kind = NODE_LOOP;
+	if (publish(s, n, err))
+		return true;
+	drop(s, n);
+	return false;
+}
+
+/* Noted before it is started: by that udev knows whose it is. */
+bool
+attachment_add(const struct state *s, const struct attachment_config *c,
     struct attachment *a, struct errtext *err)
 {
-	struct errtext ignored;
+	const struct ublkdev_config config = {
+		.size = c->size, .sector_size = loopdev_sector_size(c->sector_size),
+		.block_pref = c->block_pref, .flags = c->flags,
+		.read_only = c->read_only, .discard_max = c->discard_max,
+	};
 
-	if (!loopdev_attach(&a->loop, config, err))
+	node_init(&a->node);
+	/* Nothing is made whole on this way. */
+	if (config.sector_size < c->block_min)
+		return errtext_set(err, "ublk: sectors of %" PRIu32 " bytes are less "
+		    "than a block of the server, %" PRIu32, config.sector_size,
+		    c->block_min);
+	if (!ublkdev_add(&a->node.ublk, &config, err))
 		return false;
-	if (note(s, &a->loop, err) && make_link(s, a->loop.number, err)) {
-		a->has_loop = true;
+	a->node.kind = NODE_UBLK;
+	if (note(s, &a->node, err))
 		return true;
-	}
-	(void)loopdev_detach(&a->loop, FORCE_MS, &ignored);
-	remove_link(s, a);
+	drop(s, &a->node);
+	return false;
+}
+
+static bool
+start_ublk(const struct state *s, pid_t server, struct node *n, struct errtext *err)
+{
+	if (ublkdev_start(&n->ublk, server, err) && publish(s, n, err))
+		return true;
+	drop(s, n);
 	return false;
 }
 
@@ -188,78 +170,80 @@ attachment_make(const struct state *s, const struct attachment_config *c,
 		.read_only = c->read_only, .discard_max = c->discard_max,
 	};
 
-	*a = (struct attachment){ .loop.held = -1 };
+	if (a->node.kind == NODE_UBLK)
+		return start_ublk(s, c->server, &a->node, err);
+	node_init(&a->node);
 	if (privilege_is_root())
-		return make_loop(s, &config, a, err);
+		return make_loop(s, &config, &a->node, err);
 	if (access(path, R_OK) < 0)
 		return errtext_set(err, "%s: %s", path, strerror(errno));
 	return true;
 }
 
-static bool
-read_note(const struct state *s, struct loopdev *loop)
-{
-	char path[STATE_PATH_MAX];
-	char *text = text_file_read(state_path(s, "device", path), NOTE_MAX, NULL);
-	bool ok = text != NULL && sscanf(text, "%u %" SCNu64, &loop->number,
-	    &loop->sequence) == 2;
-
-	free(text);
-	return ok;
-}
-
 void
 attachment_find(const struct state *s, struct attachment *a)
 {
-	*a = (struct attachment){ .loop.held = -1 };
-	if (!read_note(s, &a->loop))
+	node_init(&a->node);
+	if (!read_note(s, &a->node) || node_hold(&a->node))
 		return;
-	a->has_loop = loopdev_hold(&a->loop);
-	if (!a->has_loop)
-		remove_link(s, a);
+	forget(s, &a->node);
+	node_init(&a->node);
 }
 
 bool
-attachment_is_on(const struct state *s, unsigned loop)
+attachment_is_on(const struct state *s, const char *node)
 {
-	struct loopdev noted;
+	char name[NODE_NAME_MAX];
+	struct node noted;
 
-	return read_note(s, &noted) && noted.number == loop && loopdev_is(&noted);
+	return read_note(s, &noted) && strcmp(node_name(&noted, name), node) == 0 &&
+	    node_is(&noted);
 }
 
 bool
 attachment_is_there(const struct attachment *a)
 {
-	return !a->has_loop || loopdev_is(&a->loop);
+	return node_is_there(&a->node);
 }
 
 bool
 attachment_check(const struct state *s, struct attachment *a)
 {
-	if (attachment_is_there(a))
+	if (node_is(&a->node))
 		return true;
-	remove_link(s, a);
-	loopdev_release(&a->loop);
-	a->has_loop = false;
+	forget(s, &a->node);
+	node_release(&a->node);
+	node_init(&a->node);
+	return false;
+}
+
+static bool
+has_size(const char *path, uint64_t size)
+{
+	struct stat st;
+
+	for (unsigned ms = 0; ms < RESIZE_MS; ms += POLL_MS) {
+		if (stat(path, &st) == 0 && (uint64_t)st.st_size == size)
+			return true;
+		sleep_ms(POLL_MS);
+	}
 	return false;
 }
 
 bool
-attachment_resize(const struct state *s, struct attachment *a, uint64_t size,
-    struct errtext *err)
+attachment_resize(const struct state *s, const struct attachment_config *c,
+    struct attachment *a, struct errtext *err)
 {
+	uint32_t sector = loopdev_sector_size(c->sector_size);
 	char path[STATE_PATH_MAX];
-	struct stat st;
 
 	if (!attachment_check(s, a))
-		return errtext_set(err, "somebody has detached the loop device");
+		return errtext_set(err, "somebody has detached the block device");
 	backing_path(s, path);
-	for (unsigned ms = 0; ms < RESIZE_MS; ms += POLL_MS) {
-		if (stat(path, &st) == 0 && (uint64_t)st.st_size == size)
-			return !a->has_loop || loopdev_resize(&a->loop, path, err);
-		sleep_ms(POLL_MS);
-	}
-	return errtext_set(err, "%s: the kernel does not see the new size", path);
+	if (a->node.kind != NODE_UBLK && !has_size(path, c->size))
+		return errtext_set(err, "%s: the kernel does not see the new size",
+		    path);
+	return node_resize(&a->node, path, c->size - c->size % sector, err);
 }
 
 /* ---- undo -------------------------------------------------------------------- */
@@ -287,7 +271,7 @@ unmount(const struct state *s, bool lazy, struct errtext *err)
 /* Loop closes its file a little after it is detached.  Nobody whom we could name uses
  * it: who stays gets errors, and is no reason for a device that is half there. */
 static bool
-unmount_soon(const struct state *s, bool had_loop, struct errtext *err)
+unmount_soon(const struct state *s, bool had_node, struct errtext *err)
 {
 	struct errtext why;
 
@@ -296,20 +280,30 @@ unmount_soon(const struct state *s, bool had_loop, struct errtext *err)
 			return true;
 		sleep_ms(POLL_MS);
 	}
-	if (had_loop)
+	if (had_node)
 		return unmount(s, true, err);
 	return errtext_set(err, "it is in use:\n%.900s", why.text);
+}
+
+/* In buf of STATE_PATH_MAX; false: there is none. */
+static bool
+node_path(const struct attachment *a, char *buf)
+{
+	char name[NODE_NAME_MAX];
+
+	snprintf(buf, STATE_PATH_MAX, "/dev/%s", node_name(&a->node, name));
+	return a->node.kind != NODE_NONE;
 }
 
 /* Not for a moment only: a mount, or another device. */
 static bool
 is_kept(const struct attachment *a, struct errtext *users)
 {
-	char node[32];
+	char path[STATE_PATH_MAX];
 	struct stat st;
 
-	snprintf(node, sizeof(node), "/dev/loop%u", a->loop.number);
-	return a->has_loop && stat(node, &st) == 0 && mounts_in_use(st.st_rdev, users);
+	return node_path(a, path) && stat(path, &st) == 0 &&
+	    mounts_in_use(st.st_rdev, users);
 }
 
 static bool
@@ -317,8 +311,7 @@ is_opened(const struct state *s, const struct attachment *a, struct errtext *use
 {
 	char path[STATE_PATH_MAX];
 
-	snprintf(path, sizeof(path), "/dev/loop%u", a->loop.number);
-	return (a->has_loop && openers_find(path, OPENERS_OF_DISK, users)) ||
+	return (node_path(a, path) && openers_find(path, OPENERS_OF_DISK, users)) ||
 	    openers_find(state_path(s, "mnt", path), OPENERS_OF_TREE, users);
 }
 
@@ -335,19 +328,11 @@ stays_in_use(const struct state *s, const struct attachment *a, struct errtext *
 	return true;
 }
 
-/* A detach that does not happen soon is taken back: else it would happen behind
- * the back of whoever opened the device just now, in the middle of its work. */
-static bool
-detach(struct loopdev *loop, unsigned timeout_ms, struct errtext *err)
-{
-	return loopdev_detach(loop, timeout_ms, err) || !loopdev_keep(loop);
-}
-
 bool
 attachment_undo(const struct state *s, struct attachment *a, bool is_open,
     unsigned timeout_ms, struct errtext *err)
 {
-	bool had_loop = attachment_check(s, a) && a->has_loop;
+	bool had_node = attachment_check(s, a) && a->node.kind != NODE_NONE;
 	struct errtext users;
 
 	if (stays_in_use(s, a, &users))
@@ -355,12 +340,12 @@ attachment_undo(const struct state *s, struct attachment *a, bool is_open,
 	if (is_open)
 		return errtext_set(err, "it is in use:\nits file is open, in a "
 		    "container or by a process that cannot be seen from here");
-	if (had_loop && !detach(&a->loop, timeout_ms, err))
+	if (had_node && !node_detach(&a->node, timeout_ms, err))
 		return false;
-	if (had_loop)
-		remove_link(s, a);
-	a->has_loop = false;
-	return unmount_soon(s, had_loop, err);
+	if (had_node)
+		forget(s, &a->node);
+	node_init(&a->node);
+	return unmount_soon(s, had_node, err);
 }
 
 void
@@ -370,11 +355,11 @@ attachment_undo_by_force(const struct state *s, struct attachment *a,
 	struct errtext ignored;
 
 	err->text[0] = '\0';
-	if (attachment_check(s, a) && a->has_loop) {
+	if (attachment_check(s, a) && a->node.kind != NODE_NONE) {
 		(void)(is_kept(a, err) || is_opened(s, a, err));
-		(void)loopdev_detach(&a->loop, FORCE_MS, &ignored);
-		remove_link(s, a);
+		node_detach_by_force(&a->node, FORCE_MS);
+		forget(s, &a->node);
 	}
-	a->has_loop = false;
+	node_init(&a->node);
 	(void)unmount(s, true, &ignored);
 }

@@ -1,5 +1,5 @@
 /*
- * attachment.h - between a file that FUSE serves and what users open.
+ * attachment.h - between what serves a disk and what users open.
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * All of it waits for the daemon's ring, so it runs in other processes: in the
@@ -11,12 +11,11 @@
 #include <stdint.h>
 
 #include "errtext.h"
-#include "loopdev.h"
+#include "node.h"
 #include "state.h"
 
 struct attachment {
-	bool		has_loop;
-	struct loopdev	loop;		/* held where it was made or found */
+	struct node	node;		/* held where it was made or found */
 };
 
 struct attachment_config {
@@ -24,24 +23,32 @@ struct attachment_config {
 	bool		read_only;
 	uint64_t	discard_max;	/* bytes at a time; 0: no discards; UINT64_MAX:
 					 * not said, and no error if not to be had */
+	uint64_t	size;
+	uint32_t	block_min, block_pref, flags;	/* as in struct nbe_export; for
+					 * ublk */
+	pid_t		server;		/* attachment_make: of the daemon */
 };
 
-/* As root: a loop device under the file, and a link to it in /dev/nbdisk. */
+/* Adds a device of ublk, which the daemon is to serve before attachment_make. */
+bool	attachment_add(const struct state *, const struct attachment_config *,
+	    struct attachment *, struct errtext *);
+/* Starts that; without one, as root, a loop device under the file.  And a link to it in
+ * /dev/nbdisk. */
 bool	attachment_make(const struct state *, const struct attachment_config *,
 	    struct attachment *, struct errtext *);
 /* Finds what there is, also after its daemon was killed, or died with a mount name
  * space of its own. */
 void	attachment_find(const struct state *, struct attachment *);
-/* Whether the loop device of this number is the disk's; asks no daemon. */
-bool	attachment_is_on(const struct state *, unsigned loop);
-/* Whether the loop device still is the disk's; all below look first, and never touch
+/* Whether the block device of this name in /dev is the disk's; asks no daemon. */
+bool	attachment_is_on(const struct state *, const char *node);
+/* Whether the block device still is the disk's; all below look first, and never touch
  * one that is another's by now. */
 bool	attachment_is_there(const struct attachment *);
 /* Where it is not: takes the link away, so that it leads to no stranger. */
 bool	attachment_check(const struct state *, struct attachment *);
-/* The file has grown to size. */
-bool	attachment_resize(const struct state *, struct attachment *,
-	    uint64_t size, struct errtext *);
+/* The disk has grown to config's size. */
+bool	attachment_resize(const struct state *, const struct attachment_config *,
+	    struct attachment *, struct errtext *);
 /* Detaches and unmounts; refuses, and has changed nothing, where it is in use.
  * is_open: somebody, as who serves the file knows, has it open beside loop. */
 bool	attachment_undo(const struct state *, struct attachment *, bool is_open,

@@ -6,6 +6,9 @@
 
 #include <stddef.h>
 
+#include "privilege.h"
+#include "ublkdev.h"
+
 const char *const attach_names[] = {
 	[ATTACH_AUTO] = "auto",
 	[ATTACH_FUSE] = "fuse",
@@ -13,26 +16,32 @@ const char *const attach_names[] = {
 	[ATTACH_KINDS] = NULL,
 };
 
+static bool
+ublk_possible(struct errtext *err)
+{
+	if (!privilege_is_root())
+		return errtext_set(err, "ublk: root only");
+	return ublkdev_possible(err);
+}
+
 /* In the order in which auto prefers them. */
 static const struct {
 	enum attach_kind kind;
-	bool	built;
+	bool	(*possible)(struct errtext *);	/* NULL: always tried */
 } ways[] = {
-	{ ATTACH_UBLK, false },
-	{ ATTACH_FUSE, true },
+	{ ATTACH_UBLK, ublk_possible },
+	{ ATTACH_FUSE, NULL },
 };
 
 bool
 attach_choose(enum attach_kind asked, enum attach_kind *chosen, struct errtext *err)
 {
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		bool wanted = asked == ATTACH_AUTO || asked == ways[i].kind;
-
-		if (wanted && ways[i].built) {
-			*chosen = ways[i].kind;
+		if (asked != ATTACH_AUTO && asked != ways[i].kind)
+			continue;
+		*chosen = ways[i].kind;
+		if (ways[i].possible == NULL || ways[i].possible(err))
 			return true;
-		}
 	}
-	return errtext_set(err, "--via %s is not in this version; use auto or fuse",
-	    attach_names[asked]);
+	return false;
 }

@@ -12,12 +12,12 @@
 enum attach_kind {
 	ATTACH_AUTO,
 	ATTACH_FUSE,		/* FUSE: under a loop device as root, else as a file */
-	ATTACH_UBLK,
+	ATTACH_UBLK,		/* the kernel's driver; as root */
 	ATTACH_KINDS
 };
 extern const char *const attach_names[ATTACH_KINDS + 1];	/* ends with NULL */
 
-/* What auto means here; false: this version cannot do what was asked for. */
+/* What auto means here; false: what was asked for is not to be had here. */
 bool	attach_choose(enum attach_kind asked, enum attach_kind *, struct errtext *);
 
 #endif

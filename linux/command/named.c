@@ -7,10 +7,8 @@
  */
 #include "named.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,23 +17,23 @@
 /* What a path may be compared with, of one device after the other. */
 struct wanted {
 	const char	*path;
-	unsigned	loop;
+	char		node[NODE_NAME_MAX];
 };
 
 static bool
 is_printed(const struct state *s, const struct wanted *w)
 {
-	static const struct attachment with_loop = { .has_loop = true }, as_file;
+	static const struct attachment with_node = { .node.kind = NODE_LOOP }, as_file;
 	char path[STATE_PATH_MAX];
 
-	return strcmp(w->path, attachment_path(s, &with_loop, path)) == 0 ||
+	return strcmp(w->path, attachment_path(s, &with_node, path)) == 0 ||
 	    strcmp(w->path, attachment_path(s, &as_file, path)) == 0;
 }
 
 static bool
-is_on_loop(const struct state *s, const struct wanted *w)
+is_on_node(const struct state *s, const struct wanted *w)
 {
-	return attachment_is_on(s, w->loop);
+	return attachment_is_on(s, w->node);
 }
 
 static bool
@@ -53,16 +51,15 @@ find(struct state *s, bool (*is_it)(const struct state *, const struct wanted *)
 	return found;
 }
 
-/* Of a loop device and of its partitions. */
+/* Of a block device and of its partitions. */
 static bool
-loop_number(const char *path, unsigned *number)
+find_node(const char *path, char *node)
 {
+	const size_t len = strlen("/dev/");
 	char to[PATH_MAX];
-	int len = 0;
 
-	return realpath(path, to) != NULL &&
-	    sscanf(to, "/dev/loop%u%n", number, &len) == 1 && (to[len] == '\0' ||
-	    (to[len] == 'p' && isdigit((unsigned char)to[len + 1])));
+	return realpath(path, to) != NULL && strncmp(to, "/dev/", len) == 0 &&
+	    node_whole(node, to + len);
 }
 
 bool
@@ -73,7 +70,7 @@ named_open(struct state *s, const char *operand, struct errtext *err)
 	if (strchr(operand, '/') == NULL)
 		return state_open(s, operand, err);
 	if (find(s, is_printed, &w) ||
-	    (loop_number(operand, &w.loop) && find(s, is_on_loop, &w)))
+	    (find_node(operand, w.node) && find(s, is_on_node, &w)))
 		return true;
 	errtext_set(err, "%s: there is no such device; see \"nbdisk status\"", operand);
 	errno = ENOENT;

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "flags.h"
-#include "fuse.h"
+#include "front.h"
 #include "mounts.h"
 #include "options.h"
 
@@ -347,17 +347,20 @@ get_replies(const void *object, struct value *v)
 static void
 get_attached(const void *object, struct value *v)
 {
-	static const char *const over[] = {
-		[FUSE_STARTING] = "starting", [FUSE_CLASSIC] = "/dev/fuse",
-		[FUSE_URING] = "io_uring", [FUSE_ENDED] = "ended",
+	static const char *const words[] = {
+		[FRONT_STARTING] = "starting", [FRONT_FUSE] = "FUSE (/dev/fuse)",
+		[FRONT_FUSE_URING] = "FUSE (io_uring)", [FRONT_UBLK] = "ublk",
+		[FRONT_ENDED] = "ended",
 	};
 	const struct control_snapshot *s = object;
+	uint32_t state = s->front_state;
 
-	if (s->fuse_state > FUSE_ENDED)
+	if (state >= FRONT_STATES)
 		return;
-	value_text(v, "");
-	value_say(v, "%s over FUSE (%s)", s->node[0] != '\0' ? "loop device" : "file",
-	    over[s->fuse_state]);
+	value_text(v, words[state]);
+	if (state == FRONT_FUSE || state == FRONT_FUSE_URING)
+		value_say(v, "%s over %s", s->node[0] != '\0' ? "loop device" : "file",
+		    words[state]);
 }
 
 static void

@@ -48,6 +48,7 @@ struct connecting {
 	struct state	state;
 	struct daemon_config daemon;
 	uint64_t	export_size;
+	enum attach_kind via;
 	int		sock;		/* the child's way to us */
 };
 
@@ -225,7 +226,8 @@ tell(const struct connecting *c, const struct daemon_report *r)
 		complain(r->why.text);
 		return EXIT_FAILED;
 	}
-	hint(c);
+	if (r->over_fuse)
+		hint(c);
 	warn_of_tail(c, r);
 	print_device(c, r->device, r->node, false);
 	return EXIT_OK;
@@ -385,7 +387,8 @@ attach(struct connecting *c)
 		.state = &c->state, .servers = c->servers, .path = c->path,
 		.settings = settings_of(c),
 		.conn = c->conn, .conns = c->conns, .arg = c,
-		.about = c->about, .hook = c->hook,
+		.about = c->about, .hook = c->hook, .via = c->via,
+		.via_only = c->options->via != ATTACH_AUTO,
 	};
 	for (unsigned i = 0; i < c->servers; i++)
 		c->daemon.server[i] = (struct dialer_server){
@@ -479,7 +482,6 @@ verb_connect(const struct options *o)
 	 * that would say goodbye in its name. */
 	static struct connecting c;
 	enum exit_status status;
-	enum attach_kind kind;
 	struct errtext err;
 
 	c.options = o;
@@ -488,7 +490,7 @@ verb_connect(const struct options *o)
 	if (!process_has_room(&err) || !ring_check(&err) ||
 	    !find_program(&c.hook, "hook", o->hook, &err) ||
 	    !find_program(&c.fence_command, "fence-command", o->fence_command, &err) ||
-	    !attach_choose((enum attach_kind)o->via, &kind, &err)) {
+	    !attach_choose((enum attach_kind)o->via, &c.via, &err)) {
 		complain(err.text);
 		return EXIT_FAILED;
 	}

@@ -2,8 +2,8 @@
  * daemon.c - the one process behind a device.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * One ring carries the disk's connections, FUSE, the control socket, signals and
- * the answers of the helper.  The stages of an orderly end:
+ * One ring carries the disk's connections, FUSE or ublk, the control socket, signals
+ * and the answers of the helper.  The stages of an orderly end:
  *
  *	RUNNING -> DETACHING	the helper looks for users, detaches, unmounts
  *	        -> DRAINING	the disk finishes and flushes what it has
@@ -11,8 +11,9 @@
  *
  * By force, what is under way fails first, and then nothing can be waited for.
  *
- * Somebody else may take away what was attached.  An unmount begins an orderly end; of
- * a loop device only the state tells (DETACHED), and the rest ends when told to.
+ * Somebody else may take away what was attached.  An unmount, or a stop of ublk, begins
+ * an orderly end; of a loop device only the state tells (DETACHED), and the rest ends
+ * when told to.
  */
 #include "daemon.h"
 
@@ -29,6 +30,7 @@
 #include "confine.h"
 #include "control_server.h"
 #include "fencer.h"
+#include "front.h"
 #include "fuse.h"
 #include "helper.h"
 #include "hooks.h"
@@ -36,6 +38,7 @@
 #include "privilege.h"
 #include "process.h"
 #include "snapshot.h"
+#include "ublk.h"
 
 #define RING_ENTRIES	1024
 #define DETACH_MS	10000
@@ -59,7 +62,7 @@ struct daemon {
 	struct opener	opener;
 	struct fencer	fencer;
 	struct disk	*disk;
-	struct fuse	*fuse;
+	struct front	front;
 	struct control_server *control;
 	struct control_client *asker;	/* waits for the end of DETACHING */
 	struct attachment attachment;
@@ -69,7 +72,8 @@ struct daemon {
 	uint64_t	flushes_failed;	/* before the last flush */
 	nbe_time	closed_by;	/* who has the file open may, until then */
 	bool		reported, forced, detached, disk_stopped;
-	bool		loop_lost;	/* somebody else has detached it */
+	char		node[NODE_NAME_MAX];	/* as it was attached */
+	bool		node_lost;	/* somebody else has detached it */
 	bool		writes_lost;	/* acknowledged, and not to be saved */
 	bool		want_attach, want_check, want_detach, want_force, want_resize;
 	struct ring_op	signal_op, watch_op;
@@ -91,8 +95,9 @@ report(struct daemon *d, bool ok, const char *why)
 	d->reported = true;
 	errtext_set(&r.why, "%s", why);
 	attachment_path(d->config->state, &d->attachment, r.device);
-	if (d->attachment.has_loop)
-		snprintf(r.node, sizeof(r.node), "loop%u", d->attachment.loop.number);
+	r.over_fuse = d->front.fuse != NULL;
+	(void)node_name(&d->attachment.node, r.node);
+	memcpy(d->node, r.node, sizeof(d->node));
 	log_line(&d->log, ok ? LOG_INFO : LOG_ERR, "%s%s",
 	    ok ? "attached as " : "cannot attach: ", ok ? r.device : why);
 	d->config->ready(d->config->arg, &r);
@@ -129,7 +134,7 @@ stop_by_force(struct daemon *d)
 	d->deadline = clock_now() + FORCE_TIME;
 	d->want_attach = d->want_check = d->want_detach = d->want_resize = false;
 	d->want_force = true;
-	fuse_stop(d->fuse);
+	front_stop(&d->front);
 	disk_stop(d->disk, false);
 }
 
@@ -147,7 +152,8 @@ stop_softly(struct daemon *d)
 static void
 end_unmounted(struct daemon *d)
 {
-	log_line(&d->log, LOG_WARNING, "somebody unmounted it; ending");
+	log_line(&d->log, LOG_WARNING, "somebody %s it; ending",
+	    d->front.ublk != NULL ? "stopped" : "unmounted");
 	d->stage = DETACHING;
 	d->want_check = d->want_resize = false;
 	d->want_force = true;
@@ -162,31 +168,32 @@ drain(struct daemon *d)
 	disk_stats(d->disk, &st);
 	d->flushes_failed = st.flushes_failed;
 	d->stage = DRAINING;
-	fuse_stop(d->fuse);
+	front_stop(&d->front);
 	disk_stop(d->disk, true);
 }
 
 /* Whether somebody, other than the loop device, has the file open. */
 static bool
-is_open(const struct daemon *d, const struct fuse_status *status)
+is_open(const struct daemon *d, const struct front_status *status)
 {
-	return status->opens > (d->attachment.has_loop ? 1u : 0u);
+	return status->opens > (d->attachment.node.kind == NODE_LOOP ? 1u : 0u);
 }
 
 /* The loop device has closed the file, or by its number it is another one. */
 static bool
-looks_lost(const struct daemon *d, const struct fuse_status *status)
+looks_lost(const struct daemon *d, const struct front_status *status)
 {
-	return d->stage == RUNNING && d->attachment.has_loop && status->opens == 0;
+	return d->stage == RUNNING && d->attachment.node.kind == NODE_LOOP &&
+	    status->opens == 0;
 }
 
 static void
 check_end(struct daemon *d)
 {
-	struct fuse_status status;
+	struct front_status status;
 
-	fuse_status(d->fuse, &status);
-	if (d->stage == RUNNING && status.state == FUSE_ENDED)
+	front_status(&d->front, &status);
+	if (d->stage == RUNNING && status.state == FRONT_ENDED)
 		end_unmounted(d);
 	if (looks_lost(d, &status))
 		d->want_check = true;
@@ -216,9 +223,9 @@ make_order(const struct daemon *d, enum helper_job job)
 {
 	const struct nbe_export *exp = disk_export(d->disk);
 	const struct settings *settings = &d->config->settings;
-	struct fuse_status status;
+	struct front_status status;
 
-	fuse_status(d->fuse, &status);
+	front_status(&d->front, &status);
 	return (struct helper_order){
 		.job = job,
 		.config = {
@@ -226,8 +233,10 @@ make_order(const struct daemon *d, enum helper_job job)
 			.read_only = settings->read_only ||
 			    (exp->flags & NBE_FLAG_READ_ONLY) != 0,
 			.discard_max = settings->discard_max,
+			.size = exp->size, .block_min = exp->block_min,
+			.block_pref = exp->block_pref, .flags = exp->flags,
+			.server = getpid(),
 		},
-		.size = exp->size,
 		.is_open = is_open(d, &status),
 		.timeout_ms = DETACH_MS,
 	};
@@ -272,7 +281,7 @@ attach_done(struct daemon *d, const struct helper_result *r)
 	if (d->stage != STARTING)
 		return;
 	d->stage = RUNNING;
-	d->size = d->helper.order.size;
+	d->size = d->helper.order.config.size;
 	report(d, true, "");
 	tell_hooks(d, HOOK_UP);
 }
@@ -281,13 +290,12 @@ attach_done(struct daemon *d, const struct helper_result *r)
 static void
 notice_loss(struct daemon *d)
 {
-	if (d->loop_lost || d->attachment.has_loop || d->stage != RUNNING ||
-	    !privilege_is_root())
+	if (d->node_lost || d->attachment.node.kind != NODE_NONE ||
+	    d->stage != RUNNING || !privilege_is_root())
 		return;
-	d->loop_lost = true;
-	log_line(&d->log, LOG_ERR, "somebody detached loop%u; what was under way is "
-	    "saved by \"nbdisk disconnect %s\"", d->attachment.loop.number,
-	    d->config->state->name);
+	d->node_lost = true;
+	log_line(&d->log, LOG_ERR, "somebody detached %s; what was under way is "
+	    "saved by \"nbdisk disconnect %s\"", d->node, d->config->state->name);
 }
 
 static void
@@ -316,7 +324,7 @@ resize_done(struct daemon *d, const struct helper_result *r)
 		log_line(&d->log, LOG_ERR, "cannot resize: %s", r->why.text);
 		return;
 	}
-	d->size = d->helper.order.size;
+	d->size = d->helper.order.config.size;
 	log_line(&d->log, LOG_INFO, "the device has its new size");
 	tell_hooks(d, HOOK_RESIZED);
 }
@@ -355,7 +363,7 @@ disk_resized(void *arg)
 
 	log_line(&d->log, LOG_INFO, "the export has grown to %llu bytes",
 	    (unsigned long long)disk_export(d->disk)->size);
-	fuse_resize(d->fuse);
+	front_resize(&d->front);
 	d->want_resize = true;
 }
 
@@ -704,7 +712,39 @@ start_fuse(struct daemon *d, struct errtext *err)
 	};
 
 	snprintf(source, sizeof(source), "nbdisk-%s", d->config->state->name);
-	return fuse_start(&d->fuse, &config, &d->ring, d->disk, err);
+	return fuse_start(&d->front.fuse, &config, &d->ring, d->disk, err);
+}
+
+static bool
+add_ublk(struct daemon *d, struct errtext *err)
+{
+	struct helper_order order = make_order(d, HELPER_ADD);
+	struct helper_result result;
+
+	helper_ask(&d->helper, &order, &result);
+	if (!result.ok)
+		return errtext_set(err, "%s", result.why.text);
+	d->attachment = result.attachment;
+	if (ublk_start(&d->front.ublk, &d->attachment.node.ublk,
+	    order.config.read_only, &d->ring, d->disk, err))
+		return true;
+	order.job = HELPER_FORCE;
+	helper_ask(&d->helper, &order, &result);
+	d->attachment = result.attachment;
+	return false;
+}
+
+static bool
+start_front(struct daemon *d, struct errtext *err)
+{
+	if (d->config->via != ATTACH_UBLK)
+		return start_fuse(d, err);
+	if (add_ublk(d, err))
+		return true;
+	if (d->config->via_only)
+		return false;
+	log_line(&d->log, LOG_INFO, "by FUSE: %s", err->text);
+	return start_fuse(d, err);
 }
 
 static bool
@@ -766,16 +806,16 @@ start(struct daemon *d, struct errtext *err)
 		goto close_conns;
 	if (!start_disk(d, err) || !start_control(d, err))
 		goto free_ring;
-	if (!start_fuse(d, err) ||
+	if (!start_front(d, err) ||
 	    !confine(has_unix_server(d), err))
 		goto free_control;
 	d->source = (struct snapshot_source){
 		.state = d->config->state, .server = d->server,
 		.servers = d->config->servers,
 		.settings = &d->config->settings, .about = d->config->about,
-		.attachment = &d->attachment, .loop_lost = &d->loop_lost,
+		.attachment = &d->attachment, .node_lost = &d->node_lost,
 		.size = &d->size,
-		.disk = d->disk, .fuse = d->fuse,
+		.disk = d->disk, .front = &d->front,
 		.started = clock_now(),
 	};
 	return true;
@@ -841,7 +881,7 @@ finish(struct daemon *d)
 {
 	ring_free(&d->ring);
 	if (d->disk_stopped) {
-		fuse_free(d->fuse);
+		front_free(&d->front);
 		disk_free(d->disk);
 	}
 	helper_end(&d->helper);

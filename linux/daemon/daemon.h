@@ -6,13 +6,16 @@
 #define DAEMON_H
 
 #include "dialer.h"
+#include "node.h"
 #include "settings.h"
 #include "state.h"
+#include "ways.h"
 
 struct daemon_report {
 	bool		ok;
 	char		device[STATE_PATH_MAX];	/* what users open */
-	char		node[32];		/* "loop3"; "" without */
+	char		node[NODE_NAME_MAX];	/* "loop3"; "" without */
+	bool		over_fuse;
 	struct errtext	why;
 };
 
@@ -27,6 +30,8 @@ struct daemon_config {
 	const char		*hook;		/* a program's absolute path; NULL */
 	const char		*about;		/* what the server says of the export */
 	bool			log_to_stderr;
+	enum attach_kind	via;		/* as attach_choose says */
+	bool			via_only;	/* else ATTACH_FUSE, if that fails */
 	/* Called once: the device is there, or never will be. */
 	void			(*ready)(void *arg, const struct daemon_report *);
 	void			*arg;

@@ -29,12 +29,14 @@ carry_out(const struct state *s, const struct helper_order *order,
     struct attachment *a, struct errtext *why)
 {
 	switch (order->job) {
+	case HELPER_ADD:
+		return attachment_add(s, &order->config, a, why);
 	case HELPER_ATTACH:
 		return attachment_make(s, &order->config, a, why);
 	case HELPER_CHECK:
 		return attachment_check(s, a);
 	case HELPER_RESIZE:
-		return attachment_resize(s, a, order->size, why);
+		return attachment_resize(s, &order->config, a, why);
 	case HELPER_DETACH:
 		return attachment_undo(s, a, order->is_open, order->timeout_ms, why);
 	case HELPER_FORCE:
@@ -63,8 +65,10 @@ static void
 be_helper(int sock, struct opener *opener, const struct state *s)
 {
 	struct helper_order order;
-	struct helper_result result = { .attachment.loop.held = -1 };
+	struct helper_result result = { .ok = false };
+	bool unknown = false;		/* there is one that nobody serves */
 
+	node_init(&result.attachment.node);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
@@ -76,11 +80,14 @@ be_helper(int sock, struct opener *opener, const struct state *s)
 		result.job = order.job;
 		result.why.text[0] = '\0';
 		result.ok = carry_out(s, &order, &result.attachment, &result.why);
-		/* The daemon has died meanwhile: what it made, nobody knows of. */
-		if (send(KEPT_FD, &result, sizeof(result), MSG_NOSIGNAL) < 0 &&
-		    order.job == HELPER_ATTACH && result.ok)
-			attachment_undo_by_force(s, &result.attachment, &result.why);
+		unknown = order.job == HELPER_ADD && result.ok;
+		if (send(KEPT_FD, &result, sizeof(result), MSG_NOSIGNAL) < 0) {
+			unknown |= order.job == HELPER_ATTACH && result.ok;
+			break;
+		}
 	}
+	if (unknown)
+		attachment_undo_by_force(s, &result.attachment, &result.why);
 	_exit(0);
 }
 
@@ -116,6 +123,23 @@ received(struct ring_op *op, int res, uint32_t flags)
 	}
 	h->busy = false;
 	h->done(h->arg, &h->result);
+}
+
+void
+helper_ask(struct helper *h, const struct helper_order *order,
+    struct helper_result *result)
+{
+	ssize_t n = -1;
+
+	if (send(h->sock, order, sizeof(*order), MSG_NOSIGNAL) >= 0)
+		do
+			n = recv(h->sock, result, sizeof(*result), 0);
+		while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)sizeof(*result))
+		return;
+	*result = (struct helper_result){ .job = order->job };
+	node_init(&result->attachment.node);
+	errtext_set(&result->why, "the helper process has died");
 }
 
 void

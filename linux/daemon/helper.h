@@ -6,7 +6,8 @@
  * shares the open files, so that a daemon that is killed while its thread waits
  * for /dev/fuse would keep /dev/fuse open, and both would stay for ever.  The
  * helper is forked before there is a ring, and has nothing open but its end of a
- * socket pair, and the loop device; it ends with the daemon.
+ * socket pair, and the loop device; it ends with the daemon.  Commands of ublk wait for
+ * the ring, too.
  */
 #ifndef HELPER_H
 #define HELPER_H
@@ -16,13 +17,13 @@
 #include "ring.h"
 
 enum helper_job {
-	HELPER_ATTACH, HELPER_CHECK, HELPER_RESIZE, HELPER_DETACH, HELPER_FORCE
+	HELPER_ADD, HELPER_ATTACH, HELPER_CHECK, HELPER_RESIZE, HELPER_DETACH,
+	HELPER_FORCE
 };
 
 struct helper_order {
 	enum helper_job	job;
-	struct attachment_config config;	/* ATTACH */
-	uint64_t	size;			/* RESIZE */
+	struct attachment_config config;	/* ADD, ATTACH, RESIZE */
 	bool		is_open;		/* DETACH, as attachment_undo has it */
 	unsigned	timeout_ms;		/* DETACH */
 };
@@ -51,7 +52,10 @@ bool	helper_start(struct helper *, struct opener *, const struct state *,
 	    struct errtext *);
 /* One at a time; done is called from the ring's loop. */
 void	helper_give(struct helper *, const struct helper_order *);
-/* After ring_free and fuse_free, on which it may still wait. */
+/* Before the ring runs: waits for the answer. */
+void	helper_ask(struct helper *, const struct helper_order *,
+	    struct helper_result *);
+/* After ring_free and front_free, on which it may still wait. */
 void	helper_end(struct helper *);
 
 #endif

@@ -26,8 +26,7 @@
  * this. */
 struct hook_order {
 	enum hook_event	event;
-	bool		has_loop;
-	unsigned	loop;
+	struct attachment attachment;
 	unsigned	path;
 	uint64_t	size;
 };
@@ -102,15 +101,13 @@ static void
 set_environment(const struct hook_order *order, const struct hooks_config *config,
     const struct state *s)
 {
-	const struct attachment a = { .has_loop = order->has_loop };
-	char device[STATE_PATH_MAX], node[24] = "", size[24], uri[512];
+	const struct attachment *a = &order->attachment;
+	char device[STATE_PATH_MAX], node[NODE_NAME_MAX], size[24], uri[512];
 
 	snprintf(size, sizeof(size), "%" PRIu64, order->size);
-	if (order->has_loop)
-		snprintf(node, sizeof(node), "loop%u", order->loop);
 	setenv("NBDISK_EVENT", event_names[order->event], 1);
-	setenv("NBDISK_DEVICE", attachment_path(s, &a, device), 1);
-	setenv("NBDISK_NODE", node, 1);
+	setenv("NBDISK_DEVICE", attachment_path(s, a, device), 1);
+	setenv("NBDISK_NODE", node_name(&a->node, node), 1);
 	setenv("NBDISK_SIZE", size, 1);
 	nbc_target_print(config->server[order->path].target, uri, sizeof(uri));
 	setenv("NBDISK_URI", uri, 1);
@@ -135,6 +132,14 @@ carry_out(const struct hook_order *order, const struct hooks_config *config,
 	free_programs(entries, count);
 }
 
+/* What gave up its rights is not believed by who has them. */
+static bool
+is_sane(const struct hook_order *o)
+{
+	return o->event < HOOK_EVENTS && o->path < NBE_MAX_PATHS &&
+	    o->attachment.node.kind < NODE_KINDS;
+}
+
 static void
 be_hooks(const struct hooks_config *config, const struct state *s)
 {
@@ -144,7 +149,7 @@ be_hooks(const struct hooks_config *config, const struct state *s)
 		process_leave_terminal();
 	setenv("NBDISK_NAME", s->name, 1);
 	while (recv(PROCESS_SERVANT_FD, &order, sizeof(order), 0) == sizeof(order) &&
-	    order.event < HOOK_EVENTS && order.path < NBE_MAX_PATHS)
+	    is_sane(&order))
 		carry_out(&order, config, s);
 	_exit(0);
 }
@@ -181,8 +186,8 @@ hooks_tell(struct hooks *h, enum hook_event event, const struct attachment *a,
     uint64_t size, unsigned path)
 {
 	const struct hook_order order = {
-		.event = event, .has_loop = a->has_loop, .loop = a->loop.number,
-		.size = size, .path = path,
+		.event = event, .attachment = *a, .size = size,
+		.path = path,
 	};
 
 	if (h->sock < 0)

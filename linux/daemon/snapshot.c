@@ -21,9 +21,7 @@ take_names(struct control_snapshot *s, const struct snapshot_source *from)
 
 	COPY(s->name, from->state->name);
 	COPY(s->device, attachment_path(from->state, from->attachment, path));
-	if (from->attachment->has_loop)
-		snprintf(s->node, sizeof(s->node), "loop%u",
-		    from->attachment->loop.number);
+	(void)node_name(&from->attachment->node, s->node);
 	nbc_target_print(t, s->uri, sizeof(s->uri));
 	COPY(s->host, t->host);
 	if (t->family != NBC_UNIX)
@@ -48,7 +46,7 @@ take_settings(struct control_snapshot *s, const struct settings *from)
 void
 snapshot_take(struct control_snapshot *s, const struct snapshot_source *from)
 {
-	struct fuse_status fuse;
+	struct front_status front;
 
 	take_names(s, from);
 	take_settings(s, from->settings);
@@ -63,10 +61,10 @@ snapshot_take(struct control_snapshot *s, const struct snapshot_source *from)
 	s->read_only = from->settings->read_only ||
 	    (s->export.flags & NBE_FLAG_READ_ONLY) != 0;
 	s->tls = s->export.tls;
-	s->detached = *from->loop_lost;
-	fuse_status(from->fuse, &fuse);
-	s->fuse_state = fuse.state;
-	s->fuse_in_flight = fuse.in_flight;
+	s->detached = *from->node_lost;
+	front_status(from->front, &front);
+	s->front_state = front.state;
+	s->front_in_flight = front.in_flight;
 	s->paths = from->servers;
 	for (unsigned i = 0; i < from->servers; i++)
 		disk_path_info(from->disk, i, &s->path[i]);

@@ -9,7 +9,7 @@
 #include "connect.h"
 #include "control.h"
 #include "disk_owner.h"
-#include "fuse.h"
+#include "front.h"
 #include "settings.h"
 #include "state.h"
 
@@ -20,9 +20,9 @@ struct snapshot_source {
 	const struct settings	*settings;
 	const struct attachment	*attachment;
 	const uint64_t		*size;		/* of what is attached */
-	const bool		*loop_lost;	/* somebody else has detached it */
+	const bool		*node_lost;	/* somebody else has detached it */
 	const struct disk	*disk;
-	const struct fuse	*fuse;
+	const struct front	*front;
 	const char		*about;		/* NULL: the server did not say */
 	nbe_time		started;
 };

@@ -17,7 +17,7 @@
 #include "nbe.h"
 #include "values.h"
 
-#define CONTROL_VERSION	3
+#define CONTROL_VERSION	4
 
 enum control_verb {
 	CONTROL_SNAPSHOT,
@@ -47,7 +47,7 @@ struct control_head {
 struct control_snapshot {
 	char		name[DEVICE_NAME_MAX + 1];
 	char		device[256];	/* what users open */
-	char		node[32];	/* "loop3"; "" without */
+	char		node[32];	/* "loop3", "ublkb0"; "" without */
 	char		uri[512];
 	char		host[256], port[32];
 	char		export_name[512], description[512];
@@ -59,12 +59,12 @@ struct control_snapshot {
 	uint64_t	keep_size;
 	uint32_t	unflushed;	/* enum nbe_unflushed */
 	uint32_t	depth;
-	uint32_t	fuse_state;	/* enum fuse_state */
-	uint32_t	fuse_in_flight;
+	uint32_t	front_state;	/* enum front_state */
+	uint32_t	front_in_flight;
 	uint32_t	sector_size;
 	uint64_t	device_size;	/* what users see; the export may have more */
 	uint8_t		read_only, tls;
-	uint8_t		detached;	/* somebody else has detached the loop device */
+	uint8_t		detached;	/* somebody else has detached the node */
 	uint32_t	paths;		/* servers */
 	uint32_t	fence_by;	/* enum nbe_fence_by */
 	nbe_time	path_timeout;

@@ -62,15 +62,20 @@ ring_free(struct ring *r)
 }
 
 void
+ring_submit(struct ring *r)
+{
+	int ret = io_uring_submit(&r->uring);
+
+	assert(ret != -EBADF && ret != -EEXIST);	/* other thread */
+	(void)ret;
+}
+
+void
 ring_reserve(struct ring *r, unsigned count)
 {
 	/* The kernel takes them all, unless it is short of memory just now. */
-	while (io_uring_sq_space_left(&r->uring) < count) {
-		int ret = io_uring_submit(&r->uring);
-
-		assert(ret != -EBADF && ret != -EEXIST);	/* other thread */
-		(void)ret;
-	}
+	while (io_uring_sq_space_left(&r->uring) < count)
+		ring_submit(r);
 }
 
 struct io_uring_sqe *

@@ -43,6 +43,8 @@ void	ring_free(struct ring *);
  * bind it to the op that its completion goes to. */
 struct io_uring_sqe *ring_sqe(struct ring *);
 void	ring_bind(struct io_uring_sqe *, struct ring_op *);
+/* What was prepared goes to the kernel now, not when the loop next waits. */
+void	ring_submit(struct ring *);
 /* The next count entries will be submitted together: for linked ones. */
 void	ring_reserve(struct ring *, unsigned count);
 /* Run until ring.stop: wait, call what is done, then call idle(arg) once per

@@ -8,7 +8,7 @@
  *		before there is a daemon that of the command
  *	control	the daemon's socket (control.h)
  *	mnt	where FUSE is mounted
- *	device	the loop device's number, once it is attached
+ *	device	the block device (node.h), once it is attached
  *	config	URI and settings, as lines of nbdisk.conf(5); no secrets
  *	udev	what udev names the device by
  * A directory appears complete and locked, by a rename, and so its name is taken.

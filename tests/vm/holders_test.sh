@@ -20,6 +20,7 @@ loop2=$(realpath "/dev/nbdisk/$second")
 run nb connect --device "$name" "$dir/s1"
 loop=$(realpath "$device")
 node=${loop#/dev/}
+echo "# on $node"
 status_is 0
 ok "two devices"
 

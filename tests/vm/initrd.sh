@@ -19,6 +19,7 @@ modules="virtio_pci virtio-rng loop xfs veth sch_netem sch_ingress
 # What a test loads, by itself.
 more="tls gcm aesni-intel chacha20poly1305"
 holders="dm-mod btrfs"
+ublk="ublk_drv"
 
 # put FILE...: at the same place in the machine
 put() {
@@ -63,4 +64,5 @@ put /etc/passwd /etc/group /etc/nsswitch.conf /etc/mke2fs.conf
 load boot $modules
 load more $more
 load holders $holders
+load ublk $ublk
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$out"

@@ -36,6 +36,7 @@ by_udev() {
 
 attach "nbd+unix:///a%2f..%2fb?socket=$sock"
 path=disk/by-path/nbd-$(echo "$sock" | tr / _)-a_.._b
+echo "# on $loop"
 by_udev "nbdisk/$name" "$loop"
 ok "the name"
 by_udev "disk/by-id/nbdisk-$name" "$loop"

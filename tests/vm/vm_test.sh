@@ -57,7 +57,9 @@ programs="bash sh sleep timeout yes mktemp rm mkdir cat cp cmp dd truncate seq h
 	basename stat id uname env ls tac chmod ln mount umount mountpoint insmod
 	blockdev fstrim pgrep ip tc qemu-nbd nbdkit fio mkfs.ext4 fsck.ext4 mkfs.xfs
 	xfs_repair losetup readlink udevadm addpart dmsetup mkfs.btrfs mkswap swapon
-	swapoff unshare"
+	swapoff unshare blkdiscard"
+# A machine with ublk; else a test may load it by itself.
+[ -z "$NBDISK_VM_UBLK" ] || : >"$tree/ublk"
 # A machine with systemd and udev, of which ours is a part.
 if [ -n "$NBDISK_VM_SYSTEMD" ]; then
 	mkdir "$tree/units"
@@ -75,8 +77,10 @@ if [ -n "$NBDISK_VM_SYSTEMD" ]; then
 			ls $systemd/system/systemd-poweroff.service)"
 fi
 plugins=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
+filters=$(nbdkit --dump-config | sed -n 's/^filterdir=//p')
 "$here/initrd.sh" "$kernel" "$dir/initrd" "$tree" $programs \
-	"$plugins/nbdkit-file-plugin.so" || exit
+	"$plugins/nbdkit-file-plugin.so" "$plugins/nbdkit-sh-plugin.so" \
+	"$filters/nbdkit-log-filter.so" "$filters/nbdkit-blocksize-policy-filter.so" || exit
 
 # What is not TAP is said as a comment.
 timeout 2400 qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 1 -m 2048 \

@@ -1,0 +1,75 @@
+/*
+ * front.c - what serves a device's requests, whichever way they come.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "front.h"
+
+#include <stddef.h>
+
+#include "fuse.h"
+#include "ublk.h"
+
+static void
+fuse_front_status(const struct fuse *f, struct front_status *s)
+{
+	static const enum front_state states[] = {
+		[FUSE_STARTING] = FRONT_STARTING, [FUSE_CLASSIC] = FRONT_FUSE,
+		[FUSE_URING] = FRONT_FUSE_URING, [FUSE_ENDED] = FRONT_ENDED,
+	};
+	struct fuse_status status;
+
+	fuse_status(f, &status);
+	*s = (struct front_status){
+		.state = states[status.state], .in_flight = status.in_flight,
+		.opens = status.opens,
+	};
+}
+
+static void
+ublk_front_status(const struct ublk *u, struct front_status *s)
+{
+	struct ublk_status status;
+
+	ublk_status(u, &status);
+	*s = (struct front_status){
+		.state = status.ended ? FRONT_ENDED : FRONT_UBLK,
+		.in_flight = status.in_flight,
+	};
+}
+
+void
+front_status(const struct front *f, struct front_status *s)
+{
+	*s = (struct front_status){ .state = FRONT_STARTING };
+	if (f->ublk != NULL)
+		ublk_front_status(f->ublk, s);
+	else if (f->fuse != NULL)
+		fuse_front_status(f->fuse, s);
+}
+
+/* What ublk's device is like only the kernel is told, by who attaches it. */
+void
+front_resize(struct front *f)
+{
+	if (f->fuse != NULL)
+		fuse_resize(f->fuse);
+}
+
+void
+front_stop(struct front *f)
+{
+	if (f->ublk != NULL)
+		ublk_stop(f->ublk);
+	else
+		fuse_stop(f->fuse);
+}
+
+void
+front_free(struct front *f)
+{
+	if (f->ublk != NULL)
+		ublk_free(f->ublk);
+	if (f->fuse != NULL)
+		fuse_free(f->fuse);
+	*f = (struct front){ NULL, NULL };
+}
