@@ -25,8 +25,8 @@ void	process_prepare(void);
 #define PROCESS_SERVANT_FD	3
 pid_t	process_servant(const char *name, int *sock, struct errtext *err);
 
-/* systemd ends no process whose name begins with "@" when the machine is turned off: the
- * root file system may need it until the last moment.  Holds for the children, too. */
+/* systemd ends no process whose name begins with "@" when the machine is turned off:
+ * the root file system may need it until the last moment.  Holds for children, too. */
 void	process_outlive_system(void);
 /* Tells systemd, where it waits for that: "READY=1". */
 void	process_notify(const char *text);

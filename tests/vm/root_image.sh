@@ -1,13 +1,14 @@
 #!/bin/bash
-# root_image.sh NBDISK KERNEL SYSTEM WAY OUT - a machine whose root file system is served
+# root_image.sh NBDISK KERNEL SYSTEM WAY PORT OUT - a machine whose root file system is served
 # by NBD: OUT/disk, OUT/initrd and OUT/vmlinuz.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # SYSTEM is where tools/vm-root has made one; what is ours is put into a copy of it.  WAY
-# is initramfs-tools or dracut.
+# is initramfs-tools, with a device by ublk and the server on the kernel's command line, or
+# dracut, with one by FUSE and root.conf.
 
 set -e
-nbdisk=$1 kernel=$2 system=$3 way=$4 out=$5
+nbdisk=$1 kernel=$2 system=$3 way=$4 port=$5 out=$6
 boot=$(dirname "$(realpath "$0")")/../../linux/boot
 release=$(basename "$kernel"/lib/modules/*)
 tree=$out/tree
@@ -50,6 +51,16 @@ cat >"$tree/etc/systemd/system/look.service" <<-UNIT
 UNIT
 mkdir -p "$tree/etc/systemd/system/graphical.target.wants"
 ln -s ../look.service "$tree/etc/systemd/system/graphical.target.wants/"
+
+if [ "$way" = dracut ]; then
+	mkdir "$tree/etc/nbdisk"
+	cat >"$tree/etc/nbdisk/root.conf" <<-CONF
+	uri = nbd://10.0.2.2:$port/
+	via = fuse
+	retry = 3m
+	dead-timeout = never
+	CONF
+fi
 
 mount --bind "$tree" "$tree"
 trap 'umount -R "$tree"' EXIT

@@ -32,7 +32,7 @@ machine() {
 		-nographic -no-reboot -nodefaults -serial stdio -device virtio-rng-pci \
 		-netdev user,id=net -device virtio-net-pci,netdev=net \
 		-kernel "$made/vmlinuz" -initrd "$made/initrd" -append "console=ttyS0 \
-		root=nbdisk:nbd://10.0.2.2:$port/ rw ip=dhcp panic=-1 loglevel=4 \
+		root=nbdisk:$uri rw ip=dhcp panic=-1 loglevel=4 \
 		no_timer_check systemd.show_status=1" </dev/null >"$1" 2>&1
 }
 
@@ -57,10 +57,12 @@ told() {
 for way in initramfs-tools dracut; do
 	made=$dir/$way
 	mkdir "$made"
-	run "$here/root_image.sh" "$nbdisk" "$kernel" "$system" $way "$made"
+	free_port
+	uri=
+	[ $way = dracut ] || uri=nbd://10.0.2.2:$port/
+	run "$here/root_image.sh" "$nbdisk" "$kernel" "$system" $way "$port" "$made"
 	status_is 0
 	ok "$way makes an initramfs"
-	free_port
 	for n in $(seq "$boots"); do
 		serve
 		machine "$dir/serial"

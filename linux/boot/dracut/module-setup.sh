@@ -19,7 +19,7 @@ depends() {
 }
 
 installkernel() {
-	instmods fuse loop
+	instmods ublk_drv fuse loop
 }
 
 # The daemon's own root: see attach-root.
