@@ -207,8 +207,12 @@ g_nbd_xml_ops(struct sbuf *sb, const char *indent, const struct nbe_stats *st)
 		{ "Read", NBE_READ }, { "Write", NBE_WRITE },
 		{ "Flush", NBE_FLUSH }, { "Trim", NBE_TRIM },
 	};
+	static const struct {
+		const char *name;
+		unsigned permille;
+	} parts[] = { { "P999", 999 }, { "P99", 990 }, { "Median", 500 } };
 	char name[32];
-	u_int i;
+	u_int i, j;
 
 	for (i = 0; i < nitems(ops); i++) {
 		snprintf(name, sizeof(name), "%sCount", ops[i].name);
@@ -217,9 +221,12 @@ g_nbd_xml_ops(struct sbuf *sb, const char *indent, const struct nbe_stats *st)
 		g_nbd_xml_u64(sb, indent, name, st->op[ops[i].op].bytes);
 		snprintf(name, sizeof(name), "%sErrors", ops[i].name);
 		g_nbd_xml_u64(sb, indent, name, st->op[ops[i].op].errors);
-		snprintf(name, sizeof(name), "%sMedianNs", ops[i].name);
-		g_nbd_xml_u64(sb, indent, name,
-		    nbe_latency_ns(st, ops[i].op, 500));
+		for (j = 0; j < nitems(parts); j++) {
+			snprintf(name, sizeof(name), "%s%sNs", ops[i].name,
+			    parts[j].name);
+			g_nbd_xml_u64(sb, indent, name,
+			    nbe_latency_ns(st, ops[i].op, parts[j].permille));
+		}
 	}
 }
 

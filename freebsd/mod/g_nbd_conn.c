@@ -96,7 +96,7 @@ g_nbd_data_upcall(struct socket *so, void *arg, int waitflag __unused)
 /* Records that the busier side has protected.  The numbers are the socket buffers', and
  * may be a moment old. */
 static uint64_t
-g_nbd_records(const struct socket *so)
+g_nbd_records(struct socket *so)
 {
 	uint64_t sent = atomic_load_64(&so->so_snd.sb_tls_seqno);
 	uint64_t received = atomic_load_64(&so->so_rcv.sb_tls_seqno);

@@ -19,6 +19,10 @@ status_is 0 && out_has nbd0 && out_has "Connections: 1" && out_has "TLS: no" &&
 	out_has "Host: $sock" && out_has "Name: (null)" && out_has "Size: 67108864" &&
 	out_has "HandshakeFlags: FIXED_NEWSTYLE, NO_ZEROES"
 ok "connect, list, disconnect"
+run "$gnbd" "connect $sock" "io nbd0" "list nbd0"
+status_is 0 && ! out_has "ReadP999Ns: 0" && [ "$(grep -cE \
+	'^(Read|Write|Flush|Trim)(Median|P99|P999)Ns: [0-9]+$' "$dir/out")" = 12 ]
+ok "latencies of each kind of request: half, 99 and 99.9 of 100 took no longer"
 [ "$(grep -n '^Connections:' "$dir/out" | cut -d: -f1)" -lt \
 	"$(grep -n '^Host:' "$dir/out" | cut -d: -f1)" ]
 ok "the fields come in the order that scripts know"

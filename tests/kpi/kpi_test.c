@@ -428,7 +428,7 @@ bring_to_path(const char *path, int conns)
 	char all[8];
 
 	snprintf(all, sizeof(all), "%d", conns);
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < 6000; i++) {
 		if (strcmp(field("ActiveConnections"), all) == 0 &&
 		    strcmp(field("ActivePath"), path) == 0)
 			return true;
@@ -437,7 +437,7 @@ bring_to_path(const char *path, int conns)
 		if (strcmp(field("DialNow"), "yes") == 0) {
 			want.path = (uint32_t)atoi(field("DialPath"));
 			use_server((int)want.path);
-			if (!scale("nbd0", conns, 1))
+			if (!listens() || !scale("nbd0", conns, 1))
 				report("dial", want.path, "nobody there");
 		}
 		usleep(10000);
@@ -1527,7 +1527,7 @@ main(void)
 	snprintf(disk_path, sizeof(disk_path), "%s/disk", dir);
 	for (int i = 0; i < WORKERS; i++)
 		shadow[i] = calloc(1, REGION);
-	alarm(300);
+	alarm(600);
 	fresh_disk();
 	kpi_load(kpi_g_nbd);
 	test_basics();
