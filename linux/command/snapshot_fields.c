@@ -322,6 +322,23 @@ get_fence_by(const void *object, struct value *v)
 	value_text(v, by <= NBE_FENCE_STORE ? fence_words[by] : NULL);
 }
 
+static void
+get_fence_command(const void *object, struct value *v)
+{
+	const char *program = snap(object)->fence_command;
+
+	value_text(v, program[0] != '\0' ? program : NULL);
+}
+
+static void
+get_failback(const void *object, struct value *v)
+{
+	nbe_time failback = snap(object)->failback;
+
+	value_ms(v, failback != 0 ? failback : NBE_NEVER);
+}
+
+GET_BOOL(shared, shared)
 GET_NUMBER(keep_size, keep_size)
 
 static void
@@ -390,7 +407,10 @@ static const struct field settings[] = {
 	{ "DeadTimeout", "dead_timeout_ms", get_dead_timeout },
 	{ "Fence", "fence_ms", get_fence },
 	{ "FenceBy", "fence_by", get_fence_by },
+	{ "FenceCommand", "fence_command", get_fence_command },
 	{ "PathTimeout", "path_timeout_ms", get_path_timeout },
+	{ "Failback", "failback_ms", get_failback },
+	{ "Shared", "shared", get_shared },
 	{ "Unflushed", "unflushed", get_unflushed },
 	{ "KeepSize", "keep_size", get_keep_size },
 };

@@ -89,6 +89,17 @@ get_conns(char *buf, size_t size, const struct control_snapshot *s,
 	    s->stats.conns_wanted);
 }
 
+/* Its number, as in show, where there are several. */
+static void
+get_server(char *buf, size_t size, const struct control_snapshot *s,
+    const struct rate *r)
+{
+	(void)r;
+	buf[0] = '\0';
+	if (s->paths > 1)
+		snprintf(buf, size, "%u", snapshot_path(s));
+}
+
 static void
 get_queue(char *buf, size_t size, const struct control_snapshot *s,
     const struct rate *r)
@@ -133,6 +144,7 @@ get_p99(char *buf, size_t size, const struct control_snapshot *s,
 static const struct column columns[] = {
 	{ "State", -12, 0, NBE_READ, get_state },
 	{ "Conns", 5, 0, NBE_READ, get_conns },
+	{ "Server", 6, 2, NBE_READ, get_server },
 	{ "Queue", 5, 1, NBE_READ, get_queue },
 	{ "read/s", 7, 0, NBE_READ, get_per_second },
 	{ "B/s", 6, 0, NBE_READ, get_bytes },
@@ -224,6 +236,7 @@ line_json(struct json *j, const struct control_snapshot *from,
 	json_open(j, NULL, '{');
 	json_text(j, "name", to->name);
 	json_text(j, "state", snapshot_state(to));
+	json_number(j, "server", snapshot_path(to));
 	json_number(j, "outstanding", to->stats.queued + to->stats.active);
 	for (unsigned op = 0; op < NBE_OPS; op++) {
 		rate_of(&r, from, to, op);

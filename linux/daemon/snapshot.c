@@ -41,6 +41,9 @@ take_settings(struct control_snapshot *s, const struct settings *from)
 	s->depth = from->depth;
 	s->fence_by = (uint32_t)from->fence_by;
 	s->path_timeout = from->path_timeout;
+	s->failback = from->failback;
+	s->shared = from->shared;
+	COPY(s->fence_command, from->fence_command);
 }
 
 void

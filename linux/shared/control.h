@@ -17,7 +17,7 @@
 #include "nbe.h"
 #include "values.h"
 
-#define CONTROL_VERSION	4
+#define CONTROL_VERSION	5
 
 enum control_verb {
 	CONTROL_SNAPSHOT,
@@ -67,7 +67,9 @@ struct control_snapshot {
 	uint8_t		detached;	/* somebody else has detached the node */
 	uint32_t	paths;		/* servers */
 	uint32_t	fence_by;	/* enum nbe_fence_by */
-	nbe_time	path_timeout;
+	nbe_time	path_timeout, failback;	/* 0: no failback */
+	char		fence_command[256];
+	uint8_t		shared;
 	struct disk_path_info path[NBE_MAX_PATHS];
 	struct disk_conn_info conn[NBE_MAX_CONNS];
 	struct nbe_stats stats;

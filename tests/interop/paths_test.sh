@@ -86,6 +86,10 @@ gateway a
 run nb move "$name" "nbd+unix:///?socket=$dir/a"
 status_is 0 && shown "^Server 0: active" && stat_is Moves 1 && stat_is Failovers 0
 ok "a move by URI"
+nb move "$name" 1
+nb top --rounds 1 "$name" | grep -q "CONNECTED *1/1 *1 *0 " &&
+	nb top --rounds 1 --json "$name" | grep -q '"server": 1,' && nb move "$name" 0
+ok "top tells which server it is"
 run nb move "$name" nbd://elsewhere/
 status_is 1 && err_has "$name has no server"
 ok "a server that is none of the device's"
@@ -129,7 +133,8 @@ gateway a
 
 printf 'uri = %s\nuri = %s\npath-timeout = 1s\n' "$dir/a" "$dir/b" >"$dir/conf"
 run nb connect --device "$name" --config "$dir/conf"
-status_is 0 && shown "^Server 1: standby" && shown "^PathTimeout: 1000 ms"
+status_is 0 && shown "^Server 1: standby" && shown "^PathTimeout: 1000 ms" &&
+	shown "^Failback: never" && shown "^Shared: no"
 ok "two servers in a configuration file"
 detach
 run nb connect --device "$name" a b c d e f g h i
