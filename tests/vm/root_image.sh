@@ -1,14 +1,15 @@
 #!/bin/bash
-# root_image.sh NBDISK KERNEL SYSTEM WAY PORT OUT - a machine whose root file system is served
-# by NBD: OUT/disk, OUT/initrd and OUT/vmlinuz.
+# root_image.sh NBDISK KERNEL SYSTEM WAY PORT INSIDE OUT - a machine with Debian's system,
+# in which INSIDE, a script beside this one, is run as a unit: OUT/disk, OUT/initrd and
+# OUT/vmlinuz.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # SYSTEM is where tools/vm-root has made one; what is ours is put into a copy of it.  WAY
 # is initramfs-tools, with a device by ublk and the server on the kernel's command line, or
-# dracut, with one by FUSE and root.conf.
+# dracut, with one by FUSE and root.conf; or local, for a disk of the machine's own.
 
 set -e
-nbdisk=$1 kernel=$2 system=$3 way=$4 port=$5 out=$6
+nbdisk=$1 kernel=$2 system=$3 way=$4 port=$5 inside=$6 out=$7
 boot=$(dirname "$(realpath "$0")")/../../linux/boot
 release=$(basename "$kernel"/lib/modules/*)
 tree=$out/tree
@@ -35,10 +36,12 @@ for file in module-setup parse-nbdisk nbdiskroot nbdisk-generator; do
 	put 755 dracut/$file.sh /usr/lib/dracut/modules.d/95nbdisk/$file.sh
 done
 
-echo '/dev/nbdisk/root / ext4 errors=remount-ro 0 1' >"$tree/etc/fstab"
+device=/dev/nbdisk/root
+[ "$way" != local ] || device=/dev/vda
+echo "$device / ext4 errors=remount-ro 0 1" >"$tree/etc/fstab"
 echo root-by-nbd >"$tree/etc/hostname"
 echo '127.0.0.1 localhost' >"$tree/etc/hosts"
-cp "$(dirname "$(realpath "$0")")/root_inside.sh" "$tree/usr/sbin/look"
+cp "$(dirname "$(realpath "$0")")/$inside" "$tree/usr/sbin/look"
 cat >"$tree/etc/systemd/system/look.service" <<-UNIT
 	[Unit]
 	After=multi-user.target
@@ -68,7 +71,7 @@ mount -t proc proc "$tree/proc"
 mount --rbind /dev "$tree/dev"
 mount --make-rslave "$tree/dev"
 case $way in
-initramfs-tools)
+initramfs-tools | local)
 	chroot "$tree" mkinitramfs -o /boot/initrd "$release"
 	;;
 dracut)

@@ -13,7 +13,7 @@ field() { nbdisk show root | sed -n "s/^$1: //p"; }
 say "/ is /dev/nbdisk/root"
 [ "$(field State)" = CONNECTED ]
 say "the device is connected, and knows it"
-nbdisk list | grep -q '^root '
+nbdisk list | grep -q 'Name: root$'
 say "it is listed"
 [ "$(head -c 1 "/proc/$(field Pid)/cmdline")" = @ ]
 say "what turns the machine off spares the daemon"

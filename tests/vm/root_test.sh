@@ -33,7 +33,7 @@ machine() {
 		-netdev user,id=net -device virtio-net-pci,netdev=net \
 		-kernel "$made/vmlinuz" -initrd "$made/initrd" -append "console=ttyS0 \
 		root=nbdisk:$uri rw ip=dhcp panic=-1 loglevel=4 \
-		no_timer_check systemd.show_status=1" </dev/null >"$1" 2>&1
+		no_timer_check systemd.show_status=0" </dev/null >"$1" 2>&1
 }
 
 # What the disk has, with nobody attached.
@@ -60,7 +60,8 @@ for way in initramfs-tools dracut; do
 	free_port
 	uri=
 	[ $way = dracut ] || uri=nbd://10.0.2.2:$port/
-	run "$here/root_image.sh" "$nbdisk" "$kernel" "$system" $way "$port" "$made"
+	run "$here/root_image.sh" "$nbdisk" "$kernel" "$system" $way "$port" \
+		root_inside.sh "$made"
 	status_is 0
 	ok "$way makes an initramfs"
 	for n in $(seq "$boots"); do

@@ -1,0 +1,75 @@
+#!/bin/bash
+# pressure_inside.sh - the inside of pressure_test.sh: swaps to one device of nbdisk's, and
+# writes files back to another one, in a machine with little memory.
+# SPDX-License-Identifier: BSD-2-Clause
+
+say() { # TEXT: the last command's status is the verdict
+	if [ $? = 0 ]; then echo "ok $1"; else echo "not ok $1"; fi
+}
+word() { tr ' ' '\n' </proc/cmdline | sed -n "s/^pressure\.$1=//p"; }
+counter() { sed -n "s/^$1 //p" /proc/vmstat; }
+
+via=$(word via) seconds=$(word seconds)
+case $(word servers) in
+outside)
+	swap=nbd://10.0.2.2:$(word port)/swap data=nbd://10.0.2.2:$(word port)/data
+	ip link set "$(ls /sys/class/net | grep -v lo)" up
+	dhclient -q "$(ls /sys/class/net | grep -v lo)"
+	;;
+inside)
+	mkdir /run/exports
+	nbdkit -U /run/server --filter=exportname file dir=/srv
+	truncate -s 512M /srv/swap
+	truncate -s 256M /srv/data
+	swap=nbd+unix:///swap?socket=/run/server data=nbd+unix:///data?socket=/run/server
+	;;
+esac
+modprobe -qa ublk_drv fuse loop
+connect() {
+	nbdisk connect --quiet --via "$via" --device "$1" "$2" >/dev/null
+}
+connect swap "$swap" && connect data "$data"
+say "two devices are attached by $via"
+mkswap -q /dev/nbdisk/swap && swapon /dev/nbdisk/swap
+say "one is swap"
+mkfs.ext4 -q /dev/nbdisk/data && mount /dev/nbdisk/data /mnt
+say "one has a file system"
+
+# Twice the memory of the machine, each page told by its number and round.
+cat >/run/hog.pl <<'PERL'
+my ($seconds, $pages) = @ARGV;
+my ($end, @page, @round) = (time + $seconds);
+for (my $n = 0; time < $end; $n++) {
+	my $i = $n < $pages ? $n : int rand $pages;
+	my $line = sprintf "%08d %08d ", $i, $round[$i] // 0;
+	die "page $i is another one\n"
+	    if defined $page[$i] && $page[$i] ne $line x 227;
+	$round[$i]++;
+	$page[$i] = sprintf("%08d %08d ", $i, $round[$i]) x 227;
+}
+print "pages: ", scalar(@page), "\n";
+PERL
+perl /run/hog.pl "$seconds" $(($(sed -n 's/^MemTotal: *\([0-9]*\) .*/\1/p' /proc/meminfo) / 3)) \
+	>/run/hog 2>&1 &
+hog=$!
+rounds=0 bad=0
+while kill -0 $hog 2>/dev/null; do
+	head -c 24M /dev/urandom >/mnt/file && sum=$(sha256sum </mnt/file) && sync &&
+		echo 1 >/proc/sys/vm/drop_caches &&
+		[ "$(sha256sum </mnt/file)" = "$sum" ] || bad=$((bad + 1))
+	rounds=$((rounds + 1))
+done
+wait $hog
+say "$(cat /run/hog): each was what it was to be"
+[ $bad = 0 ] && [ $rounds -gt 0 ]
+say "$rounds files of 24 MiB, written back and read again"
+[ "$(counter pswpout)" -gt 10000 ] && [ "$(counter pswpin)" -gt 1000 ]
+say "pages went out ($(counter pswpout)) and in ($(counter pswpin))"
+! dmesg | grep -E 'I/O error|hung task|blocked for more|Out of memory|oom-kill'
+say "no error, no hang, nobody killed for memory"
+lost() { nbdisk stats "$1" | sed -n 's/^ *ConnectionsLost: //p'; }
+[ "$(lost swap)$(lost data)" = 00 ]
+say "no connection was lost"
+umount /mnt && swapoff /dev/nbdisk/swap && nbdisk disconnect data && nbdisk disconnect swap
+say "all of it ends in order"
+systemctl --no-block poweroff 2>/dev/null || kill -RTMIN+4 1

@@ -1,0 +1,55 @@
+#!/bin/bash
+# pressure_test.sh NBDISK KERNEL SYSTEM [SECONDS] - swap and write-back on devices of
+# nbdisk's while memory is short: by ublk and by FUSE under a loop device, with the server
+# outside of the machine, and in it.  TAP.
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The machine has 256 MiB; more than that goes through its memory, each page known.
+
+nbdisk=$1 kernel=$2 system=$3 seconds=${4-120}
+here=$(dirname "$(realpath "$0")")
+. "$here/../lib.sh"
+
+for thing in "$kernel/boot" "$system/etc/done"; do
+	[ -e "$thing" ] || { echo "1..0 # SKIP no $thing: see make netem"; exit 0; }
+done
+for tool in qemu-system-x86_64 nbdkit mkfs.ext4 depmod unshare; do
+	have $tool || { echo "1..0 # SKIP needs $tool"; exit 0; }
+done
+
+mkdir "$dir/made" "$dir/exports"
+run "$here/root_image.sh" "$nbdisk" "$kernel" "$system" local 0 pressure_inside.sh \
+	"$dir/made"
+status_is 0
+ok "a machine is made"
+
+for servers in outside inside; do
+	for via in ublk fuse; do
+		truncate -s 0 "$dir/exports/swap" "$dir/exports/data"
+		truncate -s 512M "$dir/exports/swap"
+		truncate -s 256M "$dir/exports/data"
+		start_on_port nbdkit -f -i 127.0.0.1 -p PORT --filter=exportname file \
+			dir="$dir/exports"
+		wait_until listens "$port"
+		cp --sparse=always "$dir/made/disk" "$dir/disk"
+		timeout $((seconds * 10 + 600)) qemu-system-x86_64 -machine q35 -accel tcg \
+			-cpu max -smp 1 -m 256 -nographic -no-reboot -nodefaults \
+			-serial stdio -device virtio-rng-pci -netdev user,id=net \
+			-device virtio-net-pci,netdev=net \
+			-drive file="$dir/disk",format=raw,if=virtio,cache=unsafe \
+			-kernel "$dir/made/vmlinuz" -initrd "$dir/made/initrd" -append \
+			"console=ttyS0 root=/dev/vda rw panic=-1 loglevel=4 no_timer_check systemd.show_status=0 \
+			pressure.servers=$servers pressure.via=$via pressure.port=$port \
+			pressure.seconds=$seconds" </dev/null >"$dir/serial" 2>&1
+		stop "$pid"
+		sed 's/\r$//' "$dir/serial" | grep -E '^(not )?ok ' >"$dir/told"
+		while read -r verdict text; do
+			[ "$verdict" = ok ]
+			ok "$via, server $servers: ${text#ok }"
+		done <"$dir/told"
+		[ "$(wc -l <"$dir/told")" = 9 ] ||
+			! tail -n 40 "$dir/serial" | sed 's/^/# /'
+		ok "$via, server $servers: all was looked at"
+	done
+done
+finish
