@@ -14,6 +14,8 @@
 
 #include "gnbd.h"
 
+#define	PROBLEM_MAX	256	/* as the kernel has it; one line, for list */
+
 /* ---- shown ----------------------------------------------------------------- */
 
 static const struct ggeom *
@@ -185,11 +187,15 @@ gnbd_report(const char *device, const char *what, uint32_t path, const char *pro
     struct nbc_error *err)
 {
 	struct gctl_req *req = request("report", device);
+	char line[PROBLEM_MAX];
 
 	gctl_ro_param(req, "what", -1, what);
 	gctl_ro_param(req, "path", sizeof(path), &path);
-	if (problem != NULL)
-		gctl_ro_param(req, "problem", -1, problem);
+	if (problem != NULL) {
+		snprintf(line, sizeof(line), "%.*s", (int)strcspn(problem, "\n"),
+		    problem);
+		gctl_ro_param(req, "problem", -1, line);
+	}
 	return (issue(req, err));
 }
 

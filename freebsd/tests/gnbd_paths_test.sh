@@ -125,6 +125,8 @@ fence_body()
 	chmod +x fence
 	gnbd_connect_two -u replay -F "$PWD/fence"
 	gnbd_written
+	# Few enough that no flush of the device's own has covered it.
+	atf_check dd if=data of="/dev/$dev" bs=1m count=1 status=none
 	gnbd_server stop
 	gnbd_wait gnbd_field_is State DISCONNECTED
 	atf_check gnbd reconnect -r 1 "$dev"

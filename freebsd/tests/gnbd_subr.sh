@@ -44,6 +44,8 @@ gnbd_require_server()
 		truncate -s 128m disk
 		server=127.0.0.1:10818
 		gnbd_server start
+	elif [ -n "$(atf_config_get control "")" ]; then
+		gnbd_server start	# a test that failed may have stopped it
 	fi
 	HOST=${server%:*}
 	PORT=${server##*:}
@@ -58,6 +60,8 @@ gnbd_require_other_server()
 		[ -z "$(atf_config_get server "")" ] ||
 		    atf_skip "other_server is not set"
 		OTHER=127.0.0.1:10819
+		gnbd_server start other_
+	elif [ -n "$(atf_config_get other_control "")" ]; then
 		gnbd_server start other_
 	fi
 	OTHER=nbd://$OTHER
