@@ -56,6 +56,15 @@ front_resize(struct front *f)
 }
 
 void
+front_rest(struct front *f)
+{
+	if (f->ublk != NULL)
+		ublk_rest(f->ublk);
+	else if (f->fuse != NULL)
+		fuse_rest(f->fuse);
+}
+
+void
 front_stop(struct front *f)
 {
 	if (f->ublk != NULL)

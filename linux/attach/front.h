@@ -36,6 +36,8 @@ struct front_status {
 void	front_status(const struct front *, struct front_status *);
 /* disk_export has a new size. */
 void	front_resize(struct front *);
+/* With no request here for a while: buffers give their memory back. */
+void	front_rest(struct front *);
 /* From now on every request fails; those at the disk finish as the disk says. */
 void	front_stop(struct front *);
 /* After ring_free, with no request at the disk. */

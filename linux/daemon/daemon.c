@@ -47,6 +47,7 @@
 #define BACKOFF_MIN	(NBE_SECOND / 10)
 #define BACKOFF_MAX	(10 * NBE_SECOND)
 #define KEEP_RECORDS	65536
+#define REST		(10 * NBE_SECOND)	/* nobody has asked for so long */
 #define FUSE_DEPTH	64	/* per CPU over io_uring */
 
 enum stage { STARTING, RUNNING, DETACHING, DRAINING, STOPPED };
@@ -72,6 +73,7 @@ struct daemon {
 	uint64_t	flushes_failed;	/* before the last flush */
 	nbe_time	closed_by;	/* who has the file open may, until then */
 	bool		reported, forced, detached, disk_stopped;
+	bool		rests;		/* no request since front_rest */
 	char		node[NODE_NAME_MAX];	/* as it was attached */
 	bool		node_lost;	/* somebody else has detached it */
 	bool		writes_lost;	/* acknowledged, and not to be saved */
@@ -860,6 +862,27 @@ watch_server(struct daemon *d)
 	return next;
 }
 
+/* What a burst of requests has touched goes back to the system. */
+static uint64_t
+rest(struct daemon *d)
+{
+	nbe_time idle_for = disk_idle_for(d->disk);
+	struct front_status s;
+
+	if (idle_for < REST) {
+		d->rests = false;
+		return REST - idle_for;
+	}
+	if (d->rests)
+		return UINT64_MAX;
+	front_status(&d->front, &s);
+	if (s.in_flight != 0)
+		return REST;
+	front_rest(&d->front);
+	d->rests = true;
+	return UINT64_MAX;
+}
+
 static uint64_t
 idle(void *arg)
 {
@@ -871,6 +894,7 @@ idle(void *arg)
 	next = earlier(next, disk_turn(d->disk));
 	next = earlier(next, watch_server(d));
 	next = earlier(next, control_server_turn(d->control, clock_now()));
+	next = earlier(next, rest(d));
 	/* The disk may have stopped just now. */
 	check_end(d);
 	return d->forced ? earlier(next, NBE_SECOND / 10) : next;

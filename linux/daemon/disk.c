@@ -45,6 +45,7 @@ struct disk {
 	bool		stopped;
 	unsigned	conns_max;
 	nbe_time	now;
+	nbe_time	used_at;	/* by the last request */
 	nbe_time	down_since;	/* 0: a connection is up */
 	nbe_time	asleep;		/* time that the engine's clock stood still */
 	nbe_time	wake;		/* when nbe_tick is due */
@@ -96,6 +97,7 @@ say(struct disk *d, unsigned conn, const char *what, const char *why)
 void
 disk_submit(struct disk *d, struct disk_io *io)
 {
+	d->used_at = now(d);
 	if (d->sampler != NULL)
 		sampler_submitted(d->sampler, io);
 	nbe_submit(d->dev, &io->req, now(d));
@@ -511,6 +513,12 @@ disk_stop(struct disk *d, bool drain)
 	nbe_stop(d->dev, drain, now(d));
 	for (unsigned i = 0; !drain && i < DIALER_SEATS; i++)
 		dialer_cancel(d->dialer, i);
+}
+
+nbe_time
+disk_idle_for(struct disk *d)
+{
+	return now(d) - d->used_at;
 }
 
 /* ---- what it is like ----------------------------------------------------- */

@@ -55,6 +55,8 @@ void	disk_fenced(struct disk *, unsigned path, bool certain);
 /* Take no more I/O; drain: finish and flush what there is, else fail it. */
 void	disk_stop(struct disk *, bool drain);
 
+/* Since the last request began. */
+nbe_time disk_idle_for(struct disk *);
 /* How long no connection has been up, in the engine's time; 0: one is. */
 nbe_time disk_down_for(struct disk *);
 void	disk_stats(const struct disk *, struct nbe_stats *);

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 say() { # TEXT: the last command's status is the verdict
-	if [ $? = 0 ]; then echo "ok $1"; else echo "not ok $1"; fi
+	if [ $? = 0 ]; then printf "\nok %s\n" "$1"; else printf "\nnot ok %s\n" "$1"; fi
 }
 word() { tr ' ' '\n' </proc/cmdline | sed -n "s/^pressure\.$1=//p"; }
 counter() { sed -n "s/^$1 //p" /proc/vmstat; }

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 say() { # TEXT: the last command's status is the verdict
-	if [ $? = 0 ]; then echo "ok $1"; else echo "not ok $1"; fi
+	if [ $? = 0 ]; then printf "\nok %s\n" "$1"; else printf "\nnot ok %s\n" "$1"; fi
 }
 field() { nbdisk show root | sed -n "s/^$1: //p"; }
 

@@ -19,19 +19,7 @@
 #include <unistd.h>
 
 #include "fuse_impl.h"
-
-uint8_t *
-fuse_pages(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED)
-		return NULL;
-	/* Huge pages would make every buffer resident at its first use. */
-	(void)madvise(p, size, MADV_NOHUGEPAGE);
-	return p;
-}
+#include "pages.h"
 
 static bool
 init_bounce(struct fuse *f)
@@ -41,7 +29,7 @@ init_bounce(struct fuse *f)
 	if (block == 1)
 		return true;
 	f->bounce_size = FUSE_PAYLOAD_MAX + 2 * (size_t)block;
-	f->bounce = fuse_pages(f->bounce_size);
+	f->bounce = pages_new(f->bounce_size);
 	return f->bounce != NULL;
 }
 
@@ -111,6 +99,16 @@ void
 fuse_stop(struct fuse *f)
 {
 	f->stopping = true;
+}
+
+void
+fuse_rest(struct fuse *f)
+{
+	if (f->bounce != NULL)
+		pages_rest(f->bounce, f->bounce_size);
+	pages_rest(f->dev.buffers, f->dev.buffers_size);
+	if (f->uring.payloads != NULL)
+		pages_rest(f->uring.payloads, f->uring.payloads_size);
 }
 
 void

@@ -58,6 +58,8 @@ struct fuse_status {
 bool	fuse_start(struct fuse **, const struct fuse_config *, struct ring *,
 	    struct disk *, struct errtext *);
 void	fuse_status(const struct fuse *, struct fuse_status *);
+/* With no request here for a while: buffers give their memory back. */
+void	fuse_rest(struct fuse *);
 /* disk_export has a new size: make the kernel ask for it. */
 void	fuse_resize(struct fuse *);
 /*

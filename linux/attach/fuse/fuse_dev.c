@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "fuse_impl.h"
+#include "pages.h"
 
 #define HEADROOM	(sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
 #define BURST_MAX	32u
@@ -193,7 +194,7 @@ fuse_dev_init(struct fuse *f, unsigned depth)
 	d->burst = 1;
 	d->buffers_size = stride * depth;
 	d->reqs = calloc(depth, sizeof(*d->reqs));
-	d->buffers = fuse_pages(d->buffers_size);
+	d->buffers = pages_new(d->buffers_size);
 	if (d->reqs == NULL || d->buffers == NULL)
 		return false;
 	for (unsigned i = 0; i < depth; i++) {

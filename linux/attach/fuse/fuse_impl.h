@@ -186,8 +186,6 @@ void	fuse_order_done(struct fuse_req *);
 /* The reply to INIT is with the kernel. */
 void	fuse_hello_done(struct fuse *);
 void	fuse_ended(struct fuse *);
-/* Pages that cost memory only once they are used; NULL: none to be had. */
-uint8_t	*fuse_pages(size_t size);
 /* A mounted /dev/fuse, nonblocking; -1 with err. */
 int	fuse_mount(const struct fuse_config *, struct errtext *err);
 

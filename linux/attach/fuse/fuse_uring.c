@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "fuse_impl.h"
+#include "pages.h"
 
 #define POSSIBLE_CPUS	"/sys/devices/system/cpu/possible"
 
@@ -145,7 +146,7 @@ fuse_uring_init(struct fuse *f, unsigned depth)
 	u->per_queue = depth < most ? depth : most;
 	u->payloads_size = (size_t)u->queues * u->per_queue * FUSE_PAYLOAD_MAX;
 	u->entries = calloc((size_t)u->queues * u->per_queue, sizeof(*u->entries));
-	u->payloads = fuse_pages(u->payloads_size);
+	u->payloads = pages_new(u->payloads_size);
 	return u->entries != NULL && u->payloads != NULL;
 }
 

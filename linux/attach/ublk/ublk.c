@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "nbe_errno.h"
+#include "pages.h"
 #include "ublk_op.h"
 #include "ublk_proto.h"
 
@@ -114,19 +115,12 @@ static bool
 map(struct ublk *u, struct errtext *err)
 {
 	void *desc = mmap(NULL, desc_size(), PROT_READ, MAP_SHARED, u->fd, 0);
-	void *buffers;
 
 	if (desc == MAP_FAILED)
 		return errtext_set(err, "ublk: map its requests: %s", strerror(errno));
 	u->desc = desc;
-	/* Only what is used becomes resident. */
-	buffers = mmap(NULL, BUFFERS_SIZE, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (buffers == MAP_FAILED)
-		return errtext_set(err, "out of memory");
-	(void)madvise(buffers, BUFFERS_SIZE, MADV_NOHUGEPAGE);
-	u->buffers = buffers;
-	return true;
+	u->buffers = pages_new(BUFFERS_SIZE);
+	return u->buffers != NULL || errtext_set(err, "out of memory");
 }
 
 static void
@@ -178,6 +172,12 @@ ublk_status(const struct ublk *u, struct ublk_status *s)
 	*s = (struct ublk_status){
 		.ended = u->lent == 0 && u->in_flight == 0, .in_flight = u->in_flight,
 	};
+}
+
+void
+ublk_rest(struct ublk *u)
+{
+	pages_rest(u->buffers, BUFFERS_SIZE);
 }
 
 void

@@ -31,6 +31,8 @@ struct ublk_status {
 bool	ublk_start(struct ublk **, const struct ublkdev *, bool read_only,
 	    struct ring *, struct disk *, struct errtext *);
 void	ublk_status(const struct ublk *, struct ublk_status *);
+/* With no request here for a while: buffers give their memory back. */
+void	ublk_rest(struct ublk *);
 /* From now on every request fails; those at the disk finish as the disk says. */
 void	ublk_stop(struct ublk *);
 /* After ring_free, with no request at the disk. */
