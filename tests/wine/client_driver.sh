@@ -243,33 +243,40 @@ assert [s["State"] for s in servers] == ["failed", "active"], servers' <"$dir/ou
 	stop "$pid"
 done
 
-# A server that takes connections and says nothing, for this process; a dial that is not
-# cancelled takes 30 s.
+# One that dies, and in whose place somebody takes connections and says nothing, for this
+# process; a dial that is not cancelled takes 30 s.
 serve file "$dir/disk"
 first=$pid first_port=$port
 serve file "$dir/disk"
+second=$pid
 timeout 120 "$wine" wnbd-client.exe map hang "127.0.0.1:$first_port,127.0.0.1:$port" \
-	--user-space --path-timeout 1 --timeout 2 --failback 1 >"$dir/map.log" 2>&1 &
+	--user-space --path-timeout 5 --failback 1 >"$dir/map.log" 2>&1 &
 map=$!
 pids="$pids $map"
 wait_until has_number
-kill -STOP $(pgrep -P "$first")
+kill -9 $(pgrep -P "$first")
 began=$(date +%s)
+start python3 -c "import socket, time
+s = socket.create_server(('127.0.0.1', $first_port))
+time.sleep(120)"
+silent=$pid
 drive "check hang seed=33 length=1048576"
 status_is 0 && [ $(($(date +%s) - began)) -lt 25 ]
 ok "a server that hangs is left for the next --user-space"
-kill -CONT $(pgrep -P "$first")
+stop "$silent"
+start nbdkit -f -i 127.0.0.1 -p "$first_port" file "$dir/disk"
+first=$pid
 is_back() {
 	client list --json && grep -A1 ":$first_port" "$dir/out" | grep -q '"active"'
 }
 wait_until is_back && drive "check hang seed=33 length=1048576" "flush hang"
 status_is 0
-ok "and awake again it is gone back to, after --failback"
+ok "and when it is there again it is gone back to, after --failback"
 client unmap hang && wait "$map"
 status_is 0
 ok "unmap of that"
 stop "$first"
-stop "$pid"
+stop "$second"
 
 # ---- a process that serves a disk ------------------------------------------------
 

@@ -18,6 +18,11 @@ again() {
 	start nbdkit -f -i 127.0.0.1 -p "$1" file "$dir/disk"
 	wait_until listens "$1"
 }
+silent() {
+	start python3 -c "import socket, time
+s = socket.create_server(('127.0.0.1', $1))
+time.sleep(120)"
+}
 servers_are() {
 	drive "servers foo" && out_has "servers $*"
 }
@@ -55,25 +60,39 @@ status_is 0
 ok "the second one dies, too: back to the first, which has been started again"
 stop "$pid1"
 
-# A server that takes connections and says nothing; a dial that is not cancelled takes
-# 30 s, all of this about 4.  What it holds it may write when it
-# wakes, so nothing is written here.
+# A server that falls asleep.  What it holds it may write when it wakes, so nothing is
+# written here.
 pair "$dir/disk" "$dir/disk"
 drive "map foo $pair path-timeout=1000 timeout=2000"
 kill -STOP "$(pgrep -P "$pid1" nbdkit)"
+drive "check foo seed=24 length=1048576" "servers foo" "unmap foo"
+status_is 0 && out_has "servers failed active" &&
+	said "foo: the server is 127.0.0.1 port $port2 now"
+ok "a server that falls asleep is left for the next"
+kill -CONT "$(pgrep -P "$pid1" nbdkit)"
+stop "$pid1"
+stop "$pid2"
+
+# One that dies, and in whose place somebody takes connections and says nothing: a dial
+# that is not cancelled takes 30 s, all of this about 6.
+pair "$dir/disk" "$dir/disk"
+drive "map foo $pair path-timeout=5000"
+kill_server "$pid1"
 began=$(date +%s)
+silent "$port1"
 drive "check foo seed=24 length=1048576" "servers foo" "unmap foo"
 status_is 0 && out_has "servers failed active" && [ $(($(date +%s) - began)) -lt 25 ] &&
 	said "foo: the server is 127.0.0.1 port $port2 now"
-ok "a server that hangs while it is dialed again is left for the next"
-kill -CONT "$(pgrep -P "$pid1" nbdkit)"
-stop "$pid1"
+ok "one that hangs while it is dialed again, too"
+stop "$pid"
 stop "$pid2"
 
 # By the store, nothing waits: by time it would, for longer than the program has.
 pair "$dir/disk" "$dir/disk"
 drive "map foo $pair path-timeout=1000 store=1 fence=300000 failback=1000" \
 	"write foo seed=25 length=65536"
+status_is 0
+ok "two servers of a store"
 kill_server "$pid1"
 drive "write foo seed=26 length=1048576" "! flush foo" "flush foo" \
 	"check foo seed=26 length=1048576"
@@ -81,10 +100,9 @@ status_is 0 && wait_until servers_are failed active
 ok "fenced by the store: a write does not wait"
 again "$port1"
 pid1=$pid
-wait_until servers_are active standby
-drive "check foo seed=26 length=1048576" "write foo seed=27 length=1048576" "flush foo" \
-	"check foo seed=27 length=1048576" "unmap foo"
-status_is 0
+wait_until servers_are active standby &&
+	drive "check foo seed=26 length=1048576" "write foo seed=27 length=1048576" \
+	"flush foo" "check foo seed=27 length=1048576" "unmap foo" && status_is 0
 ok "failback: the first one is active again, and no flush fails"
 stop "$pid1"
 stop "$pid2"
@@ -92,6 +110,8 @@ stop "$pid2"
 # Not the same disk; not there.
 pair "$dir/disk" "$dir/small"
 drive "map foo $pair path-timeout=1000 fence=1000"
+status_is 0
+ok "two servers of different size"
 kill_server "$pid1"
 (
 	timeout 60 "$wine" "$build/tests/wine/driver_test.exe" \
