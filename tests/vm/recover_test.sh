@@ -70,20 +70,6 @@ detach
 
 attach --unflushed ignore
 mkfs.ext4 -q "$device" && mount "$device" "$mnt"
-write_files() {
-	round=0
-	while [ ! -e "$dir/enough" ]; do
-		round=$((round + 1))
-		tree=$mnt/tree$((round % 4))
-		rm -rf "$tree" && mkdir "$tree" || return
-		for i in $(seq 20); do
-			head -c $((RANDOM * 2 + i)) /dev/urandom >"$tree/$i" || return
-		done
-		(cd "$tree" && sha256sum -- [0-9]* >sums) || return
-		[ $((round % 3)) -ne 0 ] || sync -f "$mnt" || return
-	done
-	sync -f "$mnt"
-}
 write_files >"$dir/writer.log" 2>&1 &
 writer=$!
 for kills in 1 2 3 4 5; do
@@ -93,9 +79,7 @@ done
 touch "$dir/enough"
 wait $writer && status_is 0
 ok "ext4: no write failed while the daemon was killed 5 times"
-for tree in "$mnt"/tree*; do
-	(cd "$tree" && sha256sum --quiet -c sums) || break
-done && umount "$mnt" && fsck.ext4 -fn "$device" >/dev/null 2>&1
+check_files && umount "$mnt" && fsck.ext4 -fn "$device" >/dev/null 2>&1
 ok "ext4: all checksums, and fsck finds nothing"
 detach
 
