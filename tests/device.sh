@@ -64,3 +64,26 @@ kill_server() {
 	wait "$server" 2>/dev/null
 	pids=${pids% "$server"}
 }
+
+# Trees of files with a list of their checksums below $mnt, until the file "enough" is
+# there.
+write_files() {
+	round=0
+	while [ ! -e "$dir/enough" ]; do
+		round=$((round + 1))
+		tree=$mnt/tree$((round % 4))
+		rm -rf "$tree" && mkdir "$tree" || return
+		for i in $(seq 40); do
+			head -c $((RANDOM * 4 + i)) /dev/urandom >"$tree/$i" || return
+		done
+		(cd "$tree" && sha256sum -- [0-9]* >sums) || return
+		[ $((round % 3)) -ne 0 ] || sync -f "$mnt" || return
+	done
+	sync -f "$mnt"
+}
+
+check_files() {
+	for tree in "$mnt"/tree*; do
+		(cd "$tree" && sha256sum --quiet -c sums) || return
+	done
+}

@@ -125,6 +125,21 @@ make_loop(const struct state *s, const struct loopdev_config *config,
 	return false;
 }
 
+static bool
+take(const struct state *s, const struct ublkdev_config *config, struct node *n,
+    struct errtext *err)
+{
+	struct node noted;
+
+	if (!read_note(s, &noted) || noted.kind != NODE_UBLK)
+		return errtext_set(err, "%s left no device that can be taken over",
+		    s->name);
+	if (!ublkdev_take(&noted.ublk, config, err))
+		return false;
+	*n = noted;
+	return true;
+}
+
 /* Noted before it is started: by that udev knows whose it is. */
 bool
 attachment_add(const struct state *s, const struct attachment_config *c,
@@ -134,6 +149,7 @@ attachment_add(const struct state *s, const struct attachment_config *c,
 		.size = c->size, .sector_size = loopdev_sector_size(c->sector_size),
 		.block_pref = c->block_pref, .flags = c->flags,
 		.read_only = c->read_only, .discard_max = c->discard_max,
+		.outlives = c->outlives,
 	};
 
 	node_init(&a->node);
@@ -142,6 +158,8 @@ attachment_add(const struct state *s, const struct attachment_config *c,
 		return errtext_set(err, "ublk: sectors of %" PRIu32 " bytes are less "
 		    "than a block of the server, %" PRIu32, config.sector_size,
 		    c->block_min);
+	if (c->takes_over)
+		return take(s, &config, &a->node, err);
 	if (!ublkdev_add(&a->node.ublk, &config, err))
 		return false;
 	a->node.kind = NODE_UBLK;
@@ -170,6 +188,9 @@ attachment_make(const struct state *s, const struct attachment_config *c,
 		.read_only = c->read_only, .discard_max = c->discard_max,
 	};
 
+	if (a->node.kind == NODE_UBLK && c->takes_over)
+		return ublkdev_resume(&a->node.ublk, c->server, err) &&
+		    publish(s, &a->node, err);
 	if (a->node.kind == NODE_UBLK)
 		return start_ublk(s, c->server, &a->node, err);
 	node_init(&a->node);

@@ -24,16 +24,17 @@ struct attachment_config {
 	uint64_t	discard_max;	/* bytes at a time; 0: no discards; UINT64_MAX:
 					 * not said, and no error if not to be had */
 	uint64_t	size;
-	uint32_t	block_min, block_pref, flags;	/* as in struct nbe_export; for
-					 * ublk */
+	uint32_t	block_min, block_pref, flags;	/* struct nbe_export's */
 	pid_t		server;		/* attachment_make: of the daemon */
+	bool		outlives, takes_over;	/* ublkdev_take */
 };
 
-/* Adds a device of ublk, which the daemon is to serve before attachment_make. */
+/* Adds a device of ublk, or takes that of a dead daemon over; this daemon is to serve
+ * it before attachment_make. */
 bool	attachment_add(const struct state *, const struct attachment_config *,
 	    struct attachment *, struct errtext *);
-/* Starts that; without one, as root, a loop device under the file.  And a link to it in
- * /dev/nbdisk. */
+/* Starts that, or has it go on; without one, as root, a loop device under the file.
+ * And a link to it in /dev/nbdisk. */
 bool	attachment_make(const struct state *, const struct attachment_config *,
 	    struct attachment *, struct errtext *);
 /* Finds what there is, also after its daemon was killed, or died with a mount name

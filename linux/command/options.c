@@ -266,7 +266,7 @@ print_via(FILE *out, const char *name, const void *field)
 #define V(verb)		(1u << VERB_##verb)
 #define SERVER		(V(CONNECT) | V(INFO) | V(EXPORTS))
 #define PRINTS		(SERVER | V(LIST) | V(STATUS) | V(SHOW) | V(STATS) | V(TOP) | \
-			    V(WAIT) | V(HELP) | V(VERSION))
+			    V(WAIT) | V(RECOVER) | V(HELP) | V(VERSION))
 #define ALL		((1u << VERBS) - 1)
 #define AT(member)	offsetof(struct options, member)
 
@@ -377,7 +377,8 @@ const struct option_row option_table[] = {
 	    "read the server and options from nbdisk.conf(5)", NULL },
 	{ 0, "quiet", NULL, AT(quiet), set_flag, NULL, V(CONNECT),
 	    "no hints", NULL },
-	{ 0, "foreground", NULL, AT(foreground), set_flag, NULL, V(CONNECT),
+	{ 0, "foreground", NULL, AT(foreground), set_flag, NULL,
+	    V(CONNECT) | V(RECOVER),
 	    "stay, log to stderr, tell systemd when ready", NULL },
 	{ 0, "root-device", NULL, AT(root_device), set_flag, NULL, V(CONNECT),
 	    "what turns the machine off ends it last: / is on it", NULL },

@@ -22,6 +22,7 @@
 
 #include "attached.h"
 #include "clock.h"
+#include "connect_again.h"
 #include "control_client.h"
 #include "daemon.h"
 #include "fuse.h"
@@ -49,6 +50,7 @@ struct connecting {
 	struct daemon_config daemon;
 	uint64_t	export_size;
 	enum attach_kind via;
+	bool		again;		/* in the place of a daemon that was killed */
 	int		sock;		/* the child's way to us */
 };
 
@@ -306,7 +308,8 @@ no_child(struct connecting *c, const char *call)
 
 	errtext_set(&err, "%s: %s", call, strerror(errno));
 	complain(err.text);
-	state_remove(&c->state);
+	if (!c->again)
+		state_remove(&c->state);
 	close_all(c);
 	return EXIT_FAILED;
 }
@@ -367,6 +370,28 @@ warn_of_other(const struct connecting *c)
 	complain(text.text);
 }
 
+/* The state is there, and locked. */
+static enum exit_status
+start(struct connecting *c)
+{
+	if (c->conn[0].about != NULL)
+		c->about = strdup(c->conn[0].about);
+	c->export_size = c->conn[0].exp.size + c->conn[0].exp.tail;
+	c->daemon = (struct daemon_config){
+		.state = &c->state, .servers = c->servers, .path = c->path,
+		.settings = settings_of(c),
+		.conn = c->conn, .conns = c->conns, .arg = c,
+		.about = c->about, .hook = c->hook, .via = c->via,
+		.via_only = c->again || c->options->via != ATTACH_AUTO,
+		.takes_over = c->again,
+	};
+	for (unsigned i = 0; i < c->servers; i++)
+		c->daemon.server[i] = (struct dialer_server){
+			&c->server[i].target, c->server[i].tls, &c->server[i].options,
+		};
+	return c->options->foreground ? run_here(c) : run_in_child(c);
+}
+
 static enum exit_status
 attach(struct connecting *c)
 {
@@ -380,21 +405,7 @@ attach(struct connecting *c)
 	(void)state_write(&c->state, "config", c->config);
 	(void)udev_names_write(&c->state, &c->server[0].target);
 	warn_of_other(c);
-	if (c->conn[0].about != NULL)
-		c->about = strdup(c->conn[0].about);
-	c->export_size = c->conn[0].exp.size + c->conn[0].exp.tail;
-	c->daemon = (struct daemon_config){
-		.state = &c->state, .servers = c->servers, .path = c->path,
-		.settings = settings_of(c),
-		.conn = c->conn, .conns = c->conns, .arg = c,
-		.about = c->about, .hook = c->hook, .via = c->via,
-		.via_only = c->options->via != ATTACH_AUTO,
-	};
-	for (unsigned i = 0; i < c->servers; i++)
-		c->daemon.server[i] = (struct dialer_server){
-			&c->server[i].target, c->server[i].tls, &c->server[i].options,
-		};
-	return c->options->foreground ? run_here(c) : run_in_child(c);
+	return start(c);
 }
 
 /* ---- what is there already ------------------------------------------------- */
@@ -475,35 +486,84 @@ free_all(struct connecting *c)
 	free(c->about);
 }
 
+/* False: it was said. */
+static bool
+prepare(struct connecting *c, const struct options *o, enum attach_kind via)
+{
+	struct errtext err;
+
+	c->options = o;
+	if (o->root_device)
+		process_outlive_system();
+	if (process_has_room(&err) && ring_check(&err) &&
+	    find_program(&c->hook, "hook", o->hook, &err) &&
+	    find_program(&c->fence_command, "fence-command", o->fence_command, &err) &&
+	    attach_choose(via, &c->via, &err))
+		return true;
+	complain(err.text);
+	return false;
+}
+
+/* Too large for a stack.  Connections that a child has are not closed here: that would
+ * say goodbye in its name. */
+static struct connecting connecting;
+
 enum exit_status
 verb_connect(const struct options *o)
 {
-	/* Too large for a stack.  Connections that a child has are not closed here:
-	 * that would say goodbye in its name. */
-	static struct connecting c;
+	struct connecting *c = &connecting;
 	enum exit_status status;
-	struct errtext err;
 
-	c.options = o;
-	if (o->root_device)
-		process_outlive_system();
-	if (!process_has_room(&err) || !ring_check(&err) ||
-	    !find_program(&c.hook, "hook", o->hook, &err) ||
-	    !find_program(&c.fence_command, "fence-command", o->fence_command, &err) ||
-	    !attach_choose((enum attach_kind)o->via, &c.via, &err)) {
-		complain(err.text);
+	if (!prepare(c, o, (enum attach_kind)o->via))
 		return EXIT_FAILED;
-	}
-	status = servers_init(c.server, &c.servers, o);
+	status = servers_init(c->server, &c->servers, o);
 	if (status == EXIT_OK) {
-		c.config = attached_config(c.server, c.servers, o);
-		if (c.config != NULL) {
-			status = attach_once(&c);
+		c->config = attached_config(c->server, c->servers, o);
+		if (c->config != NULL) {
+			status = attach_once(c);
 		} else {
 			complain("out of memory");
 			status = EXIT_FAILED;
 		}
 	}
-	free_all(&c);
+	free_all(c);
+	return status;
+}
+
+/* ---- in the place of a daemon that was killed -------------------------------- */
+
+/* Which of several servers the old one wrote to last nobody knows. */
+static bool
+has_one_server(const struct connecting *c)
+{
+	struct errtext err;
+
+	if (c->servers == 1)
+		return true;
+	errtext_set(&err, "%s: of a device with several servers nobody knows which one "
+	    "may still write; \"nbdisk disconnect --force %s\" ends it",
+	    c->state.name, c->state.name);
+	complain(err.text);
+	return false;
+}
+
+enum exit_status
+connect_again(const struct options *o, const struct state *dead)
+{
+	struct connecting *c = &connecting;
+	enum exit_status status;
+
+	c->again = true;
+	c->state = *dead;
+	if (!prepare(c, o, ATTACH_UBLK))
+		return EXIT_FAILED;
+	status = servers_init(c->server, &c->servers, o);
+	if (status == EXIT_OK && !has_one_server(c))
+		status = EXIT_FAILED;
+	if (status == EXIT_OK)
+		status = open_all(c);
+	if (status == EXIT_OK)
+		status = start(c);
+	free_all(c);
 	return status;
 }

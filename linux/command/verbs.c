@@ -21,6 +21,8 @@ const struct verb verb_table[VERBS] = {
 	    "go to another of the device's servers" },
 	[VERB_DISCONNECT] = { "disconnect", verb_disconnect, "NAME", 1, 1,
 	    "finish what is under way and detach" },
+	[VERB_RECOVER] = { "recover", verb_recover, "NAME", 1, 1,
+	    "start a new daemon where the old one was killed" },
 	[VERB_WAIT] = { "wait", verb_wait, "NAME", 1, 1,
 	    "wait until a device is up, down, gone, or has a new size" },
 	[VERB_EXPORTS] = { "exports", verb_exports, "SERVER", 1, 1,

@@ -72,7 +72,7 @@ struct daemon {
 	nbe_time	deadline;	/* of an end by force */
 	uint64_t	flushes_failed;	/* before the last flush */
 	nbe_time	closed_by;	/* who has the file open may, until then */
-	bool		reported, forced, detached, disk_stopped;
+	bool		reported, forced, detached, disk_stopped, taken_over;
 	bool		rests;		/* no request since front_rest */
 	char		node[NODE_NAME_MAX];	/* as it was attached */
 	bool		node_lost;	/* somebody else has detached it */
@@ -124,6 +124,13 @@ tell_hooks(struct daemon *d, enum hook_event event)
 		log_line(&d->log, LOG_WARNING, "the hooks are behind: one is not told");
 }
 
+/* What it was to take over stays for the next one. */
+static bool
+leaves_all(const struct daemon *d)
+{
+	return d->config->takes_over && !d->taken_over;
+}
+
 /* ---- the end ----------------------------------------------------------------- */
 
 static void
@@ -135,7 +142,8 @@ stop_by_force(struct daemon *d)
 	d->stage = DRAINING;
 	d->deadline = clock_now() + FORCE_TIME;
 	d->want_attach = d->want_check = d->want_detach = d->want_resize = false;
-	d->want_force = true;
+	d->detached = leaves_all(d);
+	d->want_force = !d->detached;
 	front_stop(&d->front);
 	disk_stop(d->disk, false);
 }
@@ -238,6 +246,8 @@ make_order(const struct daemon *d, enum helper_job job)
 			.size = exp->size, .block_min = exp->block_min,
 			.block_pref = exp->block_pref, .flags = exp->flags,
 			.server = getpid(),
+			.outlives = d->config->servers == 1,
+			.takes_over = d->config->takes_over,
 		},
 		.is_open = is_open(d, &status),
 		.timeout_ms = DETACH_MS,
@@ -283,6 +293,7 @@ attach_done(struct daemon *d, const struct helper_result *r)
 	if (d->stage != STARTING)
 		return;
 	d->stage = RUNNING;
+	d->taken_over = true;
 	d->size = d->helper.order.config.size;
 	report(d, true, "");
 	tell_hooks(d, HOOK_UP);
@@ -718,6 +729,21 @@ start_fuse(struct daemon *d, struct errtext *err)
 }
 
 static bool
+serve_ublk(struct daemon *d, bool read_only, struct errtext *err)
+{
+	const struct settings *s = &d->config->settings;
+	char note[STATE_PATH_MAX];
+	const struct ublk_config config = {
+		.dev = d->attachment.node.ublk, .read_only = read_only,
+		.note = state_path(d->config->state, "unflushed", note),
+		.takes_over = d->config->takes_over, .fence_ns = s->fence,
+		.fail_flush = s->unflushed != NBE_UNFLUSHED_IGNORE,
+	};
+
+	return ublk_start(&d->front.ublk, &config, &d->ring, d->disk, err);
+}
+
+static bool
 add_ublk(struct daemon *d, struct errtext *err)
 {
 	struct helper_order order = make_order(d, HELPER_ADD);
@@ -727,9 +753,10 @@ add_ublk(struct daemon *d, struct errtext *err)
 	if (!result.ok)
 		return errtext_set(err, "%s", result.why.text);
 	d->attachment = result.attachment;
-	if (ublk_start(&d->front.ublk, &d->attachment.node.ublk,
-	    order.config.read_only, &d->ring, d->disk, err))
+	if (serve_ublk(d, order.config.read_only, err))
 		return true;
+	if (leaves_all(d))
+		return false;
 	order.job = HELPER_FORCE;
 	helper_ask(&d->helper, &order, &result);
 	d->attachment = result.attachment;
@@ -754,9 +781,11 @@ start_control(struct daemon *d, struct errtext *err)
 {
 	char path[STATE_PATH_MAX];
 
-	return control_server_start(&d->control, &d->ring,
-	    state_path(d->config->state, "control", path), asked, forget_asker, d,
-	    err);
+	state_path(d->config->state, "control", path);
+	if (d->config->takes_over)
+		(void)unlink(path);
+	return control_server_start(&d->control, &d->ring, path, asked, forget_asker,
+	    d, err);
 }
 
 static bool
@@ -912,7 +941,8 @@ finish(struct daemon *d)
 	opener_end(&d->opener);
 	fencer_end(&d->fencer);
 	hooks_end(&d->hooks);
-	state_remove(d->config->state);
+	if (!leaves_all(d))
+		state_remove(d->config->state);
 	log_line(&d->log, LOG_INFO, "disconnected");
 	control_server_free(d->control);
 	log_close(&d->log);
@@ -957,7 +987,8 @@ daemon_run(const struct daemon_config *config)
 		ok = run(d);
 	} else {
 		report(d, false, err.text);
-		state_remove(config->state);
+		if (!leaves_all(d))
+			state_remove(config->state);
 	}
 	free(d);
 	return ok;

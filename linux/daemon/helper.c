@@ -59,6 +59,13 @@ keep(int orders, int questions)
 	return call_close_range(OPENER_FD + (questions >= 0 ? 1 : 0), ~0u) == 0;
 }
 
+/* What was there before is left for the next one. */
+static bool
+is_new(const struct helper_order *order, const struct helper_result *result)
+{
+	return result->ok && !order->config.takes_over;
+}
+
 /* Signals to a whole terminal or unit are the daemon's business, which needs the
  * helper to do as they say. */
 static void
@@ -80,9 +87,10 @@ be_helper(int sock, struct opener *opener, const struct state *s)
 		result.job = order.job;
 		result.why.text[0] = '\0';
 		result.ok = carry_out(s, &order, &result.attachment, &result.why);
-		unknown = order.job == HELPER_ADD && result.ok;
+		unknown = order.job == HELPER_ADD && is_new(&order, &result);
 		if (send(KEPT_FD, &result, sizeof(result), MSG_NOSIGNAL) < 0) {
-			unknown |= order.job == HELPER_ATTACH && result.ok;
+			unknown |= order.job == HELPER_ATTACH &&
+			    is_new(&order, &result);
 			break;
 		}
 	}

@@ -22,7 +22,9 @@
 #define ROOT_BASE	"/run/nbdisk"
 #define NAMES_MAX	4096	/* nbd0 .. */
 
-static const char *const files[] = { "control", "device", "config", "udev" };
+static const char *const files[] = {
+	"control", "device", "config", "udev", "unflushed",
+};
 
 /* ---- where ------------------------------------------------------------------- */
 

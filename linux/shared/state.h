@@ -11,6 +11,7 @@
  *	device	the block device (node.h), once it is attached
  *	config	URI and settings, as lines of nbdisk.conf(5); no secrets
  *	udev	what udev names the device by
+ *	unflushed	of ublk: whether the next daemon must know of a loss
  * A directory appears complete and locked, by a rename, and so its name is taken.
  */
 #ifndef STATE_H

@@ -3,8 +3,11 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "test.h"
+#include "ublk_note.h"
 #include "ublk_op.h"
 #include "ublk_params.h"
 
@@ -194,6 +197,84 @@ test_discards(void)
 	CHECK(p.discard.max_write_zeroes_sectors > 0);
 }
 
+/* ---- what the next server is told --------------------------------------------- */
+
+static bool
+is_noted(const char *path)
+{
+	struct ublk_note n;
+	struct errtext err;
+	bool was = false;
+
+	CHECK(ublk_note_open(&n, path, &was, &err));
+	ublk_note_close(&n);
+	return was;
+}
+
+static void
+test_unflushed(void)
+{
+	static const struct {
+		uint8_t	op, flags, error;
+		bool	noted;		/* afterwards */
+	} t[] = {
+		{ NBE_READ, 0, NBE_OK, false },
+		{ NBE_WRITE, NBE_FUA, NBE_OK, false },
+		{ NBE_WRITE, 0, NBE_OK, true },
+		{ NBE_FLUSH, 0, NBE_EIO, true },
+		{ NBE_FLUSH, 0, NBE_OK, false },
+		{ NBE_TRIM, 0, NBE_OK, true },
+		{ NBE_FLUSH, 0, NBE_OK, false },
+		{ NBE_ZERO, 0, NBE_OK, true },
+		{ NBE_READ, 0, NBE_OK, true },
+		{ NBE_FLUSH, 0, NBE_OK, false },
+		{ NBE_WRITE, NBE_FUA, NBE_EIO, true },	/* a piece may be there */
+	};
+	char path[] = "/tmp/ublk_test.XXXXXX";
+	struct ublk_note n;
+	struct errtext err;
+	int fd = mkstemp(path);
+	bool was = true;
+
+	CHECK(ublk_note_open(&n, path, &was, &err) && !was);
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct nbe_req r = {
+			.op = t[i].op, .flags = t[i].flags, .error = t[i].error,
+		};
+
+		ublk_note_done(&n, &r, ublk_note_mark(&n));
+		CHECK(is_noted(path) == t[i].noted);
+	}
+	ublk_note_close(&n);
+	close(fd);
+	unlink(path);
+	CHECK(!ublk_note_open(&n, "/nowhere/at/all", &was, &err) && !was);
+}
+
+/* A flush covers what was acknowledged before it, not what was meanwhile. */
+static void
+test_flush_and_write(void)
+{
+	char path[] = "/tmp/ublk_test.XXXXXX";
+	struct nbe_req write = { .op = NBE_WRITE }, flush = { .op = NBE_FLUSH };
+	struct ublk_note n;
+	struct errtext err;
+	int fd = mkstemp(path);
+	uint64_t mark;
+	bool was;
+
+	CHECK(ublk_note_open(&n, path, &was, &err));
+	mark = ublk_note_mark(&n);
+	ublk_note_done(&n, &write, 0);
+	ublk_note_done(&n, &flush, mark);
+	CHECK(is_noted(path));
+	ublk_note_done(&n, &flush, ublk_note_mark(&n));
+	CHECK(!is_noted(path));
+	ublk_note_close(&n);
+	close(fd);
+	unlink(path);
+}
+
 static const struct test tests[] = {
 	{ "each request means what NBD means by it", test_requests },
 	{ "what is outside of the disk, or unknown, is refused", test_bad_requests },
@@ -201,6 +282,8 @@ static const struct test tests[] = {
 	{ "write cache, FUA, rotational, read-only", test_attributes },
 	{ "sizes of disk, blocks and requests", test_sizes },
 	{ "discards and zeroes", test_discards },
+	{ "unflushed changes are noted, and no others", test_unflushed },
+	{ "a flush covers what came before it", test_flush_and_write },
 };
 
 int

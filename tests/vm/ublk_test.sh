@@ -207,7 +207,7 @@ run nb disconnect "$name"
 status_is 1 && err_has "ublkb0 is mounted on $mnt" && touch "$mnt/still"
 ok "mounted: refused"
 run nb disconnect --force "$name"
-status_is 0 && [ ! -e /dev/ublkb0 ] && [ ! -L "$device" ]
+{ status_is 0 || err_has "may be lost"; } && [ ! -e /dev/ublkb0 ] && [ ! -L "$device" ]
 ok "by force: it goes"
 umount "$mnt"
 wait_until no_ublk
@@ -215,18 +215,23 @@ ok "when its last user has gone, so has its number"
 
 attach "$sock"
 kill -9 "$(nb show "$name" | sed -n 's/^Pid: //p')"
-gone() { [ ! -e /dev/ublkb0 ]; }
-wait_until gone
-nb status "$name" | grep -q DEAD && [ -e /dev/ublkc0 ]
-ok "a daemon that was killed: DEAD, and its device gives no more data"
+dd if="$device" of="$dir/late" bs=4k count=1 iflag=direct status=none &
+late=$!
+is_dead() { nb status "$name" | grep -q DEAD; }
+wait_until is_dead && sleep 1 && kill -0 $late && [ -b /dev/ublkb0 ]
+ok "a daemon that was killed: DEAD, and who reads waits"
 run nb connect --device "$name" "$sock"
 status_is 1 && err_has "what a dead daemon left"
 ok "its name is taken until it is cleaned up"
 nb connect --device other "$sock" >/dev/null && [ "$(realpath /dev/nbdisk/other)" = /dev/ublkb1 ]
 ok "another device has another number meanwhile"
 run nb disconnect "$name"
+status_is 1 && err_has "dd (process $late) has /dev/ublkb0 open"
+ok "disconnect refuses while somebody has it open"
+run nb disconnect --force "$name"
+! wait $late
 status_is 0 && nothing_left && [ ! -e /dev/ublkc0 ] && cmp -n 1M /dev/nbdisk/other "$dir/disk"
-ok "disconnect cleans up, and the other one goes on"
+ok "by force it cleans up, who waited gets an error, and the other one goes on"
 # What it left names a device that is another's by now.
 mkdir -p "$NBDISK_STATE_DIR/$name/mnt" && : >"$NBDISK_STATE_DIR/$name/lock"
 echo "ublkb1 12345" >"$NBDISK_STATE_DIR/$name/device"

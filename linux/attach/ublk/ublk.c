@@ -20,7 +20,9 @@
 
 #include "nbe_errno.h"
 #include "pages.h"
+#include "ublk_note.h"
 #include "ublk_op.h"
+#include "ublk_past.h"
 #include "ublk_proto.h"
 
 struct ublk_req {
@@ -28,6 +30,8 @@ struct ublk_req {
 	struct ring_op	op;
 	struct ublk	*ublk;
 	uint8_t		*data;		/* UBLK_PAYLOAD_MAX bytes */
+	struct ublk_held held;
+	uint64_t	mark;		/* of a flush */
 	uint16_t	tag;
 };
 
@@ -41,9 +45,12 @@ struct ublk {
 	unsigned	in_flight;
 	int		fd;
 	bool		read_only, stopping;
+	struct ublk_note note;
+	struct ublk_past past;		/* all zero: there was nobody before */
 };
 
-#define BUFFERS_SIZE	((size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX)
+/* One for each request, and one more for reads of our own. */
+#define BUFFERS_SIZE	((size_t)(UBLK_DEPTH + 1) * UBLK_PAYLOAD_MAX)
 
 /* ---- requests -------------------------------------------------------- */
 
@@ -76,6 +83,7 @@ disk_done(struct disk_io *io)
 	int error = errno_of(io->req.error);
 
 	r->ublk->in_flight--;
+	ublk_note_done(&r->ublk->note, &io->req, r->mark);
 	answer(r, error != 0 ? -error : ublk_result(&io->req));
 }
 
@@ -92,12 +100,16 @@ fetched(struct ring_op *op, int res, uint32_t flags)
 		return;
 	error = u->stopping ? ENOTCONN : ublk_decode(&u->desc[r->tag],
 	    disk_export(u->disk), u->read_only, &r->io.req);
+	if (error == 0 && ublk_past_fails(&u->past, &r->io.req))
+		error = EIO;
 	if (error != 0) {
 		answer(r, -error);
 		return;
 	}
 	u->in_flight++;
-	disk_submit(u->disk, &r->io);
+	r->mark = ublk_note_mark(&u->note);
+	if (!ublk_past_holds(&u->past, &r->held))
+		disk_submit(u->disk, &r->io);
 }
 
 /* ---- life -------------------------------------------------------- */
@@ -134,31 +146,43 @@ fetch(struct ublk *u)
 		r->data = u->buffers + (size_t)i * UBLK_PAYLOAD_MAX;
 		r->io.data = r->data;
 		r->io.done = disk_done;
+		r->held.io = &r->io;
 		r->op.done = fetched;
 		lend(r, UBLK_U_IO_FETCH_REQ, 0);
 	}
 }
 
+static bool
+open_queue(struct ublk *u, unsigned number, struct errtext *err)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/ublkc%u", number);
+	u->fd = open(path, O_RDWR | O_CLOEXEC);
+	return u->fd >= 0 || errtext_set(err, "%s: %s", path, strerror(errno));
+}
+
 bool
-ublk_start(struct ublk **out, const struct ublkdev *dev, bool read_only,
-    struct ring *ring, struct disk *disk, struct errtext *err)
+ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
+    struct disk *disk, struct errtext *err)
 {
 	struct ublk *u = calloc(1, sizeof(*u));
-	char path[32];
+	bool unflushed;
 
 	if (u == NULL)
 		return errtext_set(err, "out of memory");
 	u->ring = ring;
 	u->disk = disk;
-	u->read_only = read_only;
-	snprintf(path, sizeof(path), "/dev/ublkc%u", dev->number);
-	u->fd = open(path, O_RDWR | O_CLOEXEC);
-	if (u->fd < 0)
-		errtext_set(err, "%s: %s", path, strerror(errno));
-	if (u->fd < 0 || !map(u, err)) {
+	u->read_only = c->read_only;
+	if (!open_queue(u, c->dev.number, err) || !map(u, err) ||
+	    !ublk_note_open(&u->note, c->note, &unflushed, err)) {
 		ublk_free(u);
 		return false;
 	}
+	if (c->takes_over)
+		ublk_past_begin(&u->past, ring, disk, c->fence_ns,
+		    c->fail_flush && unflushed,
+		    u->buffers + (size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX);
 	fetch(u);
 	/* Now, and not when the loop runs, with the rights of now. */
 	ring_submit(ring);
@@ -184,6 +208,7 @@ void
 ublk_stop(struct ublk *u)
 {
 	u->stopping = true;
+	ublk_past_fail(&u->past, NBE_ESHUTDOWN);
 }
 
 void
@@ -195,5 +220,6 @@ ublk_free(struct ublk *u)
 		munmap((void *)(uintptr_t)u->desc, desc_size());
 	if (u->fd >= 0)
 		close(u->fd);
+	ublk_note_close(&u->note);
 	free(u);
 }

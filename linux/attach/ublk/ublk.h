@@ -18,18 +18,28 @@
 
 struct ublk;
 
+struct ublk_config {
+	struct ublkdev	dev;
+	bool		read_only;
+	const char	*note;		/* a file for "there are unflushed changes" */
+	/* Another server had it before, and died (ublkdev_take): see ublk_past.h. */
+	bool		takes_over;
+	uint64_t	fence_ns;
+	bool		fail_flush;	/* else what was unflushed is safe */
+};
+
 struct ublk_status {
 	bool		ended;		/* stopped, by us or by somebody */
 	unsigned	in_flight;	/* requests at the disk */
 };
 
 /*
- * For a device that was added; then it can be started, when the ring runs.  Who calls
- * this must have CAP_SYS_ADMIN still, else the kernel will not look for partitions:
- * they are then read with the rights of who fetches requests.
+ * For a device that was added or taken; then it can be started, when the ring runs.
+ * Who calls this must have CAP_SYS_ADMIN still, else the kernel will not look for
+ * partitions: they are then read with the rights of who fetches requests.
  */
-bool	ublk_start(struct ublk **, const struct ublkdev *, bool read_only,
-	    struct ring *, struct disk *, struct errtext *);
+bool	ublk_start(struct ublk **, const struct ublk_config *, struct ring *,
+	    struct disk *, struct errtext *);
 void	ublk_status(const struct ublk *, struct ublk_status *);
 /* With no request here for a while: buffers give their memory back. */
 void	ublk_rest(struct ublk *);

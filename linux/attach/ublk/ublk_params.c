@@ -73,7 +73,7 @@ ublk_params_make(struct ublk_params *p, const struct ublkdev_config *c)
 	bool zeroes = (c->flags & NBE_FLAG_SEND_WRITE_ZEROES) != 0;
 
 	*p = (struct ublk_params){
-		.len = sizeof(*p),
+		.len = UBLK_PARAMS_LEN,
 		.types = UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_DISCARD,
 		.basic = {
 			.attrs = attributes(c),

@@ -15,6 +15,8 @@
 
 /* ---- what a kernel can do: GET_FEATURES (Linux 6.5) ---------------------------- */
 
+#define UBLK_F_USER_RECOVERY	(1ULL << 3)
+#define UBLK_F_USER_RECOVERY_REISSUE (1ULL << 4)
 #define UBLK_F_CMD_IOCTL_ENCODE	(1ULL << 6)
 #define UBLK_F_USER_COPY	(1ULL << 7)
 #define UBLK_F_UPDATE_SIZE	(1ULL << 10)
@@ -37,6 +39,9 @@ struct ublksrv_ctrl_cmd {
 #define UBLK_U_CMD_START_DEV	_IOWR('u', 0x06, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_STOP_DEV	_IOWR('u', 0x07, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_SET_PARAMS	_IOWR('u', 0x08, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_GET_PARAMS	 _IOR('u', 0x09, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_START_USER_RECOVERY _IOWR('u', 0x10, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_END_USER_RECOVERY _IOWR('u', 0x11, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_GET_FEATURES	 _IOR('u', 0x13, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_DEL_DEV_ASYNC _IOR('u', 0x14, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_UPDATE_SIZE	_IOWR('u', 0x15, struct ublksrv_ctrl_cmd)
@@ -82,7 +87,9 @@ struct ublk_params {
 	uint32_t	len, types;
 	struct ublk_param_basic basic;
 	struct ublk_param_discard discard;
+	uint32_t	pad;
 };
+#define UBLK_PARAMS_LEN		offsetof(struct ublk_params, pad)
 
 /* ---- requests, over /dev/ublkcN ------------------------------------------------- */
 
@@ -118,6 +125,7 @@ _Static_assert(sizeof(struct ublksrv_ctrl_dev_info) == 64, "kernel ABI");
 _Static_assert(sizeof(struct ublk_param_basic) == 32, "kernel ABI");
 _Static_assert(sizeof(struct ublk_param_discard) == 20, "kernel ABI");
 _Static_assert(offsetof(struct ublk_params, discard) == 40, "kernel ABI");
+_Static_assert(UBLK_PARAMS_LEN == 60, "kernel ABI");
 _Static_assert(sizeof(struct ublksrv_io_cmd) == 16, "kernel ABI");
 _Static_assert(sizeof(struct ublksrv_io_desc) == 24, "kernel ABI");
 

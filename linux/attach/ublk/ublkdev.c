@@ -20,6 +20,7 @@
 #define CONTROL_MS	10000
 #define START_MS	60000	/* who reads the partition table waits for the server */
 #define BUSY_MS		1000
+#define TAKE_MS		10000
 #define BUSY_POLL_MS	20
 
 /* Deletes without waiting for who has it open, since Linux 6.9; no feature tells. */
@@ -97,7 +98,7 @@ set_params(const struct ublkdev *u, const struct ublkdev_config *c, struct errte
 	struct ublk_params params;
 	const struct ublk_order order = {
 		.op = UBLK_U_CMD_SET_PARAMS, .number = u->number,
-		.buffer = &params, .length = sizeof(params), .timeout_ms = CONTROL_MS,
+		.buffer = &params, .length = UBLK_PARAMS_LEN, .timeout_ms = CONTROL_MS,
 	};
 	int ret;
 
@@ -121,6 +122,8 @@ ublkdev_add(struct ublkdev *u, const struct ublkdev_config *c, struct errtext *e
 	};
 	int ret;
 
+	if (c->outlives)
+		info.flags |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
 	if (getrandom(&info.ublksrv_flags, sizeof(info.ublksrv_flags), 0) < 0)
 		return errtext_set(err, "getrandom: %s", strerror(errno));
 	ret = ublk_control(&order);
@@ -139,6 +142,69 @@ ublkdev_start(const struct ublkdev *u, pid_t server, struct errtext *err)
 	int ret = simple(u, UBLK_U_CMD_START_DEV, (uint64_t)server, START_MS);
 
 	return ret >= 0 || errtext_set(err, "start /dev/ublkb%u: %s", u->number,
+	    strerror(-ret));
+}
+
+/* ---- another server ------------------------------------------------------------- */
+
+static bool
+is_like(const struct ublk_params *old, const struct ublk_params *new)
+{
+	struct ublk_param_basic sized = new->basic;
+
+	sized.dev_sectors = old->basic.dev_sectors;
+	return old->basic.dev_sectors <= new->basic.dev_sectors &&
+	    memcmp(&old->basic, &sized, sizeof(sized)) == 0 &&
+	    memcmp(&old->discard, &new->discard, sizeof(new->discard)) == 0;
+}
+
+/* It may have grown, and must be the same otherwise. */
+static bool
+fits(const struct ublkdev *u, const struct ublkdev_config *c, struct errtext *err)
+{
+	struct ublk_params old = { .len = UBLK_PARAMS_LEN }, new;
+	const struct ublk_order order = {
+		.op = UBLK_U_CMD_GET_PARAMS, .number = u->number,
+		.buffer = &old, .length = UBLK_PARAMS_LEN, .timeout_ms = CONTROL_MS,
+	};
+	int ret = ublk_control(&order);
+
+	if (ret < 0)
+		return errtext_set(err, "/dev/ublkb%u: what it is like: %s", u->number,
+		    strerror(-ret));
+	ublk_params_make(&new, c);
+	return is_like(&old, &new) || errtext_set(err, "the server offers another disk "
+	    "than /dev/ublkb%u is: its size, block sizes or flags are not the same",
+	    u->number);
+}
+
+/* The kernel needs a moment to see that the old one is dead. */
+bool
+ublkdev_take(const struct ublkdev *u, const struct ublkdev_config *c,
+    struct errtext *err)
+{
+	const struct timespec poll = { .tv_nsec = BUSY_POLL_MS * 1000000 };
+	int ret = -EBUSY;
+
+	if (!ublkdev_is(u))
+		return errtext_set(err, "/dev/ublkb%u is gone", u->number);
+	if (!fits(u, c, err))
+		return false;
+	for (unsigned ms = 0; ret == -EBUSY && ms < TAKE_MS; ms += BUSY_POLL_MS) {
+		ret = simple(u, UBLK_U_CMD_START_USER_RECOVERY, 0, CONTROL_MS);
+		if (ret == -EBUSY)
+			(void)nanosleep(&poll, NULL);
+	}
+	return ret >= 0 || errtext_set(err, "take /dev/ublkb%u over: %s", u->number,
+	    strerror(-ret));
+}
+
+bool
+ublkdev_resume(const struct ublkdev *u, pid_t server, struct errtext *err)
+{
+	int ret = simple(u, UBLK_U_CMD_END_USER_RECOVERY, (uint64_t)server, START_MS);
+
+	return ret >= 0 || errtext_set(err, "resume /dev/ublkb%u: %s", u->number,
 	    strerror(-ret));
 }
 
