@@ -45,7 +45,7 @@ def sources(root):
     """path: text."""
     found = {}
     for where, dirs, names in os.walk(root):
-        dirs[:] = [d for d in dirs if not d.startswith('.') and not
+        dirs[:] = [d for d in dirs if not d.startswith(('.', 'build-')) and not
                    os.path.exists(os.path.join(where, d, 'build.ninja'))]
         for name in names:
             if name.endswith(('.c', '.h', '.cpp')):

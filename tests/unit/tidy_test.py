@@ -23,7 +23,8 @@ def files(root, *suffixes, under=('',)):
     for top in under:
         for where, dirs, names in os.walk(os.path.join(root, top)):
             dirs[:] = sorted(d for d in dirs if not d.startswith('.') and
-                             d != 'corpus' and d != '__pycache__' and not
+                             d not in ('corpus', '__pycache__', 'build') and not
+                             d.startswith('build-') and not
                              os.path.exists(os.path.join(where, d, 'build.ninja')))
             for name in sorted(names):
                 path = os.path.join(where, name)
@@ -53,7 +54,7 @@ def wide_lines(root):
 
 # Documents, drawings, and data that has no comments: LICENSE is for them, too.
 UNMARKED = ('.md', '.svg', '.csv', '.log', '.discharged', '.sln', 'LICENSE',
-            '.git', '.gitignore', '.clang-format', 'tests/cost/recorded', 'tests/may-skip')
+            '.git', '.gitignore', '.clang-format', 'pkg-descr', 'pkg-plist', 'tests/cost/recorded', 'tests/may-skip')
 
 
 def no_license(root):

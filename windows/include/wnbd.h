@@ -244,8 +244,8 @@ WNBD_ASSERT_SZ_EQ(WNBD_NBD_OPTIONS, 120);
 /*
  * Connects to the NBD server of Properties->NbdProperties (of several: the first that
  * is there; wnbd_servers.h), creates the disk, and serves it until it is removed.  A
- * lost server is looked for again; requests wait for it for DeadTimeoutMs.  BlockSize 0:
- * the server's; BlockCount 0: what the server has.
+ * lost server is looked for again; requests wait for it for DeadTimeoutMs.  BlockSize
+ * 0: the server's; BlockCount 0: what the server has.
  * The caller has called WSAStartup.  What went wrong is told to the logger.
  */
 DWORD	WnbdRunNbdDaemon(PWNBD_PROPERTIES Properties);
