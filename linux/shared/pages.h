@@ -7,8 +7,8 @@
 
 #include <stddef.h>
 
-/* Zeroes, at the beginning of a page; no page is there before it is touched.  NULL: out of
- * memory.  munmap ends it. */
+/* Zeroes, at the beginning of a page; no page is there before it is touched.  NULL: out
+ * of memory.  munmap ends it. */
 void	*pages_new(size_t size);
 /* What is there goes back to the system, and reads as zeroes from now on.  Linux before
  * 5.18 keeps it, where it is locked. */
