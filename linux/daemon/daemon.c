@@ -941,9 +941,10 @@ finish(struct daemon *d)
 	opener_end(&d->opener);
 	fencer_end(&d->fencer);
 	hooks_end(&d->hooks);
-	if (!leaves_all(d))
+	if (!leaves_all(d)) {
 		state_remove(d->config->state);
-	log_line(&d->log, LOG_INFO, "disconnected");
+		log_line(&d->log, LOG_INFO, "disconnected");
+	}
 	control_server_free(d->control);
 	log_close(&d->log);
 }

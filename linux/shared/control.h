@@ -17,7 +17,7 @@
 #include "nbe.h"
 #include "values.h"
 
-#define CONTROL_VERSION	5
+#define CONTROL_VERSION	6
 
 enum control_verb {
 	CONTROL_SNAPSHOT,

@@ -242,8 +242,9 @@ explain_taken(const char *name, struct errtext *err)
 		return errtext_set(err, "%s: %s", name, strerror(error));
 	if (state_pid(&other) != 0)
 		return errtext_set(err, "%s is connected already", name);
-	return errtext_set(err, "%s is what a dead daemon left; first run "
-	    "\"nbdisk disconnect %s\"", name, name);
+	return errtext_set(err, "%s is what a dead daemon left; \"nbdisk recover %s\" "
+	    "may start a new one,\n\"nbdisk disconnect %s\" removes it", name, name,
+	    name);
 }
 
 bool

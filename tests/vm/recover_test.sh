@@ -49,6 +49,8 @@ kill_daemon && recover && [ "$(realpath "$device")" = /dev/ublkb0 ] && nb show "
 ok "a new daemon, the same device"
 detach
 ok "and it ends as others do"
+attach && kill_daemon && detach
+ok "one that is dead, and that nobody uses, is removed"
 
 # ---- no error, no wrong byte ----------------------------------------------------------
 
