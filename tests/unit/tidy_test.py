@@ -53,8 +53,9 @@ def wide_lines(root):
 
 
 # Documents, drawings, and data that has no comments: LICENSE is for them, too.
-UNMARKED = ('.md', '.svg', '.csv', '.log', '.discharged', '.sln', 'LICENSE',
-            '.git', '.gitignore', '.clang-format', 'pkg-descr', 'pkg-plist', 'tests/cost/recorded', 'tests/may-skip')
+UNMARKED = ('.md', '.svg', '.csv', '.log', '.discharged', '.sln', 'LICENSE', '.git',
+            '.gitignore', '.clang-format', 'packaging/freebsd/pkg-descr',
+            'packaging/freebsd/pkg-plist', 'tests/cost/recorded', 'tests/may-skip')
 
 
 def no_license(root):
