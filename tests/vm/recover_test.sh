@@ -49,6 +49,11 @@ kill_daemon && recover && [ "$(realpath "$device")" = /dev/ublkb0 ] && nb show "
 ok "a new daemon, the same device"
 detach
 ok "and it ends as others do"
+attach && kill_daemon && rm "$NBDISK_STATE_DIR/$name/unflushed" &&
+	mkdir "$NBDISK_STATE_DIR/$name/unflushed"
+run nb recover "$name"
+status_is 1 && is_dead && rm -r "$NBDISK_STATE_DIR/$name/unflushed" && recover && detach
+ok "a daemon that fails on the way is no obstacle to the next one"
 attach && kill_daemon && detach
 ok "one that is dead, and that nobody uses, is removed"
 

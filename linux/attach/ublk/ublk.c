@@ -131,8 +131,7 @@ map(struct ublk *u, struct errtext *err)
 	if (desc == MAP_FAILED)
 		return errtext_set(err, "ublk: map its requests: %s", strerror(errno));
 	u->desc = desc;
-	u->buffers = pages_new(BUFFERS_SIZE);
-	return u->buffers != NULL || errtext_set(err, "out of memory");
+	return true;
 }
 
 static void
@@ -174,8 +173,15 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
 	u->ring = ring;
 	u->disk = disk;
 	u->read_only = c->read_only;
-	if (!open_queue(u, c->dev.number, err) || !map(u, err) ||
-	    !ublk_note_open(&u->note, c->note, &unflushed, err)) {
+	u->fd = -1;
+	u->buffers = pages_new(BUFFERS_SIZE);
+	if (u->buffers == NULL)
+		errtext_set(err, "out of memory");
+	/* Linux 6.12 gives the requests of a device that was taken over to nobody else
+	 * when who has mapped them ends before he fetches: that comes last. */
+	if (u->buffers == NULL ||
+	    !ublk_note_open(&u->note, c->note, &unflushed, err) ||
+	    !open_queue(u, c->dev.number, err) || !map(u, err)) {
 		ublk_free(u);
 		return false;
 	}

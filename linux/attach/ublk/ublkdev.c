@@ -30,7 +30,7 @@
 _Static_assert(sizeof(struct ublksrv_ctrl_dev_info) <= UBLK_BUFFER_MAX, "room");
 _Static_assert(sizeof(struct ublk_params) <= UBLK_BUFFER_MAX, "room");
 
-/* ---- what the kernel has --------------------------------------------------------- */
+/* ---- what the kernel has -------------------------------------------------------- */
 
 static int
 features(uint64_t *bits)
@@ -145,7 +145,38 @@ ublkdev_start(const struct ublkdev *u, pid_t server, struct errtext *err)
 	    strerror(-ret));
 }
 
-/* ---- another server ------------------------------------------------------------- */
+/* ---- what there is -------------------------------------------------------- */
+
+static int
+get_info(const struct ublkdev *u, struct ublksrv_ctrl_dev_info *info)
+{
+	const struct ublk_order order = {
+		.op = UBLK_U_CMD_GET_DEV_INFO, .number = u->number,
+		.buffer = info, .length = sizeof(*info), .timeout_ms = CONTROL_MS,
+	};
+
+	*info = (struct ublksrv_ctrl_dev_info){ 0 };
+	return ublk_control(&order);
+}
+
+bool
+ublkdev_is(const struct ublkdev *u)
+{
+	struct ublksrv_ctrl_dev_info info;
+
+	return get_info(u, &info) >= 0 && info.ublksrv_flags == u->token;
+}
+
+bool
+ublkdev_is_there(unsigned number)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u", number);
+	return access(path, F_OK) == 0;
+}
+
+/* ---- another server -------------------------------------------------------- */
 
 static bool
 is_like(const struct ublk_params *old, const struct ublk_params *new)
@@ -178,23 +209,42 @@ fits(const struct ublkdev *u, const struct ublkdev_config *c, struct errtext *er
 	    u->number);
 }
 
-/* The kernel needs a moment to see that the old one is dead. */
-bool
-ublkdev_take(const struct ublkdev *u, const struct ublkdev_config *c,
-    struct errtext *err)
+static bool
+can_take(const struct ublkdev *u, struct errtext *err)
+{
+	struct ublksrv_ctrl_dev_info info;
+
+	if (get_info(u, &info) < 0 || info.ublksrv_flags != u->token)
+		return errtext_set(err, "/dev/ublkb%u is gone", u->number);
+	return (info.flags & UBLK_F_USER_RECOVERY) != 0 || errtext_set(err,
+	    "/dev/ublkb%u has ended with its daemon", u->number);
+}
+
+/* The kernel needs a moment to see that the old one is dead.  EINVAL: somebody has
+ * begun this, and died before he served. */
+static int
+start_recovery(const struct ublkdev *u)
 {
 	const struct timespec poll = { .tv_nsec = BUSY_POLL_MS * 1000000 };
 	int ret = -EBUSY;
 
-	if (!ublkdev_is(u))
-		return errtext_set(err, "/dev/ublkb%u is gone", u->number);
-	if (!fits(u, c, err))
-		return false;
 	for (unsigned ms = 0; ret == -EBUSY && ms < TAKE_MS; ms += BUSY_POLL_MS) {
 		ret = simple(u, UBLK_U_CMD_START_USER_RECOVERY, 0, CONTROL_MS);
 		if (ret == -EBUSY)
 			(void)nanosleep(&poll, NULL);
 	}
+	return ret == -EINVAL ? 0 : ret;
+}
+
+bool
+ublkdev_take(const struct ublkdev *u, const struct ublkdev_config *c,
+    struct errtext *err)
+{
+	int ret;
+
+	if (!can_take(u, err) || !fits(u, c, err))
+		return false;
+	ret = start_recovery(u);
 	return ret >= 0 || errtext_set(err, "take /dev/ublkb%u over: %s", u->number,
 	    strerror(-ret));
 }
@@ -208,36 +258,7 @@ ublkdev_resume(const struct ublkdev *u, pid_t server, struct errtext *err)
 	    strerror(-ret));
 }
 
-/* ---- what there is -------------------------------------------------------- */
-
-static int
-get_info(const struct ublkdev *u, struct ublksrv_ctrl_dev_info *info)
-{
-	const struct ublk_order order = {
-		.op = UBLK_U_CMD_GET_DEV_INFO, .number = u->number,
-		.buffer = info, .length = sizeof(*info), .timeout_ms = CONTROL_MS,
-	};
-
-	*info = (struct ublksrv_ctrl_dev_info){ 0 };
-	return ublk_control(&order);
-}
-
-bool
-ublkdev_is(const struct ublkdev *u)
-{
-	struct ublksrv_ctrl_dev_info info;
-
-	return get_info(u, &info) >= 0 && info.ublksrv_flags == u->token;
-}
-
-bool
-ublkdev_is_there(unsigned number)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/block/ublkb%u", number);
-	return access(path, F_OK) == 0;
-}
+/* ---- change -------------------------------------------------------- */
 
 bool
 ublkdev_resize(const struct ublkdev *u, uint64_t size, struct errtext *err)
