@@ -611,6 +611,22 @@ out:
 	free(a, M_GNBD);
 }
 
+/* What GEOM wanted to see of the disk and could not, it looks at now. */
+static void
+g_nbd_look_again(struct g_nbd_softc *sc)
+{
+	bool unseen;
+
+	g_topology_assert();
+	mtx_lock(&sc->sc_mtx);
+	unseen = sc->sc_unseen && sc->sc_conns != 0;
+	if (unseen)
+		sc->sc_unseen = false;
+	mtx_unlock(&sc->sc_mtx);
+	if (unseen)
+		(void)g_media_changed(sc->sc_provider, M_WAITOK);
+}
+
 /* Fewer end what they have; more come with their sockets. */
 static void
 g_nbd_scale(struct gctl_req *req, struct g_nbd_softc *sc, struct g_nbd_args *a)
@@ -644,6 +660,7 @@ g_nbd_scale(struct gctl_req *req, struct g_nbd_softc *sc, struct g_nbd_args *a)
 	g_nbd_complete(done);
 	if (a->a_nfds != 0)
 		(void)g_nbd_add_conns(req, sc, a);
+	g_nbd_look_again(sc);
 }
 
 static void

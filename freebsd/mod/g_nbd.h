@@ -75,6 +75,8 @@ struct g_nbd_io {
 	struct nbe_req	 io_req;
 	struct bio	*io_bio;
 	struct g_nbd_softc *io_sc;
+	bool		 io_look;	/* GEOM itself waits for it */
+	LIST_ENTRY(g_nbd_io) io_looks;	/* (s) of sc_looks */
 	u_int		 io_refs;	/* atomic: engine, mbufs over its data */
 };
 
@@ -123,6 +125,8 @@ struct g_nbd_softc {
 	bool		 sc_wanted;	/* (s) tell devd of a new probe or fence */
 	enum nbe_why	 sc_lost_why;	/* (s) of the last connection, if sc_lost_at */
 	time_t		 sc_lost_at;	/* (s) 0: none was */
+	LIST_HEAD(, g_nbd_io) sc_looks;	/* (s) see g_nbd_is_look */
+	bool		 sc_unseen;	/* (s) some failed: GEOM is to look again */
 	struct nbe_req	*sc_done;	/* (s) for the task to deliver */
 	nbe_time	 sc_now;	/* (s) when the clock was last looked at */
 	nbe_time	 sc_wake;	/* (s) when the callout fires */
@@ -179,6 +183,8 @@ int	g_nbd_io_init(void);
 void	g_nbd_io_fini(void);
 int	g_nbd_errno(enum nbe_err);
 nbe_time g_nbd_now(struct g_nbd_softc *);	/* with sc_mtx held */
+/* With sc_mtx held: no connection is left, and GEOM is not to wait. */
+void	g_nbd_fail_looks(struct g_nbd_softc *, nbe_time now);
 void	g_nbd_start(struct bio *);
 /* With sc_mtx held, after calls of the engine; the result is for
  * g_nbd_complete, without it. */

@@ -258,6 +258,8 @@ g_nbd_conn_gone(struct g_nbd_conn *nc)
 	sc->sc_conns--;
 	now = g_nbd_now(sc);
 	nbe_conn_down(sc->sc_dev, nc->nc_index, NBE_WHY_CLOSED, now);
+	if (sc->sc_conns == 0)
+		g_nbd_fail_looks(sc, now);
 	done = g_nbd_turn(sc, now);
 	cv_broadcast(&sc->sc_gone_cv);
 	mtx_unlock(&sc->sc_mtx);

@@ -240,6 +240,8 @@ g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
 	g_nbd_ask(sc, &w, now);
 	for (r = w.done; r != NULL; r = r->next) {
 		sc->sc_reqs--;
+		if (g_nbd_io_of(r)->io_look)
+			LIST_REMOVE(g_nbd_io_of(r), io_looks);
 		if (r->keep != NBE_NO_KEEP)
 			g_nbd_keep(sc, r, g_nbd_io_of(r)->io_bio);
 	}
@@ -267,6 +269,51 @@ g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
 	return (done);
 }
 
+/* ---- what GEOM looks at -------------------------------------------------- */
+
+/*
+ * Does GEOM itself read, and wait (g_read_data)?  That is tasting, in the thread that
+ * all events and control requests need: if it waited for a server that is away, no verb
+ * could bring another connection, and no list could be read.  The bio of g_read_data
+ * may have become others on its way; physio(9)'s came from no consumer.
+ */
+static bool
+g_nbd_is_look(const struct bio *bp)
+{
+
+	if (bp->bio_cmd != BIO_READ)
+		return (false);
+	while (bp->bio_parent != NULL)
+		bp = bp->bio_parent;
+	return (bp->bio_done == NULL && bp->bio_from != NULL);
+}
+
+void
+g_nbd_fail_looks(struct g_nbd_softc *sc, nbe_time now)
+{
+	struct g_nbd_io *io;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	LIST_FOREACH(io, &sc->sc_looks, io_looks) {
+		nbe_abort(sc->sc_dev, &io->io_req, now);
+		sc->sc_unseen = true;
+	}
+}
+
+/* With sc_mtx held.  False: it is to fail at once. */
+static bool
+g_nbd_look(struct g_nbd_softc *sc, struct g_nbd_io *io)
+{
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	if (sc->sc_conns == 0) {
+		sc->sc_unseen = true;
+		return (false);
+	}
+	LIST_INSERT_HEAD(&sc->sc_looks, io, io_looks);
+	return (true);
+}
+
 /* ---- bios ---------------------------------------------------------------- */
 
 static struct g_nbd_io *
@@ -279,6 +326,7 @@ g_nbd_io_new(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
 		return (NULL);
 	io->io_bio = bp;
 	io->io_sc = sc;
+	io->io_look = g_nbd_is_look(bp);
 	refcount_init(&io->io_refs, 1);
 	io->io_req.op = op;
 	io->io_req.flags = (bp->bio_flags & BIO_ORDERED) != 0 ? NBE_BARRIER : 0;
@@ -314,6 +362,12 @@ g_nbd_submit(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
 		return;
 	}
 	mtx_lock(&sc->sc_mtx);
+	if (io->io_look && !g_nbd_look(sc, io)) {
+		mtx_unlock(&sc->sc_mtx);
+		uma_zfree(g_nbd_io_zone, io);
+		g_io_deliver(bp, ENXIO);
+		return;
+	}
 	now = g_nbd_now(sc);
 	nbe_submit(sc->sc_dev, &io->io_req, now);
 	sc->sc_reqs++;

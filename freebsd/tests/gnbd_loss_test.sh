@@ -43,6 +43,23 @@ waiting_body()
 	atf_check_equal "$(gnbd_md5 data 4)" "$(gnbd_md5 "/dev/$dev" 4)"
 }
 
+gnbd_test_case tasting "GEOM does not wait for a server that is away, and looks again"
+tasting_body()
+{
+	gnbd_require_server
+	gnbd_connect
+	atf_check -o ignore newfs -L gnbdtest "/dev/$dev"
+	gnbd_wait test -c /dev/ufs/gnbdtest
+	gnbd_lose_server
+	# The end of a write makes GEOM taste the device.
+	atf_check dd if=/dev/null of="/dev/$dev" status=none
+	gnbd_wait not test -e /dev/ufs/gnbdtest
+	atf_check -o match:"State: DISCONNECTED" timeout 60 gnbd list "$dev"
+	gnbd_server start
+	atf_check timeout 60 gnbd reconnect -r 1 "$dev"
+	gnbd_wait test -c /dev/ufs/gnbdtest
+}
+
 gnbd_test_case dead_timeout "with -T, I/O fails in the end"
 dead_timeout_body()
 {
@@ -161,7 +178,7 @@ unload_under_load_body()
 
 atf_init_test_cases()
 {
-	for name in reconnect waiting dead_timeout scale_under_load \
+	for name in reconnect waiting tasting dead_timeout scale_under_load \
 	    disconnect_under_load dead_disconnect event devd_sample \
 	    unload_under_load; do
 		atf_add_test_case $name

@@ -382,6 +382,23 @@ g_resize_provider(struct g_provider *pp, off_t size)
 	post(resize, r, pp);
 }
 
+static u_int media_changes;
+
+int
+g_media_changed(struct g_provider *pp, int flag)
+{
+	(void)pp, (void)flag;
+	kpi_topology_assert("g_media_changed");
+	media_changes++;
+	return 0;
+}
+
+u_int
+kpi_media_changes(void)
+{
+	return media_changes;
+}
+
 /* ---- the class ----------------------------------------------------------- */
 
 void

@@ -47,6 +47,9 @@ void	kpi_tls_records(uint64_t);
 void	kpi_tls_update(u_int after);
 void	kpi_fd_close(int kfd);
 
+/* How often GEOM was told to look at a provider again. */
+u_int	kpi_media_changes(void);
+
 /* kldload, kldunload. */
 void	kpi_load(struct g_class *);
 int	kpi_unload(struct g_class *);

@@ -914,6 +914,53 @@ test_dead(void)
 	stop(SIGTERM);
 }
 
+static struct io *
+look_new(void)
+{
+	static char consumer;
+	static struct bio geoms_own = { .bio_cmd = BIO_READ,
+		.bio_from = (struct g_consumer *)&consumer };
+	struct io *io = io_new(BIO_READ, 0, 4096, false);
+
+	io->bio.bio_parent = &geoms_own;
+	return io;
+}
+
+/* GEOM's own reads wait for no server: its only thread for events would. */
+static void
+test_look(void)
+{
+	u_int changes = kpi_media_changes();
+	struct io *io = io_new(BIO_READ, 0, 4096, false), *look = look_new();
+	struct g_provider *pp;
+
+	start_file();
+	pp = attach(1);
+	io_start(look, pp);
+	ok(io_wait(look) == 0, "GEOM looks at the disk");
+	io_free(look);
+	kill(server, SIGSTOP);
+	waitpid(server, NULL, WUNTRACED);
+	look = look_new();
+	io_start(look, pp);
+	io_start(io, pp);
+	usleep(100000);
+	stop(SIGKILL);
+	ok(io_wait(look) == ECANCELED && sem_trywait(&io->done) != 0,
+	    "its read ends with the server, another one waits");
+	io_start(look, pp);
+	ok(io_wait(look) == ENXIO, "nor does it wait for the next server");
+	io_free(look);
+	start_file();
+	ok(scale("nbd0", 1, 1) && io_wait(io) == 0 &&
+	    kpi_media_changes() == changes + 1,
+	    "which the other one does, and GEOM is to look again");
+	ok(scale("nbd0", 1, 0) && kpi_media_changes() == changes + 1, "once");
+	io_free(io);
+	ok(detach("nbd0", 0) && nothing_left(), "and nothing is left");
+	stop(SIGTERM);
+}
+
 /* A server that is silent, and comes back as another one. */
 static void
 test_timeout(void)
@@ -1547,6 +1594,7 @@ main(void)
 	test_loss(2, "replay", false);
 	test_loss(2, "ignore", true);
 	test_dead();
+	test_look();
 	test_timeout();
 	test_slow();
 	test_records(1);

@@ -71,6 +71,7 @@ struct g_provider *g_new_providerf(struct g_geom *, const char *, ...)
 	    __printflike(2, 3);
 void	g_error_provider(struct g_provider *, int);
 void	g_resize_provider(struct g_provider *, off_t);
+int	g_media_changed(struct g_provider *, int flag);
 void	g_wither_geom(struct g_geom *, int);
 void	g_io_deliver(struct bio *, int);
 int	g_handleattr_int(struct bio *, const char *, int);

@@ -32,6 +32,8 @@ struct bio {
 	void		*bio_caller1;
 	const char	*bio_attribute;
 	struct g_provider *bio_to;
+	struct g_consumer *bio_from;
+	struct bio	*bio_parent;
 };
 
 #endif
