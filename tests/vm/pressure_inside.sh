@@ -59,12 +59,13 @@ while kill -0 $hog 2>/dev/null; do
 		[ "$(sha256sum </mnt/file)" = "$sum" ] || bad=$((bad + 1))
 	rounds=$((rounds + 1))
 done
-wait $hog
-say "$(cat /run/hog): each was what it was to be"
+out=$(counter pswpout) in=$(counter pswpin) pages=$(cat /run/hog)
+wait $hog && [ "$pages" != "pages: 0" ]
+say "$pages: each was what it was to be"
 [ $bad = 0 ] && [ $rounds -gt 0 ]
 say "$rounds files of 24 MiB, written back and read again"
-[ "$(counter pswpout)" -gt 10000 ] && [ "$(counter pswpin)" -gt 1000 ]
-say "pages went out ($(counter pswpout)) and in ($(counter pswpin))"
+[ "$out" -gt 10000 ] && [ "$in" -gt 1000 ]
+say "pages went out ($out) and in ($in)"
 ! dmesg | grep -E 'I/O error|hung task|blocked for more|Out of memory|oom-kill'
 say "no error, no hang, nobody killed for memory"
 lost() { nbdisk stats "$1" | sed -n 's/^ *ConnectionsLost: //p'; }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# pressure_test.sh NBDISK KERNEL SYSTEM [SECONDS] - swap and write-back on devices of
+# pressure_test.sh NBDISK KERNEL SYSTEM [SECONDS [SERVERS [WAYS]]] - swap and write-back on devices of
 # nbdisk's while memory is short: by ublk and by FUSE under a loop device, with the server
 # outside of the machine, and in it.  TAP.
 # SPDX-License-Identifier: BSD-2-Clause
@@ -23,8 +23,8 @@ run "$here/root_image.sh" "$nbdisk" "$kernel" "$system" local 0 pressure_inside.
 status_is 0
 ok "a machine is made"
 
-for servers in outside inside; do
-	for via in ublk fuse; do
+for servers in ${5-outside inside}; do
+	for via in ${6-ublk fuse}; do
 		truncate -s 0 "$dir/exports/swap" "$dir/exports/data"
 		truncate -s 512M "$dir/exports/swap"
 		truncate -s 256M "$dir/exports/data"
@@ -47,6 +47,7 @@ for servers in outside inside; do
 			[ "$verdict" = ok ]
 			ok "$via, server $servers: ${text#ok }"
 		done <"$dir/told"
+		sed -n 's/\r$//; /^nbdisk:/s/^/# /p' "$dir/serial"
 		[ "$(wc -l <"$dir/told")" = 9 ] ||
 			! tail -n 40 "$dir/serial" | sed 's/^/# /'
 		ok "$via, server $servers: all was looked at"
