@@ -6,7 +6,7 @@
 say() { # TEXT: the last command's status is the verdict
 	if [ $? = 0 ]; then printf "\nok %s\n" "$1"; else printf "\nnot ok %s\n" "$1"; fi
 }
-word() { tr ' ' '\n' </proc/cmdline | sed -n "s/^pressure\.$1=//p"; }
+word() { tr ' \t' '\n\n' </proc/cmdline | sed -n "s/^pressure\.$1=//p"; }
 counter() { sed -n "s/^$1 //p" /proc/vmstat; }
 
 via=$(word via) seconds=$(word seconds)
