@@ -45,7 +45,7 @@ struct disk {
 	bool		stopped;
 	unsigned	conns_max;
 	nbe_time	now;
-	nbe_time	used_at;	/* by the last request */
+	nbe_time	used_at;	/* a request began or ended last */
 	nbe_time	down_since;	/* 0: a connection is up */
 	nbe_time	asleep;		/* time that the engine's clock stood still */
 	nbe_time	wake;		/* when nbe_tick is due */
@@ -116,6 +116,8 @@ complete(struct disk *d, struct nbe_req *r)
 	bool any = r != NULL;
 	struct nbe_req *next;
 
+	if (any)
+		d->used_at = now(d);
 	for (; r != NULL; r = next) {
 		struct disk_io *io = container_of(r, struct disk_io, req);
 

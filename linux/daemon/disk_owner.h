@@ -55,7 +55,8 @@ void	disk_fenced(struct disk *, unsigned path, bool certain);
 /* Take no more I/O; drain: finish and flush what there is, else fail it. */
 void	disk_stop(struct disk *, bool drain);
 
-/* Since the last request began. */
+/* Since a request began or ended last.  What ended in this round may still be on its
+ * way to the kernel. */
 nbe_time disk_idle_for(struct disk *);
 /* How long no connection has been up, in the engine's time; 0: one is. */
 nbe_time disk_down_for(struct disk *);
