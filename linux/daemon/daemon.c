@@ -898,6 +898,8 @@ rest(struct daemon *d)
 	nbe_time idle_for = disk_idle_for(d->disk);
 	struct front_status s;
 
+	if (!ring_is_calm(&d->ring))	/* a request may lie there already */
+		return UINT64_MAX;
 	if (idle_for < REST) {
 		d->rests = false;
 		return REST - idle_for;

@@ -70,6 +70,12 @@ ring_submit(struct ring *r)
 	(void)ret;
 }
 
+bool
+ring_is_calm(const struct ring *r)
+{
+	return (r->uring.flags & IORING_SETUP_DEFER_TASKRUN) != 0;
+}
+
 void
 ring_reserve(struct ring *r, unsigned count)
 {

@@ -39,6 +39,9 @@ bool	ring_check(struct errtext *err);
 int	ring_init(struct ring *, unsigned entries, bool sqe128);
 /* Whatever is still in the ring is cancelled; its done is not called. */
 void	ring_free(struct ring *);
+/* Whether the kernel touches what operations were given only while ring_run waits, or
+ * takes them: Linux 6.1.  Else at any time. */
+bool	ring_is_calm(const struct ring *);
 /* A free entry (submits what is queued when there is none): prepare it, then
  * bind it to the op that its completion goes to. */
 struct io_uring_sqe *ring_sqe(struct ring *);

@@ -204,8 +204,6 @@ ublk_status(const struct ublk *u, struct ublk_status *s)
 	};
 }
 
-/* The kernel fills a buffer only while the ring's thread is in io_uring_enter
- * (DEFER_TASKRUN), so none that has not been looked at lies there now. */
 void
 ublk_rest(struct ublk *u)
 {
