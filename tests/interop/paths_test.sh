@@ -86,10 +86,6 @@ gateway a
 run nb move "$name" "nbd+unix:///?socket=$dir/a"
 status_is 0 && shown "^Server 0: active" && stat_is Moves 1 && stat_is Failovers 0
 ok "a move by URI"
-nb move "$name" 1
-nb top --rounds 1 "$name" | grep -q "CONNECTED *1/1 *1 *0 " &&
-	nb top --rounds 1 --json "$name" | grep -q '"server": 1,' && nb move "$name" 0
-ok "top tells which server it is"
 run nb move "$name" nbd://elsewhere/
 status_is 1 && err_has "$name has no server"
 ok "a server that is none of the device's"
@@ -102,6 +98,10 @@ run nb metrics "$name"
 status_is 0 && out_has "nbdisk_moves_total{name=\"$name\"} 1" &&
 	out_has "nbdisk_failovers_total{name=\"$name\"} 0"
 ok "metrics count moves and failovers"
+nb move "$name" 1
+nb top --rounds 1 "$name" | grep -q "CONNECTED *1/1 *1 *0 " &&
+	nb top --rounds 1 --json "$name" | grep -q '"server": 1,' && nb move "$name" 0
+ok "top tells which server it is"
 nb list "$name" --json >"$dir/json" && python3 - "$dir" <<'END'
 import json, sys
 s = json.load(open(sys.argv[1] + "/json"))[0]["servers"]
