@@ -1,6 +1,6 @@
 #!/bin/bash
-# pressure_test.sh NBDISK KERNEL SYSTEM [SECONDS [SERVERS [WAYS]]] - swap and write-back on devices of
-# nbdisk's while memory is short: by ublk and by FUSE under a loop device, with the server
+# pressure_test.sh NBDISK KERNEL SYSTEM [SECONDS [SERVERS [WAYS]]] - swap and write-back on
+# devices of nbdisk's while memory is short: by ublk and by FUSE under a loop device, with the server
 # outside of the machine, and in it.  TAP.
 # SPDX-License-Identifier: BSD-2-Clause
 #

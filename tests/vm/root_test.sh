@@ -12,7 +12,7 @@ here=$(dirname "$(realpath "$0")")
 . "$here/../lib.sh"
 
 for thing in "$kernel/boot" "$system/etc/done"; do
-	[ -e "$thing" ] || { echo "1..0 # SKIP no $thing: see make vm"; exit 0; }
+	[ -e "$thing" ] || { echo "1..0 # SKIP no $thing: see make netem"; exit 0; }
 done
 for tool in qemu-system-x86_64 nbdkit mkfs.ext4 debugfs depmod unshare; do
 	have $tool || { echo "1..0 # SKIP needs $tool"; exit 0; }

@@ -9,8 +9,6 @@
 check() {
 	require_binaries "@bindir@/nbdisk" unshare || return 1
 	[[ ! $hostonly ]] || [[ $(readlink -f /dev/nbdisk/root) == \
-		/dev/block/$(find_root_block_device) ]] ||
-		[[ $(readlink -f /dev/nbdisk/root) == \
 		$(readlink -f "/dev/block/$(find_root_block_device)") ]] || return 255
 }
 
@@ -24,7 +22,7 @@ installkernel() {
 
 # The daemon's own root: see attach-root.
 install_root() {
-	local config=/etc/nbdisk/root.conf own=$initdir/nbdisk file link
+	local own=$initdir/nbdisk file link
 	# What inst is made of; that knows only one root.
 	local put="${DRACUT_INSTALL:-dracut-install} -D $own"
 
@@ -35,11 +33,7 @@ install_root() {
 	done
 	$put -l "@bindir@/nbdisk" /usr/bin/nbdisk
 	[[ ! -e /etc/hosts ]] || $put /etc/hosts
-	[[ -e $config ]] || return 0
-	$put "$config"
-	sed -n 's/^[[:space:]]*\(ca\|cert\|key\|crl\|psk-file\|key-password-file\)[[:space:]]*=[[:space:]]*//p' \
-		"$config" |
-	while read -r file; do
+	"@bootdir@/attach-root" --files | while read -r file; do
 		$put "$file"
 	done
 }
