@@ -17,6 +17,7 @@
 #include "disk_owner.h"
 #include "link.h"
 #include "overdue.h"
+#include "pages.h"
 #include "sampler.h"
 
 /* A round that comes so much later than the loop was to wait tells that this process,
@@ -378,21 +379,20 @@ disk_turn(struct disk *d)
 
 /* ---- life ---------------------------------------------------------------- */
 
+/* All of it is there before the first I/O, which must not wait for memory. */
 static bool
 init_memory(struct disk *d, const struct disk_config *config)
 {
-	d->dev_mem = malloc(nbe_dev_size(&config->dev));
-	if (d->dev_mem == NULL)
+	size_t size = nbe_dev_size(&config->dev);
+
+	d->dev_mem = malloc(size);
+	if (d->dev_mem == NULL || !pages_ready(d->dev_mem, size))
 		return false;
 	if (config->dev.unflushed != NBE_UNFLUSHED_REPLAY)
 		return true;
-	/* Only what is used becomes resident. */
-	d->keep = mmap(NULL, config->dev.keep_size, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	d->keep = pages_new(config->dev.keep_size);
 	d->keep_size = config->dev.keep_size;
-	if (d->keep == MAP_FAILED)
-		d->keep = NULL;
-	return d->keep != NULL;
+	return d->keep != NULL && pages_ready(d->keep, d->keep_size);
 }
 
 static nbe_time

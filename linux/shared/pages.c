@@ -1,10 +1,13 @@
 /*
- * pages.c - memory for payload: large, and touched only by what is used of it.
+ * pages.c - memory that may be large, and what of it is there.
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include "pages.h"
 
+#include <errno.h>
+#include <stdint.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED	24	/* Linux 5.18 */
@@ -28,4 +31,29 @@ pages_rest(void *p, size_t size)
 {
 	if (madvise(p, size, MADV_DONTNEED_LOCKED) < 0)
 		(void)madvise(p, size, MADV_DONTNEED);
+}
+
+/* Before Linux 5.14. */
+static void
+touch(uint8_t *p, size_t size, size_t page)
+{
+	for (size_t i = 0; i < size; i += page) {
+		volatile uint8_t *byte = p + i;
+
+		*byte = *byte;
+	}
+}
+
+bool
+pages_ready(void *p, size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), before = (uintptr_t)p % page;
+	uint8_t *first = (uint8_t *)p - before;
+
+	if (madvise(first, size + before, MADV_POPULATE_WRITE) == 0)
+		return true;
+	if (errno != EINVAL)
+		return false;
+	touch(p, size, page);
+	return true;
 }

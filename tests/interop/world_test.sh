@@ -81,7 +81,7 @@ sleeper() {
 			conv=notrunc status=none'
 	server_pid=$pid
 	wait_until [ -S "$at" ] && ${2:-true} &&
-		attach sleeper --timeout 2s --fence 4s --open-timeout 1s \
+		attach sleeper --timeout 2s --fence 8s --open-timeout 1s \
 			--dead-timeout never "$at" || return
 	pkill -STOP -P "$server_pid"
 	old=
@@ -89,7 +89,7 @@ sleeper() {
 		put "$device" A "$block" &
 		old="$old $!"
 	done
-	sleep 8
+	sleep 12
 	pkill -CONT -P "$server_pid"
 	wait $old || return
 	for block in $writes; do
@@ -165,6 +165,17 @@ burst() {
 }
 burst
 ok "memory that a burst has touched goes back to the machine"
+
+# A task of a real-time policy has memory that others have not; its children are others.
+policies() { cut -d ' ' -f 41 "/proc/$1/task/"*/stat | sort -u; }
+comes_first() {
+	serve_memory "$dir/first" && attach first "$dir/first" || return
+	daemon=$(field Pid)
+	[ "$(cut -d ' ' -f 41 "/proc/$daemon/stat")" = 2 ] &&
+		[ "$(policies "$(pgrep -P "$daemon" nbdisk-helper)")" = 0 ] && detach
+}
+comes_first
+ok "the daemon has a share of the last memory, and its helper has none"
 
 # ---- slow is not dead ------------------------------------------------------------
 

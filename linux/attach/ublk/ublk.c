@@ -4,7 +4,9 @@
  *
  * For each tag there is a command with the kernel, or a request here.  The kernel
  * completes the command when it has a request for the tag; the answer is the next
- * command.  So a request costs one submission and one completion.
+ * command.  So a request costs one submission and one completion, and with payload one
+ * call that copies it: only here it is known how much there is and whether there is
+ * room for it, and a request without room waits.
  *
  * When the device is stopped, all commands come back with an error.
  */
@@ -20,6 +22,7 @@
 
 #include "nbe_errno.h"
 #include "pages.h"
+#include "pool.h"
 #include "ublk_note.h"
 #include "ublk_op.h"
 #include "ublk_past.h"
@@ -29,7 +32,7 @@ struct ublk_req {
 	struct disk_io	io;
 	struct ring_op	op;
 	struct ublk	*ublk;
-	uint8_t		*data;		/* UBLK_PAYLOAD_MAX bytes */
+	struct ublk_req	*next;		/* that waits for room */
 	struct ublk_held held;
 	uint64_t	mark;		/* of a flush */
 	uint16_t	tag;
@@ -39,18 +42,19 @@ struct ublk {
 	struct ring	*ring;
 	struct disk	*disk;
 	const struct ublksrv_io_desc *desc;	/* by tag; the kernel writes it */
-	uint8_t		*buffers;
+	struct pool	pool;
+	struct ublk_req	*first, **last;	/* that wait for room, in order */
 	struct ublk_req	req[UBLK_DEPTH];
 	unsigned	lent;		/* commands with the kernel */
-	unsigned	in_flight;
+	unsigned	in_flight;	/* requests here */
 	int		fd;
 	bool		read_only, stopping;
 	struct ublk_note note;
 	struct ublk_past past;		/* all zero: there was nobody before */
+	uint8_t		*probe;		/* a block for it */
 };
 
-/* One for each request, and one more for reads of our own. */
-#define BUFFERS_SIZE	((size_t)(UBLK_DEPTH + 1) * UBLK_PAYLOAD_MAX)
+_Static_assert(UBLK_PAYLOAD_MAX <= POOL_STEP, "there is always room for one");
 
 /* ---- requests -------------------------------------------------------- */
 
@@ -63,9 +67,7 @@ lend(struct ublk_req *r, uint32_t command, int32_t result)
 
 	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, u->fd, NULL, 0, 0);
 	sqe->cmd_op = command;
-	*cmd = (struct ublksrv_io_cmd){
-		.tag = r->tag, .result = result, .addr = (uint64_t)(uintptr_t)r->data,
-	};
+	*cmd = (struct ublksrv_io_cmd){ .tag = r->tag, .result = result };
 	ring_bind(sqe, &r->op);
 	u->lent++;
 }
@@ -76,15 +78,101 @@ answer(struct ublk_req *r, int32_t result)
 	lend(r, UBLK_U_IO_COMMIT_AND_FETCH_REQ, result);
 }
 
+static bool
+has_payload(const struct ublk_req *r)
+{
+	return r->io.req.op == NBE_READ || r->io.req.op == NBE_WRITE;
+}
+
+/* Between what somebody reads or writes, and our room.  False: he has taken his pages
+ * away, or the device is being stopped. */
+static bool
+copy(const struct ublk_req *r, uint8_t op)
+{
+	off_t at = UBLK_IO_POS(0, r->tag);
+	size_t length = r->io.req.length;
+	int fd = r->ublk->fd;
+	ssize_t n;
+
+	if (r->io.req.op != op)
+		return true;
+	n = op == NBE_WRITE ? pread(fd, r->io.data, length, at) :
+	    pwrite(fd, r->io.data, length, at);
+	return n == (ssize_t)length;
+}
+
+static void serve_waiting(struct ublk *);
+
+static void
+end(struct ublk_req *r, int32_t result)
+{
+	struct ublk *u = r->ublk;
+
+	u->in_flight--;
+	if (has_payload(r))
+		pool_put(&u->pool, r->io.data, r->io.req.length);
+	answer(r, result);
+}
+
 static void
 disk_done(struct disk_io *io)
 {
 	struct ublk_req *r = container_of(io, struct ublk_req, io);
 	int error = errno_of(io->req.error);
 
-	r->ublk->in_flight--;
 	ublk_note_done(&r->ublk->note, &io->req, r->mark);
-	answer(r, error != 0 ? -error : ublk_result(&io->req));
+	if (error == 0 && !copy(r, NBE_READ))
+		error = EIO;
+	end(r, error != 0 ? -error : ublk_result(&io->req));
+	serve_waiting(r->ublk);
+}
+
+/* False: there is no room. */
+static bool
+serve(struct ublk_req *r)
+{
+	struct ublk *u = r->ublk;
+
+	if (has_payload(r)) {
+		r->io.data = pool_take(&u->pool, r->io.req.length);
+		if (r->io.data == NULL)
+			return false;
+	}
+	if (!copy(r, NBE_WRITE)) {
+		end(r, -EIO);
+		return true;
+	}
+	r->mark = ublk_note_mark(&u->note);
+	if (!ublk_past_holds(&u->past, &r->held))
+		disk_submit(u->disk, &r->io);
+	return true;
+}
+
+/* In the order in which they came, so that a large one waits no longer than others. */
+static void
+serve_waiting(struct ublk *u)
+{
+	struct ublk_req *r;
+
+	while ((r = u->first) != NULL && serve(r)) {
+		u->first = r->next;
+		if (u->first == NULL)
+			u->last = &u->first;
+	}
+}
+
+static void
+wait_for_room(struct ublk_req *r)
+{
+	r->next = NULL;
+	*r->ublk->last = r;
+	r->ublk->last = &r->next;
+}
+
+static void
+more_room(struct pool *p)
+{
+	serve_waiting(container_of(p, struct ublk, pool));
 }
 
 static void
@@ -107,9 +195,8 @@ fetched(struct ring_op *op, int res, uint32_t flags)
 		return;
 	}
 	u->in_flight++;
-	r->mark = ublk_note_mark(&u->note);
-	if (!ublk_past_holds(&u->past, &r->held))
-		disk_submit(u->disk, &r->io);
+	if ((has_payload(r) && u->first != NULL) || !serve(r))
+		wait_for_room(r);
 }
 
 /* ---- life -------------------------------------------------------- */
@@ -142,13 +229,23 @@ fetch(struct ublk *u)
 
 		r->ublk = u;
 		r->tag = (uint16_t)i;
-		r->data = u->buffers + (size_t)i * UBLK_PAYLOAD_MAX;
-		r->io.data = r->data;
 		r->io.done = disk_done;
 		r->held.io = &r->io;
 		r->op.done = fetched;
 		lend(r, UBLK_U_IO_FETCH_REQ, 0);
 	}
+}
+
+static bool
+take_memory(struct ublk *u)
+{
+	size_t size = ublk_past_block(u->disk);
+
+	if (!pool_init(&u->pool, u->ring, (size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX,
+	    more_room))
+		return false;
+	u->probe = malloc(size);
+	return u->probe != NULL && pages_ready(u->probe, size);
 }
 
 static bool
@@ -166,7 +263,7 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
     struct disk *disk, struct errtext *err)
 {
 	struct ublk *u = calloc(1, sizeof(*u));
-	bool unflushed;
+	bool room, unflushed;
 
 	if (u == NULL)
 		return errtext_set(err, "out of memory");
@@ -174,12 +271,13 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
 	u->disk = disk;
 	u->read_only = c->read_only;
 	u->fd = -1;
-	u->buffers = pages_new(BUFFERS_SIZE);
-	if (u->buffers == NULL)
+	u->last = &u->first;
+	room = take_memory(u);
+	if (!room)
 		errtext_set(err, "out of memory");
 	/* Linux 6.12 gives the requests of a device that was taken over to nobody else
 	 * when who has mapped them ends before he fetches: that comes last. */
-	if (u->buffers == NULL ||
+	if (!room ||
 	    !ublk_note_open(&u->note, c->note, &unflushed, err) ||
 	    !open_queue(u, c->dev.number, err) || !map(u, err)) {
 		ublk_free(u);
@@ -187,8 +285,7 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
 	}
 	if (c->takes_over)
 		ublk_past_begin(&u->past, ring, disk, c->fence_ns,
-		    c->fail_flush && unflushed,
-		    u->buffers + (size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX);
+		    c->fail_flush && unflushed, u->probe);
 	fetch(u);
 	/* Now, and not when the loop runs, with the rights of now. */
 	ring_submit(ring);
@@ -207,7 +304,7 @@ ublk_status(const struct ublk *u, struct ublk_status *s)
 void
 ublk_rest(struct ublk *u)
 {
-	pages_rest(u->buffers, BUFFERS_SIZE);
+	pool_rest(&u->pool);
 }
 
 void
@@ -220,8 +317,8 @@ ublk_stop(struct ublk *u)
 void
 ublk_free(struct ublk *u)
 {
-	if (u->buffers != NULL)
-		munmap(u->buffers, BUFFERS_SIZE);
+	pool_free(&u->pool);
+	free(u->probe);
 	if (u->desc != NULL)
 		munmap((void *)(uintptr_t)u->desc, desc_size());
 	if (u->fd >= 0)

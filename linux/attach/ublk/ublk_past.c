@@ -61,14 +61,20 @@ answered(struct disk_io *io)
 	ring_bind(sqe, &p->timer);
 }
 
+uint32_t
+ublk_past_block(const struct disk *disk)
+{
+	uint32_t block = disk_export(disk)->block_min;
+
+	return block > BLOCK_LEAST ? block : BLOCK_LEAST;
+}
+
 static void
 ask(struct ublk_past *p)
 {
-	uint32_t block = disk_export(p->disk)->block_min;
-
 	p->asking = true;
 	p->probe.req = (struct nbe_req){
-		.op = NBE_READ, .length = block > BLOCK_LEAST ? block : BLOCK_LEAST,
+		.op = NBE_READ, .length = ublk_past_block(p->disk),
 	};
 	disk_submit(p->disk, &p->probe);
 }

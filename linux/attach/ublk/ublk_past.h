@@ -37,7 +37,9 @@ struct ublk_past {
 	nbe_time	fail_until;	/* 0: none has failed yet */
 };
 
-/* block: room for the least block of the server. */
+/* Bytes of a read that any server can answer. */
+uint32_t ublk_past_block(const struct disk *);
+/* block: room for ublk_past_block(). */
 void	ublk_past_begin(struct ublk_past *, struct ring *, struct disk *,
 	    uint64_t fence_ns, bool fail_flush, uint8_t *block);
 /* Whether this flush must fail. */

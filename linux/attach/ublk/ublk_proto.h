@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/types.h>
 
 /* ---- what a kernel can do: GET_FEATURES (Linux 6.5) ---------------------------- */
 
@@ -96,8 +97,12 @@ struct ublk_params {
 struct ublksrv_io_cmd {
 	uint16_t	q_id, tag;
 	int32_t		result;		/* COMMIT: bytes, or -errno */
-	uint64_t	addr;		/* of a buffer for the next request */
+	uint64_t	addr;		/* 0 with USER_COPY */
 };
+
+/* Where the payload of a request is read and written in /dev/ublkcN, with USER_COPY. */
+#define UBLK_IO_POS(queue, tag)	((off_t)(0x80000000 + ((uint64_t)(queue) << 41) + \
+	((uint64_t)(tag) << 25)))
 
 #define UBLK_U_IO_FETCH_REQ		_IOWR('u', 0x20, struct ublksrv_io_cmd)
 #define UBLK_U_IO_COMMIT_AND_FETCH_REQ	_IOWR('u', 0x21, struct ublksrv_io_cmd)

@@ -114,7 +114,7 @@ ublkdev_add(struct ublkdev *u, const struct ublkdev_config *c, struct errtext *e
 	struct ublksrv_ctrl_dev_info info = {
 		.nr_hw_queues = 1, .queue_depth = UBLK_DEPTH,
 		.max_io_buf_bytes = UBLK_PAYLOAD_MAX, .dev_id = UBLK_NO_NUMBER,
-		.ublksrv_pid = -1, .flags = UBLK_F_CMD_IOCTL_ENCODE,
+		.ublksrv_pid = -1, .flags = UBLK_F_CMD_IOCTL_ENCODE | UBLK_F_USER_COPY,
 	};
 	const struct ublk_order order = {
 		.op = UBLK_U_CMD_ADD_DEV, .number = UBLK_NO_NUMBER,
@@ -216,6 +216,8 @@ can_take(const struct ublkdev *u, struct errtext *err)
 
 	if (get_info(u, &info) < 0 || info.ublksrv_flags != u->token)
 		return errtext_set(err, "/dev/ublkb%u is gone", u->number);
+	if ((info.flags & UBLK_F_USER_COPY) == 0)
+		return errtext_set(err, "/dev/ublkb%u is another version's", u->number);
 	return (info.flags & UBLK_F_USER_RECOVERY) != 0 || errtext_set(err,
 	    "/dev/ublkb%u has ended with its daemon", u->number);
 }
