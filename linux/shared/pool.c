@@ -14,7 +14,7 @@
 
 /* ---- the map of what is in use ----------------------------------------- */
 
-/* The first page from at on that is in use, or is not; to, when there is none before. */
+/* The first page from at on that is in use, or is not; to, when there is none. */
 static size_t
 next(const struct pool *p, size_t at, size_t to, bool in_use)
 {
