@@ -9,22 +9,17 @@
 
 #include "text_file.h"
 
-#define URI_MAX		1024
-
 char *
 attached_config(const struct server *s, unsigned servers, const struct options *o)
 {
-	char uri[URI_MAX], *text = NULL;
+	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
 
 	if (out == NULL)
 		return NULL;
-	for (unsigned i = 0; i < servers; i++) {
-		nbc_target_print(&s[i].target, uri, sizeof(uri));
-		fprintf(out, "uri = %s\n", uri);
-	}
-	fprintf(out, "tls = %s\n", tls_words[s[0].target.tls]);
+	for (unsigned i = 0; i < servers; i++)
+		fprintf(out, "uri = %s\n", s[i].uri);
 	options_print(out, o);
 	if (fclose(out) == 0)
 		return text;

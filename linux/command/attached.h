@@ -12,7 +12,8 @@
 #include "server.h"
 #include "state.h"
 
-/* Lines of a configuration file, to be freed; NULL: out of memory. */
+/* Lines of a configuration file, to be freed, which mean the same wherever it is read;
+ * NULL: out of memory. */
 char	*attached_config(const struct server *, unsigned servers,
 	    const struct options *);
 

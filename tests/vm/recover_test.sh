@@ -38,6 +38,7 @@ detach() {
 	status_is 0 && nothing_left && no_ublk
 }
 
+printf '#!/bin/sh\n' >"$dir/hook" && chmod +x "$dir/hook"
 truncate -s 256M "$dir/disk"
 serve_file "$dir/disk"
 attach
@@ -56,6 +57,11 @@ status_is 1 && is_dead && rm -r "$NBDISK_STATE_DIR/$name/unflushed" && recover &
 ok "a daemon that fails on the way is no obstacle to the next one"
 attach && kill_daemon && detach
 ok "one that is dead, and that nobody uses, is removed"
+
+(cd "$dir" && nb connect --device "$name" --fence 1s --hook ./hook \
+	"nbd+unix:///?socket=${sock##*/}") >/dev/null
+kill_daemon && recover && detach
+ok "a daemon that was started in another directory, with names from there"
 
 # ---- no error, no wrong byte ----------------------------------------------------------
 
