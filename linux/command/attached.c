@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include "attached.h"
+#include "attachment.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -113,14 +114,18 @@ attached_find(struct state *s, const char *name, const char *config,
 {
 	enum attached attached = ATTACHED_OTHER;
 	char *there;
+	bool lives;
 
-	if (!state_open(s, name, err) || state_pid(s) == 0)
+	if (!state_open(s, name, err))
+		return ATTACHED_NOT;
+	lives = state_pid(s) != 0;
+	if (!lives && !attachment_outlives(s))
 		return ATTACHED_NOT;
 	there = read_config(s);
 	if (there == NULL)
 		errtext_set(err, "%s is connected already", name);
 	else if (is_same(name, there, config, err))
-		attached = ATTACHED_SAME;
+		attached = lives ? ATTACHED_SAME : ATTACHED_LEFT;
 	free(there);
 	return attached;
 }
