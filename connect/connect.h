@@ -73,6 +73,9 @@ bool	nbc_target_parse(struct nbc_target *, const char *operand, struct nbc_error
 void	nbc_target_free(struct nbc_target *);
 /* As a URI, without secrets; for messages and lists. */
 void	nbc_target_print(const struct nbc_target *, char *buf, size_t size);
+/* Of a target with no TLS file or name but what its URI has: that, too, with paths from
+ * the root on, so that it can be parsed again from anywhere. */
+void	nbc_target_print_whole(const struct nbc_target *, char *buf, size_t size);
 
 /* The files that a target may name for TLS. */
 enum nbc_tls_file {

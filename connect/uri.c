@@ -308,6 +308,8 @@ drop_missing(struct nbc_target *t)
 	return true;
 }
 
+#define CA_NAME		"/ca-cert.pem"
+
 /* A directory with the file names that GnuTLS users know. */
 static bool
 take_tls_certificates(struct nbc_target *t, struct slice value, struct nbc_error *err)
@@ -319,7 +321,7 @@ take_tls_certificates(struct nbc_target *t, struct slice value, struct nbc_error
 		return nbc_fail(err, NBC_USAGE, "tls-certificates is given twice");
 	if (!decode(&dir, value, false, err))
 		return false;
-	ok = join(&t->ca_file, dir, "ca-cert.pem", err) &&
+	ok = join(&t->ca_file, dir, CA_NAME + 1, err) &&
 	    join(&t->crl_file, dir, "ca-crl.pem", err) &&
 	    join(&t->cert_file, dir, "client-cert.pem", err) &&
 	    join(&t->key_file, dir, "client-key.pem", err) &&
@@ -570,29 +572,82 @@ put_host_port(struct printer *p, const struct nbc_target *t)
 	}
 }
 
-void
-nbc_target_print(const struct nbc_target *t, char *buf, size_t size)
+static void
+put_server(struct printer *p, const struct nbc_target *t)
 {
 	static const char *const suffix[] = {
 		[NBC_TCP] = "", [NBC_UNIX] = "+unix", [NBC_VSOCK] = "+vsock",
 	};
-	struct printer p = { buf, size, 0 };
 
-	put_text(&p, t->tls == NBE_TLS_OFF ? "nbd" : "nbds");
-	put_text(&p, suffix[t->family]);
-	put_text(&p, "://");
+	put_text(p, t->tls == NBE_TLS_REQUIRED ? "nbds" : "nbd");
+	put_text(p, suffix[t->family]);
+	put_text(p, "://");
 	if (t->psk_user != NULL) {
-		put_encoded(&p, t->psk_user, "");
-		put(&p, '@');
+		put_encoded(p, t->psk_user, "");
+		put(p, '@');
 	}
 	if (t->family != NBC_UNIX)
-		put_host_port(&p, t);
-	put(&p, '/');
+		put_host_port(p, t);
+	put(p, '/');
 	if (t->export_name != NULL)
-		put_encoded(&p, t->export_name, "/:@");
+		put_encoded(p, t->export_name, "/:@");
 	if (t->family == NBC_UNIX) {
-		put_text(&p, "?socket=");
-		put_encoded(&p, t->host, "/:@");
+		put_text(p, "?socket=");
+		put_encoded(p, t->host, "/:@");
 	}
+}
+
+void
+nbc_target_print(const struct nbc_target *t, char *buf, size_t size)
+{
+	struct printer p = { buf, size, 0 };
+
+	put_server(&p, t);
+	buf[p.used] = '\0';
+}
+
+static void
+put_param(struct printer *p, char *mark, const char *name, const char *value)
+{
+	put(p, *mark);
+	*mark = '&';
+	put_text(p, name);
+	put(p, '=');
+	put_encoded(p, value, "/:@");
+}
+
+/* len: of its beginning. */
+static void
+put_path(struct printer *p, char *mark, const char *name, const char *path, size_t len)
+{
+	char *whole = nbc_os_absolute(path);
+	size_t tail = strlen(path) - len;
+
+	if (whole == NULL)
+		return;			/* nbc_tls_context_load refuses it */
+	whole[strlen(whole) - tail] = '\0';
+	put_param(p, mark, name, whole);
+	free(whole);
+}
+
+void
+nbc_target_print_whole(const struct nbc_target *t, char *buf, size_t size)
+{
+	struct printer p = { buf, size, 0 };
+	char mark = t->family == NBC_UNIX ? '&' : '?';
+
+	put_server(&p, t);
+	if (t->ca_file != NULL)
+		put_path(&p, &mark, "tls-certificates", t->ca_file,
+		    strlen(t->ca_file) - strlen(CA_NAME));
+	if (t->psk_file != NULL)
+		put_path(&p, &mark, "tls-psk-file", t->psk_file, strlen(t->psk_file));
+	if ((t->tls_type == NBC_TLS_PSK) != (t->psk_file != NULL))
+		put_param(&p, &mark, "tls-type",
+		    t->tls_type == NBC_TLS_PSK ? "psk" : "x509");
+	if (t->tls_hostname != NULL)
+		put_param(&p, &mark, "tls-hostname", t->tls_hostname);
+	if (t->tls_no_verify)
+		put_param(&p, &mark, "tls-verify-peer", "false");
 	buf[p.used] = '\0';
 }

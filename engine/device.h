@@ -181,6 +181,7 @@ struct record {
 struct unflushed {
 	uint64_t	acked;		/* acknowledgements so far */
 	uint64_t	flushed;	/* of these, covered by a flush */
+	bool		inherited;	/* the first of these were another device's */
 	bool		lost;		/* the next flush has to say so ... */
 	uint64_t	lost_told;	/* ... and all up to this number */
 	bool		telling;	/* the one that says so is not handed over */
@@ -514,6 +515,7 @@ void	 fence_store_changed(struct nbe_dev *);
 void	 fence_begun(struct nbe_dev *, const struct nbe_req *, uint8_t path);
 void	 fence_ended(struct nbe_dev *, uint8_t path);
 void	 fence_back(struct nbe_dev *, uint8_t path);
+void	 fence_inherit(struct nbe_dev *, uint8_t path);
 bool	 fence_of_path(const struct nbe_dev *, uint8_t path);
 bool	 fence_blocks(const struct nbe_dev *, const struct nbe_req *);
 bool	 fence_blocks_record(const struct nbe_dev *, const struct record *);
@@ -527,6 +529,7 @@ enum ack {
 	ACK_UNKEPT,	/* it may not: there is no room to keep it before a flush */
 };
 void	 unflushed_init(struct nbe_dev *);
+void	 unflushed_inherit(struct nbe_dev *);
 bool	 unflushed_dirty(const struct nbe_dev *);
 bool	 unflushed_worth_flushing(const struct nbe_dev *);
 enum ack unflushed_ack(struct nbe_dev *, struct nbe_req *);

@@ -416,6 +416,23 @@ fence_back(struct nbe_dev *d, uint8_t path)
 	wait_for_answer(d, path, true);
 }
 
+/*
+ * What a device before this one has left on that path: anywhere, and older than all that
+ * this one does.  By the store: the path may be one that has not changed the disk yet, so
+ * that is left to time.
+ */
+void
+fence_inherit(struct nbe_dev *d, uint8_t path)
+{
+	if (no_fences(d))
+		return;
+	put(d, (struct fence){
+		.off = 0, .end = UINT64_MAX, .until = NBE_NEVER, .slot = NO_SLOT,
+		.moment = ++d->moment, .path = path,
+		.waits = path == d->mp.home || d->cfg.fence_by != NBE_FENCE_COMMAND,
+	});
+}
+
 /* May it still write what it was sent when it was active? */
 bool
 fence_of_path(const struct nbe_dev *d, uint8_t path)

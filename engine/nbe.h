@@ -345,6 +345,13 @@ enum nbe_unflushed {
  *
  * Acknowledged writes that no flush has covered: nbe_unflushed, as with a server that
  * restarts.
+ *
+ * A device may take the place of another one that ended in the middle of its work, as with
+ * its process.  Commands of that one may still be carried out, and nobody knows where, so
+ * all changes wait: for the fence of its servers, the present one among them.  Which ones
+ * it had left something with nbe_old_paths tells, which is to be kept where the end of the
+ * process does not reach it.  What it had acknowledged and not flushed is the front's to
+ * know: this device cannot tell whether its server was restarted in between.
  */
 enum nbe_fence_by { NBE_FENCE_TIME, NBE_FENCE_COMMAND, NBE_FENCE_STORE };
 
@@ -370,6 +377,9 @@ struct nbe_dev_config {
 	/* Paths.  All zero: there is one, and nothing of them matters. */
 	uint8_t	 paths;			/* up to NBE_MAX_PATHS */
 	uint8_t	 path;			/* the one that is active at first */
+	uint32_t old_paths;		/* bit per path: the device before this one
+					 * may have left something there; with one
+					 * path, bit 0 */
 	enum nbe_fence_by fence_by;
 	nbe_time path_timeout;
 	nbe_time failback;		/* so long on another path, then back to the
@@ -536,6 +546,9 @@ void	 nbe_moved(struct nbe_dev *, unsigned conn, nbe_time now);
 void	 nbe_stirred(struct nbe_dev *, unsigned path, nbe_time now);
 /* May a write still land there that was lost with its connection? */
 bool	 nbe_old_writes(const struct nbe_dev *, unsigned path);
+/* What old_paths is to be for the next device, should this one end now: after each
+ * nbe_conn_up, before anything is sent there; and then whenever it is convenient. */
+uint32_t nbe_old_paths(const struct nbe_dev *);
 /* Bytes of payload of the present reply that are still to come; 0: a header is
  * next. */
 uint64_t nbe_rx_left(const struct nbe_dev *, unsigned conn);

@@ -16,6 +16,20 @@
  */
 #include "device.h"
 
+/* What the device before this one had acknowledged may be in a cache. */
+static void
+inherit(struct nbe_dev *d)
+{
+	if (d->cfg.old_paths != 0)
+		unflushed_inherit(d);
+	for (uint8_t i = 0; i < d->cfg.paths; i++) {
+		if ((d->cfg.old_paths >> i & 1) == 0)
+			continue;
+		fence_inherit(d, i);
+		d->mp.path[i].cached = i != d->mp.home;
+	}
+}
+
 void
 path_init(struct nbe_dev *d, nbe_time now)
 {
@@ -34,6 +48,7 @@ path_init(struct nbe_dev *d, nbe_time now)
 	mp->path[mp->at].state = NBE_PATH_ACTIVE;
 	for (unsigned i = 0; i < NBE_MAX_PATHS; i++)
 		mp->path[i].since = now;
+	inherit(d);
 }
 
 static void
@@ -468,6 +483,17 @@ bool
 nbe_old_writes(const struct nbe_dev *d, unsigned path)
 {
 	return fence_of_path(d, (uint8_t)path);
+}
+
+uint32_t
+nbe_old_paths(const struct nbe_dev *d)
+{
+	uint32_t paths = 1u << d->mp.home;
+
+	for (uint8_t i = 0; i < d->cfg.paths; i++)
+		if (i != d->mp.home && (d->mp.path[i].cached || fence_of_path(d, i)))
+			paths |= 1u << i;
+	return paths;
 }
 
 void

@@ -20,6 +20,8 @@
  */
 #include "device.h"
 
+#define FIRST_ACK	1u
+
 static bool
 keeps(const struct nbe_dev *d)
 {
@@ -37,9 +39,20 @@ void
 unflushed_init(struct nbe_dev *d)
 {
 	list_init(&d->un.retry);
-	d->un.acked = d->un.flushed = 1;	/* 0 is before all */
+	d->un.acked = d->un.flushed = FIRST_ACK;	/* 0 is before all */
 	d->replay.op = NBE_WRITE;
 	d->replay.state = REQ_IDLE;	/* it is never done */
+}
+
+/* Of a device before this one: something may be acknowledged and not flushed. */
+void
+unflushed_inherit(struct nbe_dev *d)
+{
+	if ((d->exp.flags & NBE_FLAG_SEND_FLUSH) == 0)
+		return;
+	d->un.acked++;
+	d->un.inherited = true;
+	unflushed_stray(d);
 }
 
 bool
@@ -147,6 +160,7 @@ unflushed_flushed(struct nbe_dev *d, const struct slot *s)
 	}
 	if (un->first == un->last)
 		un->keep_head = un->keep_tail = 0;
+	un->inherited = un->inherited && covers <= FIRST_ACK;
 }
 
 /* A change failed, was aborted, or was lost and may have been done late: the server may
@@ -216,12 +230,14 @@ replay_from_start(struct nbe_dev *d)
 void
 unflushed_restarted(struct nbe_dev *d)
 {
-	if (keeps(d)) {
+	bool forgotten = d->un.inherited;	/* there are no records of that */
+
+	if (keeps(d))
 		replay_from_start(d);
-		return;
-	}
+	else
+		forgotten = unflushed_dirty(d);
 	/* Still not flushed: the server may as well have kept it. */
-	if (unflushed_dirty(d) && d->cfg.unflushed == NBE_UNFLUSHED_FAIL)
+	if (forgotten && d->cfg.unflushed != NBE_UNFLUSHED_IGNORE)
 		d->un.lost = true;
 }
 

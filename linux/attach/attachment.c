@@ -222,6 +222,14 @@ attachment_is_on(const struct state *s, const char *node)
 }
 
 bool
+attachment_outlives(const struct state *s)
+{
+	struct node noted;
+
+	return read_note(s, &noted) && noted.kind == NODE_UBLK && node_is(&noted);
+}
+
+bool
 attachment_is_there(const struct attachment *a)
 {
 	return node_is_there(&a->node);

@@ -42,6 +42,8 @@ bool	attachment_make(const struct state *, const struct attachment_config *,
 void	attachment_find(const struct state *, struct attachment *);
 /* Whether the block device of this name in /dev is the disk's; asks no daemon. */
 bool	attachment_is_on(const struct state *, const char *node);
+/* Whether it is one that outlives its daemon, and is there. */
+bool	attachment_outlives(const struct state *);
 /* Whether the block device still is the disk's; all below look first, and never touch
  * one that is another's by now. */
 bool	attachment_is_there(const struct attachment *);

@@ -3,28 +3,24 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include "attached.h"
+#include "attachment.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "text_file.h"
 
-#define URI_MAX		1024
-
 char *
 attached_config(const struct server *s, unsigned servers, const struct options *o)
 {
-	char uri[URI_MAX], *text = NULL;
+	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
 
 	if (out == NULL)
 		return NULL;
-	for (unsigned i = 0; i < servers; i++) {
-		nbc_target_print(&s[i].target, uri, sizeof(uri));
-		fprintf(out, "uri = %s\n", uri);
-	}
-	fprintf(out, "tls = %s\n", tls_words[s[0].target.tls]);
+	for (unsigned i = 0; i < servers; i++)
+		fprintf(out, "uri = %s\n", s[i].uri);
 	options_print(out, o);
 	if (fclose(out) == 0)
 		return text;
@@ -118,14 +114,18 @@ attached_find(struct state *s, const char *name, const char *config,
 {
 	enum attached attached = ATTACHED_OTHER;
 	char *there;
+	bool lives;
 
-	if (!state_open(s, name, err) || state_pid(s) == 0)
+	if (!state_open(s, name, err))
+		return ATTACHED_NOT;
+	lives = state_pid(s) != 0;
+	if (!lives && !attachment_outlives(s))
 		return ATTACHED_NOT;
 	there = read_config(s);
 	if (there == NULL)
 		errtext_set(err, "%s is connected already", name);
 	else if (is_same(name, there, config, err))
-		attached = ATTACHED_SAME;
+		attached = lives ? ATTACHED_SAME : ATTACHED_LEFT;
 	free(there);
 	return attached;
 }

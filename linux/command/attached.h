@@ -12,13 +12,14 @@
 #include "server.h"
 #include "state.h"
 
-/* Lines of a configuration file, to be freed; NULL: out of memory. */
+/* Lines of a configuration file, to be freed, which mean the same wherever it is read;
+ * NULL: out of memory. */
 char	*attached_config(const struct server *, unsigned servers,
 	    const struct options *);
 
-enum attached { ATTACHED_NOT, ATTACHED_SAME, ATTACHED_OTHER };
-/* Whether a living device has this name.  SAME: state is it; OTHER: err has the first
- * difference. */
+enum attached { ATTACHED_NOT, ATTACHED_SAME, ATTACHED_OTHER, ATTACHED_LEFT };
+/* Whether a device has this name.  SAME: state is it; OTHER: err has the first
+ * difference; LEFT: state is it, and its daemon is dead, but not the block device. */
 enum attached attached_find(struct state *, const char *name, const char *config,
 	    struct errtext *);
 

@@ -6,8 +6,10 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "os.h"
 #include "values.h"
 
 #define DEPTH_DEFAULT	128
@@ -196,6 +198,18 @@ print_text(FILE *out, const char *name, const void *field)
 		fprintf(out, "%s = %s\n", name, text);
 }
 
+/* Who reads it may stand elsewhere. */
+static void
+print_path(FILE *out, const char *name, const void *field)
+{
+	const char *path = *(const char *const *)field;
+	char *whole = path != NULL ? nbc_os_absolute(path) : NULL;
+
+	if (whole != NULL)
+		fprintf(out, "%s = %s\n", name, whole);
+	free(whole);
+}
+
 static void
 print_flag(FILE *out, const char *name, const void *field)
 {
@@ -255,6 +269,14 @@ print_fence_by(FILE *out, const char *name, const void *field)
 		fprintf(out, "%s = %s\n", name, fence_words[by]);
 }
 
+/* Whether it is required each URI says for itself. */
+static void
+print_tls(FILE *out, const char *name, const void *field)
+{
+	if (*(const int *)field == NBE_TLS_IF_OFFERED)
+		fprintf(out, "%s = %s\n", name, tls_words[NBE_TLS_IF_OFFERED]);
+}
+
 static void
 print_via(FILE *out, const char *name, const void *field)
 {
@@ -286,31 +308,33 @@ const struct option_row option_table[] = {
 	    SERVER, "port of the server (10809)", NULL },
 	{ 'A', "ca", "FILE", AT(ca_file), set_something, a_file, SERVER,
 	    "who may sign the server's certificate (the system's roots)",
-	    print_text },
+	    print_path },
 	{ 0, "crl", "FILE", AT(crl_file), set_something, a_file, SERVER,
 	    "revocation lists of all who sign; read again when connecting (none)",
-	    print_text },
+	    print_path },
 	{ 'C', "cert", "FILE", AT(cert_file), set_something, a_file, SERVER,
 	    "certificate of this client",
-	    print_text },
+	    print_path },
 	{ 'K', "key", "FILE", AT(key_file), set_something, a_file, SERVER,
 	    "private key of this client",
-	    print_text },
+	    print_path },
 	{ 0, "key-password-file", "FILE", AT(key_password_file), set_something,
 	    a_file, SERVER, "holds the password of the key (asked for)",
-	    print_text },
+	    print_path },
 	{ 0, "tls", "WHEN", AT(tls), set_tls, "off, if-offered or required", SERVER,
-	    "TLS: off, if-offered, required (off; with TLS files: required)", NULL },
+	    "TLS: off, if-offered, required (off; with TLS files: required)",
+	    print_tls },
 	{ 0, "tls-hostname", "NAME", AT(tls_hostname), set_something, "a host name",
 	    SERVER, "what the server's certificate must name (the host)",
 	    print_text },
 	{ 0, "psk-file", "FILE", AT(psk_file), set_something, a_file, SERVER,
 	    "TLS with pre-shared keys: lines of user:hex",
-	    print_text },
+	    print_path },
 	{ 0, "psk-user", "USER", AT(psk_user), set_something, "a user name", SERVER,
 	    "whose key of the file (the first one)", NULL },
 	{ 0, "open-timeout", "TIME", AT(open_timeout), set_some_time, some_time,
-	    SERVER, "one attempt to connect may take so long (10s)", NULL },
+	    SERVER, "one attempt to connect may take so long (10s)",
+	    print_time },
 	{ 0, "retry", "TIME", AT(retry), set_time_or_never, a_time_or_never, SERVER,
 	    "try again for so long when the server is not there (0)", NULL },
 	{ 0, "read-only", NULL, AT(read_only), set_flag, NULL, V(CONNECT),
@@ -333,7 +357,7 @@ const struct option_row option_table[] = {
 	{ 0, "fence-command", "PROGRAM", AT(fence_command), set_something,
 	    "the name of a program", V(CONNECT),
 	    "ends a server that was left; 0 when it writes no more",
-	    print_text },
+	    print_path },
 	{ 0, "path-timeout", "TIME", AT(path_timeout), set_time, a_time, V(CONNECT),
 	    "go to the next server when one is away for so long (10s)",
 	    print_time },
@@ -372,7 +396,7 @@ const struct option_row option_table[] = {
 	    V(CONNECT), "name of the device (lowest free of nbd0, nbd1, ...)", NULL },
 	{ 0, "hook", "PROGRAM", AT(hook), set_something, "the name of a program",
 	    V(CONNECT), "run: up, lost, back, dead, resized, moved; and the name",
-	    print_text },
+	    print_path },
 	{ 0, "config", "FILE", AT(config_file), set_something, a_file, V(CONNECT),
 	    "read the server and options from nbdisk.conf(5)", NULL },
 	{ 0, "quiet", NULL, AT(quiet), set_flag, NULL, V(CONNECT),
@@ -381,7 +405,8 @@ const struct option_row option_table[] = {
 	    V(CONNECT) | V(RECOVER),
 	    "stay, log to stderr, tell systemd when ready", NULL },
 	{ 0, "root-device", NULL, AT(root_device), set_flag, NULL, V(CONNECT),
-	    "what turns the machine off ends it last: / is on it", NULL },
+	    "what turns the machine off ends it last: / is on it",
+	    print_flag },
 	{ 0, "timeout", "TIME", AT(wait), set_some_time, some_time,
 	    V(DISCONNECT) | V(SCALE) | V(RECONNECT) | V(MOVE) | V(WAIT),
 	    "wait so long (30s)",

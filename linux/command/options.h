@@ -88,8 +88,8 @@ bool	options_load(struct options *, enum verb_id, const char *path, char *text,
 	    size_t len, struct errtext *);
 /* --fence-by and --fence-command go together. */
 bool	options_fence_ok(const struct options *, struct errtext *);
-/* The settings of a device, as lines of a configuration file.  Not what the target has:
- * uri, name, port, and whether TLS is required. */
+/* The settings of a device, as lines of a configuration file, with paths from the root
+ * on.  Not what the URI says: name, port, psk-user, and whether TLS is required. */
 void	options_print(FILE *, const struct options *);
 static inline bool
 option_belongs(const struct option_row *row, enum verb_id verb)

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of the longest names and paths, each byte encoded. */
+#define URI_MAX		32768
+
 enum exit_status
 server_complain(const struct nbc_error *err)
 {
@@ -52,15 +55,22 @@ take_names(struct nbc_target *t, const struct options *o, struct nbc_error *err)
 		return usage_error(err, "--port: a UNIX socket has no port");
 	return take(&t->export_name, o->export_name, "name", err) &&
 	    take(&t->port, o->port, "port", err) &&
-	    take(&t->ca_file, o->ca_file, "ca", err) &&
+	    take(&t->psk_user, o->psk_user, "psk-user", err);
+}
+
+static bool
+take_files(struct nbc_target *t, const struct options *o, struct nbc_error *err)
+{
+	if (o->psk_file != NULL)
+		t->tls_type = NBC_TLS_PSK;
+	return take(&t->ca_file, o->ca_file, "ca", err) &&
 	    take(&t->crl_file, o->crl_file, "crl", err) &&
 	    take(&t->cert_file, o->cert_file, "cert", err) &&
 	    take(&t->key_file, o->key_file, "key", err) &&
 	    take(&t->key_password_file, o->key_password_file, "key-password-file",
 	    err) &&
 	    take(&t->tls_hostname, o->tls_hostname, "tls-hostname", err) &&
-	    take(&t->psk_file, o->psk_file, "psk-file", err) &&
-	    take(&t->psk_user, o->psk_user, "psk-user", err);
+	    take(&t->psk_file, o->psk_file, "psk-file", err);
 }
 
 static bool
@@ -77,8 +87,6 @@ take_tls(struct nbc_target *t, const struct options *o, struct nbc_error *err)
 {
 	bool uri_requires = t->tls == NBE_TLS_REQUIRED;
 
-	if (o->psk_file != NULL)
-		t->tls_type = NBC_TLS_PSK;
 	if (o->tls == TLS_UNSAID) {
 		if (has_tls_options(o))
 			t->tls = NBE_TLS_REQUIRED;
@@ -103,6 +111,19 @@ milliseconds(nbe_time ns)
 }
 
 static bool
+print(struct server *s, struct nbc_error *err)
+{
+	char uri[URI_MAX];
+
+	nbc_target_print_whole(&s->target, uri, sizeof(uri));
+	s->uri = strdup(uri);
+	if (s->uri != NULL)
+		return true;
+	*err = (struct nbc_error){ .kind = NBC_INTERNAL, .text = "out of memory" };
+	return false;
+}
+
+static bool
 init(struct server *s, const struct options *o, const char *operand,
     struct nbc_error *err)
 {
@@ -114,6 +135,7 @@ init(struct server *s, const struct options *o, const char *operand,
 	};
 	return nbc_target_parse(&s->target, operand, err) &&
 	    take_names(&s->target, o, err) && take_tls(&s->target, o, err) &&
+	    print(s, err) && take_files(&s->target, o, err) &&
 	    nbc_tls_context_load(&s->tls, &s->target, err);
 }
 
@@ -129,7 +151,7 @@ server_init(struct server *s, const struct options *o, const char *operand)
 			    "server");
 		return EXIT_OK;
 	}
-	nbc_target_free(&s->target);
+	server_free(s);
 	return server_complain(&err);
 }
 
@@ -138,6 +160,7 @@ server_free(struct server *s)
 {
 	nbc_tls_context_free(s->tls);
 	nbc_target_free(&s->target);
+	free(s->uri);
 }
 
 /* ---- several of them --------------------------------------------------------- */

@@ -12,6 +12,8 @@ struct server {
 	struct nbc_target	target;
 	struct nbc_tls_context	*tls;		/* NULL: TLS is off */
 	struct nbc_options	options;
+	char			*uri;		/* with what options say of all but TLS;
+						 * the same from any directory */
 };
 
 /* On failure it has been said on stderr, and there is nothing to close. */

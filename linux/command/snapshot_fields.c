@@ -380,6 +380,8 @@ get_attached(const void *object, struct value *v)
 		    words[state]);
 }
 
+GET_NUMBER(takeovers, takeovers)
+
 static void
 get_uptime(const void *object, struct value *v)
 {
@@ -396,6 +398,7 @@ static const struct field settings[] = {
 	{ "Attached", "attached", get_attached },
 	{ "Pid", "pid", get_pid },
 	{ "UptimeSeconds", "uptime_seconds", get_uptime },
+	{ "Takeovers", "takeovers", get_takeovers },
 	{ "State", "state", get_state },
 	{ "ReadOnly", "read_only", get_read_only },
 	{ "TLS", "tls", get_tls },

@@ -27,6 +27,7 @@
 #include "daemon.h"
 #include "fuse.h"
 #include "json.h"
+#include "keeper.h"
 #include "process.h"
 #include "progress.h"
 #include "ring.h"
@@ -52,6 +53,7 @@ struct connecting {
 	enum attach_kind via;
 	bool		again;		/* in the place of a daemon that was killed */
 	int		sock;		/* the child's way to us */
+	struct keeper	keeper;
 };
 
 /* ---- connections ----------------------------------------------------------- */
@@ -274,7 +276,10 @@ be_daemon(struct connecting *c, int sock)
 	c->sock = sock;
 	c->daemon.ready = ready_there;
 	c->daemon.watch = sock;
-	process_leave_terminal();
+	if (c->options->foreground)
+		keeper_is_child(&c->keeper);
+	else
+		process_leave_terminal();
 	_exit(daemon_run(&c->daemon) ? EXIT_OK : EXIT_FAILED);
 }
 
@@ -329,6 +334,24 @@ run_in_child(struct connecting *c)
 	}
 	close(pair[1]);
 	return child > 0 ? await(c, pair[0], child) : no_child(c, "fork");
+}
+
+/* A device that outlives its daemon. */
+static enum exit_status
+run_and_stay(struct connecting *c)
+{
+	enum exit_status status;
+	bool ok;
+
+	c->daemon.log_to_stderr = true;
+	keeper_begin(&c->keeper);
+	status = run_in_child(c);
+	if (status != EXIT_OK)
+		return status;
+	process_notify("READY=1");
+	ok = keeper_stay(&c->state);
+	process_notify("STOPPING=1");
+	return ok ? EXIT_OK : EXIT_FAILED;
 }
 
 /* ---- all of it ------------------------------------------------------------- */
@@ -389,7 +412,9 @@ start(struct connecting *c)
 		c->daemon.server[i] = (struct dialer_server){
 			&c->server[i].target, c->server[i].tls, &c->server[i].options,
 		};
-	return c->options->foreground ? run_here(c) : run_in_child(c);
+	if (!c->options->foreground)
+		return run_in_child(c);
+	return c->via == ATTACH_UBLK ? run_and_stay(c) : run_here(c);
 }
 
 static enum exit_status
@@ -406,6 +431,49 @@ attach(struct connecting *c)
 	(void)udev_names_write(&c->state, &c->server[0].target);
 	warn_of_other(c);
 	return start(c);
+}
+
+/* ---- in the place of a daemon that was killed -------------------------------- */
+
+/* Which of several servers the old one wrote to last nobody knows. */
+static bool
+has_one_server(const struct connecting *c)
+{
+	struct errtext err;
+
+	if (c->servers == 1)
+		return true;
+	errtext_set(&err, "%s: of a device with several servers nobody knows which one "
+	    "may still write; \"nbdisk disconnect --force %s\" ends it",
+	    c->state.name, c->state.name);
+	complain(err.text);
+	return false;
+}
+
+/* The state is locked. */
+static enum exit_status
+take_over(struct connecting *c)
+{
+	enum exit_status status;
+
+	c->again = true;
+	c->via = ATTACH_UBLK;
+	if (!has_one_server(c))
+		return EXIT_FAILED;
+	status = open_all(c);
+	return status == EXIT_OK ? start(c) : status;
+}
+
+static enum exit_status
+lock_and_take_over(struct connecting *c)
+{
+	struct errtext err;
+
+	if (state_lock_dead(&c->state))
+		return take_over(c);
+	errtext_set(&err, "%s: somebody else is at it", c->state.name);
+	complain(err.text);
+	return EXIT_FAILED;
 }
 
 /* ---- what is there already ------------------------------------------------- */
@@ -432,10 +500,12 @@ static enum attached
 look_for_it(struct connecting *c, struct errtext *err)
 {
 	const struct options *o = c->options;
+	enum attached found;
 
-	if (o->device == NULL || o->foreground)
+	if (o->device == NULL)
 		return ATTACHED_NOT;
-	return attached_find(&c->state, o->device, c->config, err);
+	found = attached_find(&c->state, o->device, c->config, err);
+	return found != ATTACHED_LEFT && o->foreground ? ATTACHED_NOT : found;
 }
 
 static enum exit_status
@@ -450,6 +520,8 @@ attach_once(struct connecting *c)
 	case ATTACHED_OTHER:
 		complain(err.text);
 		return EXIT_FAILED;
+	case ATTACHED_LEFT:
+		return lock_and_take_over(c);
 	case ATTACHED_NOT:
 		break;
 	}
@@ -530,40 +602,18 @@ verb_connect(const struct options *o)
 	return status;
 }
 
-/* ---- in the place of a daemon that was killed -------------------------------- */
-
-/* Which of several servers the old one wrote to last nobody knows. */
-static bool
-has_one_server(const struct connecting *c)
-{
-	struct errtext err;
-
-	if (c->servers == 1)
-		return true;
-	errtext_set(&err, "%s: of a device with several servers nobody knows which one "
-	    "may still write; \"nbdisk disconnect --force %s\" ends it",
-	    c->state.name, c->state.name);
-	complain(err.text);
-	return false;
-}
-
 enum exit_status
 connect_again(const struct options *o, const struct state *dead)
 {
 	struct connecting *c = &connecting;
 	enum exit_status status;
 
-	c->again = true;
 	c->state = *dead;
 	if (!prepare(c, o, ATTACH_UBLK))
 		return EXIT_FAILED;
 	status = servers_init(c->server, &c->servers, o);
-	if (status == EXIT_OK && !has_one_server(c))
-		status = EXIT_FAILED;
 	if (status == EXIT_OK)
-		status = open_all(c);
-	if (status == EXIT_OK)
-		status = start(c);
+		status = take_over(c);
 	free_all(c);
 	return status;
 }

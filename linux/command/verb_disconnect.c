@@ -11,9 +11,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "attachment.h"
+#include "clock.h"
 #include "control_client.h"
 #include "named.h"
 #include "options.h"
@@ -21,6 +23,7 @@
 
 #define FORCE_MS	15000	/* a daemon that ends by force takes less */
 #define REMAINS_MS	5000
+#define AGAIN_NS	100000000
 #define MS		(NBE_SECOND / 1000)
 
 struct ending {
@@ -28,6 +31,7 @@ struct ending {
 	struct state	state;
 	pid_t		pid;
 	int		pidfd;		/* readable when it has ended */
+	bool		unheard;	/* there was nobody who could be asked */
 	struct errtext	why;
 	struct errtext	loss;		/* what the daemon could not save; "" */
 };
@@ -78,6 +82,7 @@ ask_to_end(struct ending *e)
 	enum control_answer answer;
 	int sock = control_connect(&e->state, &e->why);
 
+	e->unheard = sock < 0;
 	if (sock < 0 || !control_send(sock, CONTROL_DISCONNECT, e->options->force,
 	    &e->why)) {
 		if (sock >= 0)
@@ -118,7 +123,8 @@ clean_up(struct ending *e)
 	/* An orderly end leaves nothing, not even the name. */
 	if (!state_open(&now, e->state.name, &ignored))
 		return true;
-	if (!state_lock_dead(&e->state))
+	e->unheard = !state_lock_dead(&e->state);
+	if (e->unheard)
 		return errtext_set(&e->why, "%s: it is still in use by a process",
 		    e->state.name);
 	attachment_find(&e->state, &attachment);
@@ -135,7 +141,7 @@ clean_up(struct ending *e)
 }
 
 static bool
-end(struct ending *e)
+end_once(struct ending *e)
 {
 	e->pid = state_pid(&e->state);
 	if (e->pid == 0)
@@ -145,6 +151,36 @@ end(struct ending *e)
 		return false;
 	e->why.text[0] = '\0';
 	return clean_up(e);
+}
+
+/* Not that process, or its child, if that has taken its place. */
+static bool
+is_stuck(const struct ending *e)
+{
+	return e->pid != 0 && state_pid(&e->state) == e->pid && kill(e->pid, 0) == 0;
+}
+
+/* What is just being attached is waited for: by the next daemon, perhaps, in the place of
+ * one that was killed.  By force that is ended, too. */
+static bool
+end(struct ending *e)
+{
+	const struct timespec pause = { .tv_nsec = AGAIN_NS };
+	const struct options *o = e->options;
+	nbe_time until = clock_after(o->force ? FORCE_MS * MS : o->wait);
+	bool ok, again;
+
+	do {
+		ok = end_once(e);
+		if (e->pidfd >= 0)
+			close(e->pidfd);
+		e->pidfd = -1;
+		again = !ok && (o->force ? !is_stuck(e) : e->unheard) &&
+		    clock_now() < until;
+		if (again)
+			(void)nanosleep(&pause, NULL);
+	} while (again);
+	return ok;
 }
 
 enum exit_status
@@ -158,8 +194,6 @@ verb_disconnect(const struct options *o)
 		progress_begin(&progress, "finishing what is under way");
 		ok = end(&e);
 		progress_end(&progress);
-		if (e.pidfd >= 0)
-			close(e.pidfd);
 	} else if (o->if_exists && errno == ENOENT) {
 		return EXIT_OK;
 	}

@@ -68,6 +68,7 @@ struct daemon {
 	struct control_client *asker;	/* waits for the end of DETACHING */
 	struct attachment attachment;
 	uint64_t	size;		/* as users see it */
+	unsigned	takeovers;
 	enum stage	stage;
 	nbe_time	deadline;	/* of an end by force */
 	uint64_t	flushes_failed;	/* before the last flush */
@@ -294,6 +295,7 @@ attach_done(struct daemon *d, const struct helper_result *r)
 		return;
 	d->stage = RUNNING;
 	d->taken_over = true;
+	d->takeovers = r->takeovers;
 	d->size = d->helper.order.config.size;
 	report(d, true, "");
 	tell_hooks(d, HOOK_UP);
@@ -845,7 +847,7 @@ start(struct daemon *d, struct errtext *err)
 		.servers = d->config->servers,
 		.settings = &d->config->settings, .about = d->config->about,
 		.attachment = &d->attachment, .node_lost = &d->node_lost,
-		.size = &d->size,
+		.size = &d->size, .takeovers = &d->takeovers,
 		.disk = d->disk, .front = &d->front,
 		.started = clock_now(),
 	};

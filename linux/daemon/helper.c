@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "successor.h"
 
 #define KEPT_FD		3	/* orders */
 #define OPENER_FD	4
@@ -66,6 +67,21 @@ is_new(const struct helper_order *order, const struct helper_result *result)
 	return result->ok && !order->config.takes_over;
 }
 
+/* Whether there is a device that needs a daemon. */
+static void
+keep_watch(struct successor *next, const struct helper_order *order,
+    struct helper_result *result)
+{
+	if (!result->ok)
+		return;
+	if (order->job == HELPER_ATTACH && order->config.outlives &&
+	    result->attachment.node.kind == NODE_UBLK)
+		successor_serves(next, order->config.takes_over);
+	if (order->job == HELPER_DETACH || order->job == HELPER_FORCE)
+		next->serves = false;
+	result->takeovers = next->count;
+}
+
 /* Signals to a whole terminal or unit are the daemon's business, which needs the
  * helper to do as they say. */
 static void
@@ -73,6 +89,7 @@ be_helper(int sock, struct opener *opener, const struct state *s)
 {
 	struct helper_order order;
 	struct helper_result result = { .ok = false };
+	struct successor next;
 	bool unknown = false;		/* there is one that nobody serves */
 
 	node_init(&result.attachment.node);
@@ -83,10 +100,12 @@ be_helper(int sock, struct opener *opener, const struct state *s)
 	if (!keep(sock, opener->serve))
 		_exit(1);
 	opener_serve(opener, OPENER_FD);
+	successor_init(&next, s);
 	while (recv(KEPT_FD, &order, sizeof(order), 0) == sizeof(order)) {
 		result.job = order.job;
 		result.why.text[0] = '\0';
 		result.ok = carry_out(s, &order, &result.attachment, &result.why);
+		keep_watch(&next, &order, &result);
 		unknown = order.job == HELPER_ADD && is_new(&order, &result);
 		if (send(KEPT_FD, &result, sizeof(result), MSG_NOSIGNAL) < 0) {
 			unknown |= order.job == HELPER_ATTACH &&
@@ -96,6 +115,7 @@ be_helper(int sock, struct opener *opener, const struct state *s)
 	}
 	if (unknown)
 		attachment_undo_by_force(s, &result.attachment, &result.why);
+	successor_start(&next, &result.attachment.node);
 	_exit(0);
 }
 

@@ -6,8 +6,10 @@
  * shares the open files, so that a daemon that is killed while its thread waits
  * for /dev/fuse would keep /dev/fuse open, and both would stay for ever.  The
  * helper is forked before there is a ring, and has nothing open but its end of a
- * socket pair, and the loop device; it ends with the daemon.  Commands of ublk wait for
- * the ring, too.
+ * socket pair, and the loop device.  Commands of ublk wait for the ring, too.
+ *
+ * It ends with the daemon; where that was killed and its device goes on, when there is
+ * another one (successor.h).
  */
 #ifndef HELPER_H
 #define HELPER_H
@@ -33,6 +35,7 @@ struct helper_result {
 	bool		ok;
 	struct attachment attachment;
 	struct errtext	why;		/* FORCE: who still uses it; "" */
+	unsigned	takeovers;	/* ATTACH: daemons of the device before this */
 };
 
 struct helper {

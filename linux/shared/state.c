@@ -23,7 +23,7 @@
 #define NAMES_MAX	4096	/* nbd0 .. */
 
 static const char *const files[] = {
-	"control", "device", "config", "udev", "unflushed",
+	"control", "device", "config", "udev", "unflushed", "takeovers",
 };
 
 /* ---- where ------------------------------------------------------------------- */
@@ -158,7 +158,9 @@ state_lock_dead(struct state *s)
 {
 	/* One that could not wait for its helper took its lock away, no more. */
 	s->lock = open_lock(s, O_CREAT);
-	if (s->lock >= 0 && flock(s->lock, LOCK_EX | LOCK_NB) == 0)
+	/* Else the number of a stranger would be taken for who is at it. */
+	if (s->lock >= 0 && flock(s->lock, LOCK_EX | LOCK_NB) == 0 &&
+	    state_write_pid(s))
 		return true;
 	state_close(s);
 	return false;

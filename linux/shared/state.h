@@ -12,6 +12,7 @@
  *	config	URI and settings, as lines of nbdisk.conf(5); no secrets
  *	udev	what udev names the device by
  *	unflushed	of ublk: whether the next daemon must know of a loss
+ *	takeovers	how many daemons were killed, and how many of these soon
  * A directory appears complete and locked, by a rename, and so its name is taken.
  */
 #ifndef STATE_H
@@ -44,8 +45,8 @@ void	state_close(struct state *);
 pid_t	state_pid(const struct state *);
 /* Of a locked one: this process is its daemon now. */
 bool	state_write_pid(const struct state *);
-/* Locks the remains of a dead one; false: a daemon lives, or somebody was
- * faster. */
+/* Locks the remains of a dead one, with this process's id; false: a daemon lives, or
+ * somebody was faster. */
 bool	state_lock_dead(struct state *);
 /* Takes the directory away, when it is locked here; what is mounted stays. */
 void	state_remove(struct state *);

@@ -659,6 +659,14 @@ if nbdkit --dump-config | grep -q '^tls=yes'; then
 	run nb disconnect "$name"
 	status_is 0 && nothing_left "$name"
 	ok "TLS: disconnect"
+	printf '#!/bin/sh\n' >"$dir/hook" && chmod +x "$dir/hook"
+	(cd "$dir" && nb connect "nbds+unix://alice@/?socket=${sock##*/}&tls-psk-file=psk" \
+		--device "$name" --hook hook) >/dev/null
+	cp "$run_dir/$name/config" "$dir/stored"
+	nb disconnect "$name"
+	run nb connect --config "$dir/stored" --device "$name"
+	status_is 0 && nb disconnect "$name" && nothing_left "$name"
+	ok "what is kept of a device attaches it again, from another directory"
 	run nb connect "$sock" --device "$name"
 	status_is 1 && err_has "TLS" && nothing_left "$name"
 	ok "a server that wants TLS says so"

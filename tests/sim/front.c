@@ -39,6 +39,16 @@ front_free(void)
 	free(keep_buf);
 }
 
+/* All connections go with it. */
+void
+front_died(void)
+{
+	for (unsigned i = 0; i < CONNS; i++)
+		if (line[i].up)
+			server_forget(i);
+	memset(line, 0, sizeof(line));
+}
+
 static uint8_t *
 memory_of(const struct nbe_seg *g)
 {
@@ -254,8 +264,10 @@ front_open(unsigned i)
 	l->up = why == NBE_WHY_NONE;
 	if (!l->up)
 		server_forget(i);
-	else
-		paths_up();
+	if (!l->up)
+		return;
+	paths_up();
+	heir_connected();
 }
 
 /* Slow is not dead. */
@@ -376,6 +388,8 @@ front_step(bool faults)
 	struct line *l = &line[i];
 
 	now += US * (1 + below(60));
+	if (faults && plan.die_odds != 0 && one_in(plan.die_odds))
+		heir_takes_over();
 	if (plan.paths > 1)
 		paths_step(i);
 	if (faults) {

@@ -3,12 +3,13 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * usage: sim [--seed N | --from N] [--seeds N] [--steps N] [--trace] [--past]
- *            [--polite] [--deaf] [--paths] [--control WHICH]
+ *            [--polite] [--deaf] [--paths] [--dies] [--control WHICH]
  *
  * --polite and --deaf break a rule of fronts: a lost connection is reset; the engine is
  * told what comes on a late one.
- * --paths has several servers of one disk.  --control breaks something that this rests
- * on: "no-fence", "in-flight-only", "lying-command".
+ * --paths has several servers of one disk; with --dies the front dies now and then, and
+ * another one goes on.  --control breaks something that this rests on: "no-fence",
+ * "in-flight-only", "lying-command"; "no-past".
  *
  * In the liveness phase no new faults come, and everything must finish in bounded
  * time; then the device is stopped, and the disk is compared.
@@ -60,7 +61,7 @@ violated(const char *promise, const char *fmt, ...)
 	abort();
 }
 
-static bool tracing, polite, deaf, several, past;
+static bool tracing, polite, deaf, several, dies, past;
 static enum control control;
 
 void
@@ -180,6 +181,11 @@ pick_plan(void)
 	plan.stranger = SERVERS;
 	if (several)
 		pick_paths();
+	if (dies) {
+		plan.die_odds = 900;
+		plan.abort_odds = 0;	/* nobody does */
+		plan.control = control;
+	}
 }
 
 static void
@@ -225,12 +231,13 @@ run(unsigned long steps)
 	server_init();
 	oracle_init();
 	front_init();
+	heir_init();
 	paths_init();
 	while (steps-- != 0)
 		front_step(true);
 	HOLDS("P4", dev->st.restarts == 0 || plan.cut_odds != 0 ||
 	    plan.restart_odds != 0 || plan.silence || plan.shutdowns ||
-	    plan.error_odds != 0 || plan.cfg.dead_timeout != NBE_NEVER || several ||
+	    plan.error_odds != 0 || plan.cfg.dead_timeout != NBE_NEVER || several || dies ||
 	    !plan.honest, "a restart, and nobody restarted");
 	settle();
 	plan.error_odds = 0;
@@ -268,9 +275,9 @@ control_named(const char *name)
 {
 	static const char *const names[] = { [NO_FENCE] = "no-fence",
 		[IN_FLIGHT_ONLY] = "in-flight-only",
-		[LYING_COMMAND] = "lying-command" };
+		[LYING_COMMAND] = "lying-command", [NO_PAST] = "no-past" };
 
-	for (unsigned i = NO_FENCE; i <= LYING_COMMAND; i++)
+	for (unsigned i = NO_FENCE; i <= NO_PAST; i++)
 		if (strcmp(names[i], name) == 0)
 			return (enum control)i;
 	fprintf(stderr, "sim: no such control: %s\n", name);
@@ -301,7 +308,7 @@ is_switch(const char *arg)
 		bool *is_on;
 	} known[] = {
 		{ "--trace", &tracing }, { "--polite", &polite }, { "--deaf", &deaf },
-		{ "--paths", &several }, { "--past", &past },
+		{ "--paths", &several }, { "--past", &past }, { "--dies", &dies },
 	};
 
 	for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++)

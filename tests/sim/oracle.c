@@ -20,6 +20,7 @@ struct io io[IOS];
 unsigned long done_count, error_count;
 
 static uint64_t next_version, next_seq;
+static uint64_t not_recorded;	/* those below are not replayed */
 static unsigned tolds;		/* flushes that failed because of a loss */
 static uint8_t failed[VERSIONS];	/* may have happened, or not, or yet */
 
@@ -52,6 +53,7 @@ oracle_init(void)
 	memset(failed, 0, sizeof(failed));
 	memset(io, 0, sizeof(io));
 	next_version = next_seq = 1;
+	not_recorded = 0;
 }
 
 static void
@@ -149,7 +151,8 @@ may_hold(unsigned b, uint64_t v)
 void
 oracle_restarted(unsigned b)
 {
-	if (plan.cfg.unflushed != NBE_UNFLUSHED_REPLAY &&
+	if ((plan.cfg.unflushed != NBE_UNFLUSHED_REPLAY ||
+	    block[b].acked < not_recorded) &&
 	    version_of(server_current(b), b) != block[b].acked)
 		block[b].may_be_old = true;
 }
@@ -178,6 +181,23 @@ oracle_not_replayed(void)
 {
 	for (unsigned b = 0; b < BLOCKS_MAX; b++)
 		if (version_of(server_current(b), b) != block[b].acked)
+			block[b].may_be_old = true;
+}
+
+/* The device is gone, and its records with it. */
+void
+oracle_records_lost(void)
+{
+	if (plan.cfg.unflushed == NBE_UNFLUSHED_REPLAY)
+		oracle_not_replayed();
+	not_recorded = next_version;
+}
+
+void
+oracle_in_doubt(void)
+{
+	for (unsigned b = 0; b < BLOCKS_MAX; b++)
+		if (block[b].acked < not_recorded)
 			block[b].may_be_old = true;
 }
 
@@ -339,7 +359,7 @@ oracle_issue(void)
 	    (unsigned long long)o->r.length / BLOCK);
 	if (changes(&o->r))
 		trace("  as version %llu", (unsigned long long)o->version);
-	nbe_submit(dev, &o->r, now);
+	heir_submit(o);
 }
 
 void
@@ -533,7 +553,8 @@ check_error(const struct io *o)
 	if (plan.error_odds != 0 || o->aborted || plan.shutdowns)
 		return;
 	HOLDS("P2", e == NBE_ETIMEDOUT || e == NBE_ENOTSUP ||
-	    (e == NBE_EIO && o->r.op == NBE_FLUSH && dev->st.restarts != 0) ||
+	    (e == NBE_EIO && o->r.op == NBE_FLUSH &&
+	    (dev->st.restarts != 0 || plan.die_odds != 0)) ||
 	    (e == NBE_EIO && o->r.op == NBE_READ),
 	    "error %d from a server without errors", e);
 }
@@ -545,6 +566,7 @@ oracle_done(struct nbe_req *r)
 
 	HOLDS("P2", o->live, "a request was done twice");
 	done_count++;
+	heir_done(o);
 	trace("done %llu, error %u", (unsigned long long)o->seq, o->r.error);
 	if (o->r.error == NBE_OK && o->r.keep != NBE_NO_KEEP)
 		memcpy(keep_buf + o->r.keep, o->buf, o->r.length);

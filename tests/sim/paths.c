@@ -193,7 +193,30 @@ paths_fault(void)
 		nbe_move(dev, s, now);
 }
 
-/* What servers that were left still have gets to the store. */
+void
+paths_died(void)
+{
+	memset(dialing, 0, sizeof(dialing));
+	memset(probing, 0, sizeof(probing));
+	memset(fencing, 0, sizeof(fencing));
+	if (paths_look.live)
+		free(paths_look.buf);
+	paths_look.live = false;
+	moves = 0;
+}
+
+/* As a rule where it was.  That it is the same disk the next front knows by its size. */
+unsigned
+paths_after(void)
+{
+	unsigned path = dev->mp.home;
+
+	if (plan.paths > 1 && one_in(3))
+		path = (unsigned)below(plan.paths);
+	return path == plan.stranger ? 0 : path;
+}
+
+/* What servers that were left still has gets to the store. */
 void
 paths_end(void)
 {

@@ -53,6 +53,8 @@ server_init(void)
 	server_size = plan.exp.size;
 	server_restarts = 0;
 	parsed = 0;
+	for (unsigned i = 0; i < CONNS; i++)
+		server_conn[i].server = 0;
 	memset(server, 0, sizeof(server));
 	for (unsigned i = 0; i < SERVERS; i++)
 		server[i].end_at = NBE_NEVER;
@@ -627,6 +629,18 @@ server_left(unsigned conn)
 	for (unsigned i = before; i < late_count; i++)
 		late[i].kept = true;
 	forget(s);
+}
+
+void
+server_died(void)
+{
+	for (unsigned i = 0; i < late_count; i++) {
+		if (!late[i].kept)
+			continue;
+		late[i].kept = false;
+		late[i].run_at = NBE_NEVER;
+		late[i].number = parsed;
+	}
 }
 
 /* What a cut connection had brought, and the server did not let go of. */

@@ -52,6 +52,7 @@ enum control {
 	NO_FENCE,
 	IN_FLIGHT_ONLY,			/* what was acknowledged has no fence */
 	LYING_COMMAND,			/* says that it has ended a server */
+	NO_PAST,			/* the next device is told nothing */
 };
 
 /* ---- what varies from seed to seed ---- */
@@ -63,6 +64,7 @@ struct plan {
 	unsigned restart_odds, cut_odds, abort_odds, scale_odds, error_odds;
 	bool late;			/* commands of cut connections run later */
 	unsigned sleep_odds, renew_odds;
+	unsigned die_odds;		/* of the front, with the engine in it */
 	bool polite;			/* the client's system goes on sending what a
 					 * closed connection left in its buffer */
 	bool deaf;			/* to what comes on a late connection */
@@ -139,6 +141,7 @@ void	server_run_late(bool all);
 void	server_cut(unsigned conn);	/* forgets it; what it had may run late */
 void	server_forget(unsigned conn);	/* and the client does, too */
 void	server_left(unsigned conn);	/* for it is late */
+void	server_died(void);		/* of the client: nobody listens any more */
 void	server_restart(unsigned server);
 const uint8_t *server_durable(unsigned block);
 const uint8_t *server_current(unsigned block);
@@ -171,6 +174,8 @@ void	oracle_durable(void);		/* what was promised durable is so now */
 void	oracle_end(bool flushed);	/* all done: the disk is as it should be */
 unsigned oracle_live(void);
 void	oracle_abort_one(void);
+void	oracle_records_lost(void);	/* nothing will be replayed */
+void	oracle_in_doubt(void);		/* and a lost replay may still land */
 struct io *io_of(const struct nbe_req *);
 extern unsigned long done_count, error_count;
 
@@ -180,7 +185,15 @@ void	front_step(bool faults);
 void	front_work(void);
 void	front_free(void);
 void	front_open(unsigned conn);
+void	front_died(void);
 extern bool front_stopped;
+
+/* ---- heir.c ---- */
+void	heir_init(void);
+void	heir_submit(struct io *);
+void	heir_done(const struct io *);
+void	heir_connected(void);
+void	heir_takes_over(void);		/* the front has died */
 
 /* ---- paths.c ---- */
 void	paths_init(void);
@@ -193,6 +206,8 @@ void	paths_step(unsigned conn);
 void	paths_work(const struct nbe_work *);
 void	paths_fault(void);
 void	paths_end(void);
+void	paths_died(void);
+unsigned paths_after(void);		/* where the next device begins */
 extern struct io paths_look;
 
 /* ---- front.c ---- */

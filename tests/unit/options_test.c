@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "json.h"
 #include "options.h"
@@ -99,7 +100,7 @@ test_names(void)
 
 /* ---- command lines ----------------------------------------------------------- */
 
-#define WORDS_MAX	16
+#define WORDS_MAX	24
 
 struct line {
 	struct options	o;
@@ -263,6 +264,34 @@ test_file_refused(void)
 	}
 }
 
+/* What is stored of a device means the same from another directory. */
+static void
+test_print_from_anywhere(void)
+{
+	static const char *const lines[] = {
+		"\nca = /proc/a\n", "\ncrl = /proc/b\n", "\ncert = /proc/c\n",
+		"\nkey = /proc/../d\n", "\nkey-password-file = /e\n",
+		"\npsk-file = /proc/f\n", "\nhook = /proc/g\n",
+		"\nfence-command = /proc/h\n", "\nopen-timeout = 3s\n",
+		"\nroot-device = yes\n", "\ntls = if-offered\n",
+	};
+	struct line l;
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	CHECK(parse(&l, VERB_CONNECT, "--ca a --crl b -C c -K ../d --key-password-file "
+	    "/e --psk-file f --hook g --fence-command h --open-timeout 3 "
+	    "--root-device --tls if-offered"));
+	CHECK(chdir("/proc") == 0 && out != NULL);
+	options_print(out, &l.o);
+	CHECK(fclose(out) == 0);
+	for (size_t i = 0; i < COUNT_OF(lines); i++)
+		CHECK(strstr(text, lines[i]) != NULL ||
+		    strncmp(text, lines[i] + 1, strlen(lines[i]) - 1) == 0);
+	free(text);
+}
+
 static void
 test_file_is_no_text(void)
 {
@@ -360,6 +389,7 @@ main(void)
 		{ "configuration file", test_file },
 		{ "configuration file: what is refused", test_file_refused },
 		{ "configuration file: what is no text", test_file_is_no_text },
+		{ "configuration file: from anywhere", test_print_from_anywhere },
 		{ "the table", test_table },
 		{ "JSON", test_json },
 		{ "sizes and times for people", test_human },

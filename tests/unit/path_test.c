@@ -941,6 +941,104 @@ test_the_replay_waits_for_the_command(void)
 	rig_end(g);
 }
 
+/* ---- in the place of another device ------------------------------------------ */
+
+static struct rig *
+start_anew(unsigned paths, enum nbe_fence_by fence_by, uint32_t old_paths)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+
+	g->cfg.paths = (uint8_t)paths;
+	g->cfg.path_timeout = PATH_TIME;
+	g->cfg.fence_by = fence_by;
+	g->cfg.old_paths = old_paths;
+	rig_start(g);
+	return g;
+}
+
+/* What the one before had under way may be anywhere: changes wait, reads do not. */
+static void
+test_after_another_device(void)
+{
+	struct rig *g = start_anew(0, NBE_FENCE_TIME, 1);
+	struct io *o = put(g, 1);
+
+	CHECK(nbe_old_writes(g->dev, 0));
+	rig_wait(g, 3 * FENCE);			/* nobody has answered yet */
+	CHECK(goes(g, get(g, 7)) && !o->done);
+	rig_wait(g, FENCE - 1);
+	CHECK(!goes(g, o));
+	rig_wait(g, 1);
+	CHECK(goes(g, o) && nbe_old_paths(g->dev) == 1);
+	rig_end(g);
+}
+
+/* Without a request it asks by itself; and what was not flushed then is in the end. */
+static void
+test_after_another_device_idle(void)
+{
+	struct rig *g = start_anew(0, NBE_FENCE_TIME, 1);
+
+	CHECK(rig_command(g, 0).type == CMD_READ && stats(g).dirty);
+	rig_end(g);
+	g = start_anew(0, NBE_FENCE_TIME, 0);
+	CHECK(goes(g, put(g, 1)) && !nbe_old_writes(g->dev, 0));
+	rig_end(g);
+}
+
+/* The present path's answer is no proof of the other one's, and its time is none where
+ * that is to be ended by command. */
+static void
+test_after_another_device_by_command(void)
+{
+	struct rig *g = start_anew(3, NBE_FENCE_COMMAND, 2);
+	struct io *o = put(g, 1);
+
+	CHECK(nbe_old_paths(g->dev) == 3 && g->work.fence == 2);
+	CHECK(!goes(g, o));
+	rig_wait(g, 10 * FENCE);
+	CHECK(!goes(g, o));
+	nbe_fenced(g->dev, 1, true, g->now);
+	rig_work(g);
+	CHECK(goes(g, o) && nbe_old_paths(g->dev) == 1);
+	rig_end(g);
+}
+
+static void
+test_after_another_device_by_time(void)
+{
+	struct rig *g = start_anew(2, NBE_FENCE_TIME, 3);
+	struct io *o = put(g, 1);
+
+	CHECK(!goes(g, o));
+	rig_wait(g, FENCE - 1);
+	fail_over(g);				/* path 1 has its own old commands */
+	CHECK(!goes(g, o));
+	rig_wait(g, FENCE - 1);
+	CHECK(!goes(g, o));
+	rig_wait(g, 1);
+	CHECK(goes(g, o));
+	rig_end(g);
+}
+
+/* It is left with a flush, for the other server does not see what is in its cache. */
+static void
+test_a_move_after_another_device(void)
+{
+	struct rig *g = start_anew(2, NBE_FENCE_TIME, 1);
+	struct command c;
+
+	CHECK(goes(g, get(g, 0)));
+	rig_wait(g, FENCE);
+	nbe_move(g->dev, 1, g->now);
+	rig_work(g);
+	nbe_probed(g->dev, 1, NBE_WHY_NONE, g->now);
+	rig_work(g);
+	c = rig_command(g, 0);
+	CHECK(c.type == CMD_FLUSH);
+	rig_end(g);
+}
+
 /* ---- by the store -------------------------------------------------------- */
 
 /* Nothing waits; the first change may take as long as the store needs. */
@@ -1712,6 +1810,11 @@ static const struct test tests[] = {
 	TEST(no_way_to_a_server_that_is_being_ended),
 	TEST(many_losses),
 	TEST(the_replay_waits_for_the_command),
+	TEST(after_another_device),
+	TEST(after_another_device_idle),
+	TEST(after_another_device_by_command),
+	TEST(after_another_device_by_time),
+	TEST(a_move_after_another_device),
 	TEST(by_the_store),
 	TEST(back_before_the_store_was_changed),
 	TEST(back_from_where_nothing_was_changed),

@@ -210,6 +210,42 @@ test_relative_socket_is_made_absolute(void)
 	}
 }
 
+/* What a URI says of TLS, for who stands in another directory. */
+static void
+test_print_whole(void)
+{
+	static const struct {
+		const char *operand, *printed;
+	} rows[] = {
+		{ "server", "nbd://server/" },
+		{ "nbds://server/x?tls-certificates=pki/a%20b",
+		    "nbds://server/x?tls-certificates=/proc/pki/a%20b" },
+		{ "nbds+unix:///?socket=s&tls-psk-file=keys&tls-hostname=h",
+		    "nbds+unix:///?socket=/proc/s&tls-psk-file=/proc/keys"
+		    "&tls-hostname=h" },
+		{ "nbds://server/?tls-psk-file=/keys&tls-type=x509",
+		    "nbds://server/?tls-psk-file=/keys&tls-type=x509" },
+		{ "nbds://u@server/?tls-type=psk&tls-verify-peer=0",
+		    "nbds://u@server/?tls-type=psk&tls-verify-peer=false" },
+	};
+
+	CHECK(chdir("/proc") == 0);
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct nbc_target t = { 0 }, again = { 0 };
+		struct nbc_error err;
+		char printed[256], second[256];
+
+		CHECK(nbc_target_parse(&t, rows[i].operand, &err));
+		nbc_target_print_whole(&t, printed, sizeof printed);
+		CHECK(strcmp(printed, rows[i].printed) == 0);
+		CHECK(nbc_target_parse(&again, printed, &err));
+		nbc_target_print_whole(&again, second, sizeof second);
+		CHECK(strcmp(printed, second) == 0);
+		nbc_target_free(&t);
+		nbc_target_free(&again);
+	}
+}
+
 static void
 test_point_1_name_too_long(void)
 {
@@ -276,6 +312,7 @@ static const struct test tests[] = {
 	{ "point_105_tls_parameters", test_point_105_tls_parameters },
 	{ "relative_socket_is_made_absolute", test_relative_socket_is_made_absolute },
 	{ "point_1_name_too_long", test_point_1_name_too_long },
+	{ "print_whole", test_print_whole },
 	{ "print_into_little_room", test_print_into_little_room },
 	{ "point_97_printable", test_point_97_printable },
 };

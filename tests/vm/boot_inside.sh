@@ -1,5 +1,5 @@
 #!/bin/bash
-# boot_inside.sh NBDISK alive|dead - the inside of boot_test.sh.  As process 1 it makes a
+# boot_inside.sh NBDISK alive|dead|killed - the inside of boot_test.sh.  As process 1 it makes a
 # system of the machine and becomes systemd; as a unit of that it looks, and turns the
 # machine off while the disk is mounted, with its server or without.
 # SPDX-License-Identifier: BSD-2-Clause
@@ -24,6 +24,8 @@ make_system() {
 	uri = /run/server.sock
 	retry = 2m
 	dead-timeout = 5s
+	fence = 1s
+	unflushed = ignore
 	CONF
 	# The line of nbdisk.conf(5).
 	echo '/dev/nbdisk/disk1 /srv ext4 _netdev,x-systemd.requires=nbdisk@disk1.service 0 2' \
@@ -69,7 +71,28 @@ active nbdisk@disk1.service
 say "the service is active"
 echo words >/srv/words && sync -f /srv/words 2>/dev/null || sync
 say "it can be written"
-[ "$2" = alive ] || {
+daemon() { /t/nbdisk show disk1 2>/dev/null | sed -n 's/^Pid: //p'; }
+wait_for() { for _ in $(seq 600); do "$@" && return; sleep 0.1; done; return 1; }
+is_next() { now=$(daemon) && [ -n "$now" ] && [ "$now" != "$was" ]; }
+[ "$2" != killed ] || {
+	[ "$(realpath /dev/nbdisk/disk1)" = /dev/ublkb0 ]
+	say "the device is of ublk"
+	for i in 1 2 3; do
+		was=$(daemon)
+		(while [ ! -e /run/enough ]; do date >>/srv/log && sync -f /srv/log || exit; done) &
+		writer=$!
+		kill -9 "$was"
+		wait_for is_next || break
+		: >/run/enough
+		wait $writer || break
+		rm /run/enough
+	done
+	[ "$i" = 3 ] && [ ! -e /run/enough ] && mountpoint -q /srv && active nbdisk@disk1.service
+	say "killed under a mounted file system: there is a next one, and no write fails"
+	/t/nbdisk show disk1 | grep -qx "Takeovers: 3"
+	say "and that took the disk over"
+}
+[ "$2" != dead ] || {
 	echo more >/srv/more
 	systemctl kill -s KILL server.service
 }

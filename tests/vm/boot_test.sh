@@ -1,6 +1,7 @@
 #!/bin/bash
 # boot_test.sh NBDISK KERNEL - a machine that boots with systemd and udev, mounts a device
-# by the fstab line of the manual, and is turned off: with its server, and without.
+# by the fstab line of the manual, and is turned off: with its server, and without, and with
+# a daemon of ublk that was killed before.
 # SPDX-License-Identifier: BSD-2-Clause
 
 here=$(dirname "$(realpath "$0")")
@@ -10,11 +11,16 @@ for tool in /lib/systemd/systemd /lib/systemd/systemd-udevd; do
 done
 
 n=0
-for server in alive dead; do
-	NBDISK_VM_SYSTEMD=yes "$here/vm_test.sh" "$1" "$2" vm/boot_inside.sh $server >"$dir/log"
+for server in alive dead killed; do
+	ublk=
+	[ $server != killed ] || ublk=yes
+	NBDISK_VM_UBLK=$ublk NBDISK_VM_SYSTEMD=yes "$here/vm_test.sh" "$1" "$2" \
+		vm/boot_inside.sh $server >"$dir/log"
 	grep -q '^1\.\.0' "$dir/log" && { cat "$dir/log"; exit; }
 	# What was checked inside counts on from here.
-	sed "s/^ok /ok with the server $server: /; s/^not ok /not ok with the server $server: /" \
+	title="with the server $server"
+	[ $server != killed ] || title="with a daemon that was killed"
+	sed "s/^ok /ok $title: /; s/^not ok /not ok $title: /" \
 		"$dir/log" >"$dir/shown"
 	while read -r line; do
 		case $line in
@@ -25,9 +31,9 @@ for server in alive dead; do
 	done <"$dir/shown"
 	tests_run=$n
 	grep -q "Power down" "$dir/log"
-	ok "with the server $server: the machine turns itself off"
+	ok "$title: the machine turns itself off"
 	! grep -q "FAILED.*[Uu]nmount" "$dir/log"
-	ok "with the server $server: no unmounting has failed"
+	ok "$title: no unmounting has failed"
 	n=$tests_run
 done
 finish

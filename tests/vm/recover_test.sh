@@ -16,10 +16,19 @@ serve_file() { serve qemu-nbd -t -e 8 -f raw -k "$sock" "$1"; }
 no_ublk() { ! ls /dev/ublk[bc]* 2>/dev/null; }
 daemon() { nb show "$name" 2>/dev/null | sed -n 's/^Pid: //p'; }
 is_dead() { nb status "$name" | grep -q DEAD; }
+helper() { pgrep -P "$(daemon)" -x nbdisk-helper; }
+# Its helper starts the next one; without that nobody does.
+kill_alone() {
+	old=$(daemon)
+	kill -9 "$old"
+	wait_until has_next
+}
+has_next() { now=$(daemon) && [ -n "$now" ] && [ "$now" != "$old" ]; }
 kill_daemon() {
-	kill -9 "$(daemon)"
+	kill -9 $(helper) "$(daemon)"
 	wait_until is_dead
 }
+takeovers() { nb show "$name" | sed -n 's/^Takeovers: //p'; }
 # Else who waits for it would wait for ever.
 recover() {
 	run nb recover "$name"
@@ -38,6 +47,8 @@ detach() {
 	status_is 0 && nothing_left && no_ublk
 }
 
+printf '#!/bin/sh\n' >"$dir/hook" && chmod +x "$dir/hook"
+put_one() { echo x | dd of="$device" bs=4096 conv=sync,notrunc oflag=direct status=none; }
 truncate -s 256M "$dir/disk"
 serve_file "$dir/disk"
 attach
@@ -57,6 +68,11 @@ ok "a daemon that fails on the way is no obstacle to the next one"
 attach && kill_daemon && detach
 ok "one that is dead, and that nobody uses, is removed"
 
+(cd "$dir" && nb connect --device "$name" --fence 1s --hook ./hook \
+	"nbd+unix:///?socket=${sock##*/}") >/dev/null
+kill_daemon && recover && detach
+ok "a daemon that was started in another directory, with names from there"
+
 # ---- no error, no wrong byte ----------------------------------------------------------
 
 attach --unflushed ignore
@@ -67,12 +83,14 @@ fio=$!
 busy() { [ "$(nb stats "$name" 2>/dev/null | sed -n 's/^ *Commands: //p')" -gt 100 ]; }
 kills=0
 while kill -0 $fio 2>/dev/null && [ $kills -lt 10 ]; do
-	wait_until busy && kill_daemon && recover || break
+	wait_until busy && kill_alone || break
 	kills=$((kills + 1))
 done
 echo "# $kills kills"
 wait $fio && [ $kills -ge 3 ]
-ok "fio --verify: the daemon is killed again and again, no error"
+ok "fio --verify: the daemon is killed again and again, no error, and nobody does a thing"
+[ "$(takeovers)" -eq $kills ]
+ok "show says how often"
 detach
 
 attach --unflushed ignore
@@ -81,7 +99,7 @@ write_files >"$dir/writer.log" 2>&1 &
 writer=$!
 for kills in 1 2 3 4 5; do
 	sleep 1
-	kill_daemon && recover || break
+	kill_alone || break
 done
 touch "$dir/enough"
 wait $writer && status_is 0
@@ -89,6 +107,44 @@ ok "ext4: no write failed while the daemon was killed 5 times"
 check_files && umount "$mnt" && fsck.ext4 -fn "$device" >/dev/null 2>&1
 ok "ext4: all checksums, and fsck finds nothing"
 detach
+
+# ---- by itself --------------------------------------------------------------------------
+
+no_helper() { ! pgrep -x nbdisk-helper >/dev/null; }
+attach
+kill_alone && run nb recover "$name"
+status_is 1 && err_has "its daemon lives" && detach && wait_until no_helper
+ok "the next daemon ends as others do, and so do all helpers"
+attach
+kill_server
+kill -9 "$(daemon)"
+wait_until is_dead && sleep 3 && [ "$(pgrep -cx nbdisk-helper)" = 1 ]
+ok "without a server it is tried again"
+serve_file "$dir/disk"
+old=0
+wait_until has_next && put_one && detach
+ok "until there is one"
+attach
+kill_server
+kill -9 "$(daemon)"
+wait_until is_dead && run nb disconnect "$name"
+status_is 0 && nothing_left && no_ublk && wait_until no_helper
+ok "what was disconnected meanwhile is left alone"
+serve_file "$dir/disk"
+attach
+exec 8<"$device"
+kill -STOP "$(daemon)"
+run nb disconnect --force "$name"
+exec 8<&-
+status_is 0 && nothing_left && no_ublk && wait_until no_helper && nothing_left
+ok "a daemon that hangs, and is killed by force: no other one comes"
+attach
+kill_daemon
+run nb connect --device "$name" --fence 2s "$sock"
+status_is 1 && is_dead
+ok "connect with other settings does not take it over"
+attach && has_next && detach
+ok "with the same ones it does"
 
 # ---- the past -----------------------------------------------------------------------
 
