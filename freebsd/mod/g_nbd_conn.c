@@ -172,6 +172,7 @@ g_nbd_wait_data(struct g_nbd_conn *nc, uint64_t left)
 		cv_wait(&nc->nc_data_cv, SOCK_RECVBUF_MTX(so));
 		atomic_add_64(&nc->nc_receive_wakeups, 1);
 	}
+	nc->nc_little = sbavail(&so->so_rcv) < so->so_rcv.sb_hiwat / G_NBD_LITTLE_PART;
 	nc->nc_data_want = 0;
 	any = sbavail(&so->so_rcv) != 0 ||
 	    (so->so_rcv.sb_state & SBS_CANTRCVMORE) == 0;
@@ -427,7 +428,7 @@ g_nbd_send_borrowed(struct g_nbd_conn *nc, u_int nseg, bool more)
 	mtx_lock(&sc->sc_mtx);
 	now = sc->sc_now;		/* good enough, and costs nothing */
 	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, g_nbd_send_why(error), now);
-	done = g_nbd_work(sc, &tx, now);
+	done = g_nbd_work(sc, &tx, now, true);
 	more = more && sent == total && (tx & 1u << nc->nc_index) != 0;
 	nseg = more ? g_nbd_tx_begin(nc, now) : 0;
 	if (nseg == 0) {
@@ -629,8 +630,11 @@ g_nbd_pull_record(struct g_nbd_conn *nc, struct uio *uio, struct mbuf **m)
 	return (error == ENXIO ? EBADMSG : error);
 }
 
-/* What there is, without waiting.  NULL and 0: the end of the stream.  With an error
- * there may be an mbuf, too. */
+/*
+ * What there is, without waiting.  NULL and 0: the end of the stream.  With an error
+ * there may be an mbuf, too.  MSG_SOCALLBCK is for callers that TCP is under, and spares
+ * the question whether the peer is to be told of the room.
+ */
 static int
 g_nbd_pull(struct g_nbd_conn *nc, struct mbuf **m)
 {
@@ -644,6 +648,10 @@ g_nbd_pull(struct g_nbd_conn *nc, struct mbuf **m)
 	atomic_add_64(&nc->nc_receives, 1);
 	*m = NULL;
 	if (nc->nc_tls_max != 0)
+	if (nc->nc_little) {
+		uio.uio_resid = nc->nc_so->so_rcv.sb_hiwat / G_NBD_LITTLE_PART;
+		flags |= MSG_SOCALLBCK;
+	}
 		return (g_nbd_pull_record(nc, &uio, m));
 	return (soreceive(nc->nc_so, NULL, &uio, m, NULL, &flags));
 }

@@ -46,6 +46,17 @@ g_nbd_now(struct g_nbd_softc *sc)
 	return (sc->sc_now);
 }
 
+/* When the bio began, by GEOM's clock, which it has read for that. */
+static nbe_time
+g_nbd_begun(struct g_nbd_softc *sc, const struct bio *bp)
+{
+	nbe_time begun = (nbe_time)sbttons(bttosbt(bp->bio_t0));
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	sc->sc_now = MAX(sc->sc_now, begun);
+	return (sc->sc_now);
+}
+
 /*
  * ENOMEM from the server is EIO here: GEOM takes ENOMEM for a shortage of its own
  * and would send the bio again for ever.
@@ -215,6 +226,15 @@ g_nbd_rest(struct g_nbd_softc *sc, nbe_time now)
 	return (rest == NBE_NEVER ? NBE_NEVER : MIN(rest, G_NBD_WAKE_MAX));
 }
 
+/* A send alone makes nothing due before its time-out, which is later than the next look
+ * at the sockets. */
+static bool
+g_nbd_looks_in_time(const struct g_nbd_softc *sc, nbe_time now)
+{
+
+	return (sc->sc_wake <= now + sc->sc_look);
+}
+
 /* Earlier only: a callout that fires too early costs less than to move it with
  * each reply. */
 static void
@@ -231,7 +251,7 @@ g_nbd_set_callout(struct g_nbd_softc *sc, nbe_time now)
 }
 
 struct nbe_req *
-g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
+g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now, bool sent)
 {
 	struct nbe_work w;
 	struct nbe_req *r;
@@ -253,7 +273,8 @@ g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
 		sc->sc_stopped = true;
 		cv_broadcast(&sc->sc_gone_cv);
 	}
-	g_nbd_set_callout(sc, now);
+	if (!sent || !g_nbd_looks_in_time(sc, now))
+		g_nbd_set_callout(sc, now);
 	*tx = w.tx;
 	return (w.done);
 }
@@ -264,7 +285,7 @@ g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
 	struct nbe_req *done;
 	uint32_t tx;
 
-	done = g_nbd_work(sc, &tx, now);
+	done = g_nbd_work(sc, &tx, now, false);
 	g_nbd_wake_sender(sc, tx);
 	return (done);
 }
@@ -368,7 +389,7 @@ g_nbd_submit(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
 		g_io_deliver(bp, ENXIO);
 		return;
 	}
-	now = g_nbd_now(sc);
+	now = g_nbd_begun(sc, bp);
 	nbe_submit(sc->sc_dev, &io->io_req, now);
 	sc->sc_reqs++;
 	if (g_nbd_at_once(sc, &io->io_req))

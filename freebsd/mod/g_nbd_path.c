@@ -155,6 +155,9 @@ g_nbd_ask(struct g_nbd_softc *sc, struct nbe_work *w, nbe_time now)
 	nbe_work(sc->sc_dev, w, now);
 	while (sc->sc_paths > 1 && g_nbd_unopened(sc, w->close, now))
 		g_nbd_ask_again(sc, w, now);
+	if ((w->open | w->probe | w->fence | sc->sc_open | sc->sc_probe |
+	    sc->sc_fence) == 0)
+		return;
 	asked = (w->probe & ~sc->sc_probe) | (w->fence & ~sc->sc_fence);
 	sc->sc_wanted |= asked != 0;
 	if (asked != 0 || (w->open & ~sc->sc_open) != 0)
