@@ -72,6 +72,7 @@ struct g_nbd_softc;
 struct g_nbd_server {
 	char		*sv_host, *sv_port, *sv_name;	/* (c) */
 	char		 sv_problem[G_NBD_PROBLEM_MAX];	/* (s) why it was not reached */
+	uint32_t	 sv_fence_wish;	/* (s) number of the last wish to fence it */
 };
 
 struct g_nbd_io {
@@ -126,6 +127,7 @@ struct g_nbd_softc {
 	bool		 sc_resized;	/* (s) tell GEOM */
 	/* (s) what user space is to do, as nbe_work says: bits per conn, path, path */
 	uint32_t	 sc_open, sc_probe, sc_fence;
+	uint32_t	 sc_fence_wishes;	/* (s) how many there were */
 	bool		 sc_wanted;	/* (s) tell devd of a new probe or fence */
 	enum nbe_why	 sc_lost_why;	/* (s) of the last connection, if sc_lost_at */
 	time_t		 sc_lost_at;	/* (s) 0: none was */

@@ -397,17 +397,25 @@ field_is(const char *name, const char *value)
 
 /* What user space says of a wish; problem NULL: it did that. */
 static bool
-report(const char *what, uint32_t path, const char *problem)
+report_wish(const char *what, uint32_t path, uint32_t wish, const char *problem)
 {
 	struct gctl_req *req = kpi_req("report");
 
 	kpi_req_text(req, "arg0", "nbd0");
 	kpi_req_text(req, "what", what);
 	kpi_req_add(req, "path", &path, sizeof(path));
+	kpi_req_add(req, "wish", &wish, sizeof(wish));
 	if (problem != NULL)
 		kpi_req_text(req, "problem", problem);
 	kpi_req_run(kpi_g_nbd, req, error, sizeof(error), NULL, 0);
 	return error[0] == '\0';
+}
+
+static bool
+report(const char *what, uint32_t path, const char *problem)
+{
+	return report_wish(what, path, (uint32_t)strtoul(field("FenceWish"), NULL, 10),
+	    problem);
 }
 
 static bool
@@ -1227,9 +1235,14 @@ test_fence_command(void)
 	    sem_trywait(&io->done) != 0, "reads go on, a write waits");
 	ok(report("fence", 0, "it refuses") && field_is("Path0Why", "it refuses") &&
 	    sem_trywait(&io->done) != 0, "also when the program has failed");
-	ok(field_is_within("Fence", "0", 15) && report("fence", 0, NULL) &&
-	    io_wait(io) == 0 && field_is("Fence", "(none)"),
+	ok(field_is_within("Fence", "0", 15) && field_is("FenceWish", "2") &&
+	    !report_wish("fence", 0, 1, NULL) &&
+	    strstr(error, "not open any more") != NULL &&
+	    sem_trywait(&io->done) != 0, "the answer to an earlier wish is none");
+	ok(report_wish("fence", 0, 2, NULL) && io_wait(io) == 0 &&
+	    field_is("Fence", "(none)"),
 	    "which is asked again, and then the write is done");
+	ok(!report_wish("fence", 0, 2, NULL), "nobody asks twice");
 	io_free(io);
 	want.fence_by = NULL;
 	ok(detach("nbd0", 0) && nothing_left(), "and nothing is left");
