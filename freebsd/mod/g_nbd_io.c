@@ -262,12 +262,14 @@ g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now, bool sent)
 		sc->sc_reqs--;
 		if (g_nbd_io_of(r)->io_look)
 			LIST_REMOVE(g_nbd_io_of(r), io_looks);
+		if (r->error == NBE_ETIMEDOUT && !sc->sc_dead)
+			sc->sc_dead = sc->sc_died = true;
 		if (r->keep != NBE_NO_KEEP)
 			g_nbd_keep(sc, r, g_nbd_io_of(r)->io_bio);
 	}
 	g_nbd_close_conns(sc, w.close);
 	sc->sc_resized |= w.resized;
-	if (sc->sc_shut != 0 || sc->sc_resized || sc->sc_wanted)
+	if (sc->sc_shut != 0 || sc->sc_resized || sc->sc_wanted || sc->sc_died)
 		taskqueue_enqueue(g_nbd_taskqueue, &sc->sc_task);
 	if (w.stopped && !sc->sc_stopped) {
 		sc->sc_stopped = true;
@@ -321,16 +323,41 @@ g_nbd_fail_looks(struct g_nbd_softc *sc, nbe_time now)
 	}
 }
 
-/* With sc_mtx held.  False: it is to fail at once. */
-static bool
-g_nbd_look(struct g_nbd_softc *sc, struct g_nbd_io *io)
+void
+g_nbd_check_looks(struct g_nbd_softc *sc, nbe_time now)
+{
+	struct g_nbd_io *io;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	LIST_FOREACH(io, &sc->sc_looks, io_looks)
+		if (now - io->io_since >= sc->sc_patience)
+			sc->sc_silent = true;
+	if (sc->sc_silent)
+		g_nbd_fail_looks(sc, now);
+}
+
+void
+g_nbd_heard(struct g_nbd_softc *sc)
 {
 
 	mtx_assert(&sc->sc_mtx, MA_OWNED);
-	if (sc->sc_conns == 0) {
+	sc->sc_silent = false;
+	sc->sc_patience = MIN(2 * sc->sc_patience, G_NBD_PATIENCE_MAX);
+	sc->sc_speaks = true;
+	taskqueue_enqueue(g_nbd_taskqueue, &sc->sc_task);
+}
+
+/* With sc_mtx held.  False: it is to fail at once. */
+static bool
+g_nbd_look(struct g_nbd_softc *sc, struct g_nbd_io *io, nbe_time now)
+{
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	if (sc->sc_conns == 0 || sc->sc_silent) {
 		sc->sc_unseen = true;
 		return (false);
 	}
+	io->io_since = now;
 	LIST_INSERT_HEAD(&sc->sc_looks, io, io_looks);
 	return (true);
 }
@@ -383,13 +410,13 @@ g_nbd_submit(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
 		return;
 	}
 	mtx_lock(&sc->sc_mtx);
-	if (io->io_look && !g_nbd_look(sc, io)) {
+	now = g_nbd_begun(sc, bp);
+	if (io->io_look && !g_nbd_look(sc, io, now)) {
 		mtx_unlock(&sc->sc_mtx);
 		uma_zfree(g_nbd_io_zone, io);
 		g_io_deliver(bp, ENXIO);
 		return;
 	}
-	now = g_nbd_begun(sc, bp);
 	nbe_submit(sc->sc_dev, &io->io_req, now);
 	sc->sc_reqs++;
 	if (g_nbd_at_once(sc, &io->io_req))

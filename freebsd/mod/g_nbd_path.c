@@ -179,12 +179,12 @@ g_nbd_ask(struct g_nbd_softc *sc, struct nbe_work *w, nbe_time now)
 }
 
 void
-g_nbd_tell_wanted(struct g_nbd_softc *sc)
+g_nbd_tell_devd(const struct g_nbd_softc *sc, const char *type)
 {
 	char data[sizeof("geom=nbd") + 10];
 
 	snprintf(data, sizeof(data), "geom=nbd%u", sc->sc_unit);
-	devctl_notify("GEOM", "NBD", "WANTED", data);
+	devctl_notify("GEOM", "NBD", type, data);
 }
 
 /* ---- what user space says ------------------------------------------------ */

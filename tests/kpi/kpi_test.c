@@ -969,6 +969,40 @@ test_look(void)
 	stop(SIGTERM);
 }
 
+static bool
+media_changes_to(u_int n)
+{
+	for (int i = 0; i < 1000 && kpi_media_changes() != n; i++)
+		usleep(20000);
+	return kpi_media_changes() == n;
+}
+
+/* Nor for one that is silent, with its connection up. */
+static void
+test_look_silent(void)
+{
+	u_int changes = kpi_media_changes();
+	struct io *look = look_new();
+	struct g_provider *pp;
+
+	start_file();
+	pp = attach(1);
+	kill(server, SIGSTOP);
+	waitpid(server, NULL, WUNTRACED);
+	io_start(look, pp);
+	ok(io_wait(look) == ECANCELED, "GEOM does not wait for a silent server");
+	io_start(look, pp);
+	ok(io_wait(look) == ENXIO && kpi_media_changes() == changes,
+	    "and not again, as long as it is silent");
+	kill(server, SIGCONT);
+	ok(media_changes_to(changes + 1), "when it speaks, GEOM is to look again");
+	io_start(look, pp);
+	ok(io_wait(look) == 0, "and sees the disk");
+	io_free(look);
+	ok(detach("nbd0", 0) && nothing_left(), "and nothing is left");
+	stop(SIGTERM);
+}
+
 /* A server that is silent, and comes back as another one. */
 static void
 test_timeout(void)
@@ -1608,6 +1642,7 @@ main(void)
 	test_loss(2, "ignore", true);
 	test_dead();
 	test_look();
+	test_look_silent();
 	test_timeout();
 	test_slow();
 	test_records(1);
