@@ -23,6 +23,7 @@
 #define	GONE_STEP_MS	20
 #define	LOOK_MS		200	/* between looks at a device that waits */
 #define	MOVE_MS		60000
+#define	STANDBY_MS	3000	/* for a look at each other server: somebody waits */
 
 uint32_t lib_version = G_LIB_VERSION;
 uint32_t version = GNBD_VERSION;
@@ -207,6 +208,37 @@ servers_open(struct servers *s, int n, struct nbc_error *err)
 	return (false);
 }
 
+/* The engine's answer, when the device comes to it; said now, and no reason to fail. */
+static void
+standby_check(struct gnbd_peer *p, const struct nbe_export *have)
+{
+	struct nbc_error err;
+	char uri[512];
+	enum nbe_why why;
+
+	p->options.timeout_ms = STANDBY_MS;
+	if (!gnbd_peer_open(p, 1, 1, &err)) {
+		fprintf(stderr, "gnbd: warning: %s\n", err.text);
+		return;
+	}
+	why = nbe_contradiction(have, &p->conn[0].exp, have->payload_max);
+	nbc_close(&p->conn[0], true);
+	p->count = 0;
+	nbc_target_print(&p->target, uri, sizeof(uri));
+	if (why != NBE_WHY_NONE)
+		fprintf(stderr, "gnbd: warning: %s could not take the device over: "
+		    "%s\n", uri, nbe_why_text(why));
+}
+
+/* Those before the active one did not answer, which was told. */
+static void
+servers_check(const struct servers *s)
+{
+
+	for (int i = (int)s->active + 1; i < s->count; i++)
+		standby_check(s->peer[i], &s->peer[s->active]->conn[0].exp);
+}
+
 /* Replaces what an option of the same name may have said. */
 static void
 add_text(struct gctl_req *req, const char *name, const char *value)
@@ -283,9 +315,10 @@ nbd_connect(struct gctl_req *req, unsigned flags __unused)
 
 	if (!wanted_conns(req, &n))
 		return;
-	if (servers_of_operands(req, &s, &err) && servers_open(&s, n, &err))
+	if (servers_of_operands(req, &s, &err) && servers_open(&s, n, &err)) {
+		servers_check(&s);
 		issue_connect(req, &s);
-	else
+	} else
 		tell(req, &err);
 	servers_free(&s);
 }

@@ -91,8 +91,9 @@ void	gnbd_add_sockets(struct gctl_req *, const struct gnbd_peer *,
 /* The device has n connections from now on; those of the peer are new, and to path. */
 bool	gnbd_scale(const char *device, intmax_t n, const struct gnbd_peer *,
 	    uint32_t path, struct nbc_error *);
-/* What came of a wish: dial, probe, fence.  problem NULL: it is done. */
-bool	gnbd_report(const char *device, const char *what, uint32_t path,
+/* What came of a wish: dial, probe, fence.  wish is its number, of a fence: FenceWish
+ * as it was when the program was started.  problem NULL: it is done. */
+bool	gnbd_report(const char *device, const char *what, uint32_t path, uint32_t wish,
 	    const char *problem, struct nbc_error *);
 bool	gnbd_move(const char *device, uint32_t path, struct nbc_error *);
 

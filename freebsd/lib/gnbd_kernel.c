@@ -183,14 +183,15 @@ gnbd_scale(const char *device, intmax_t n, const struct gnbd_peer *p, uint32_t p
 }
 
 bool
-gnbd_report(const char *device, const char *what, uint32_t path, const char *problem,
-    struct nbc_error *err)
+gnbd_report(const char *device, const char *what, uint32_t path, uint32_t wish,
+    const char *problem, struct nbc_error *err)
 {
 	struct gctl_req *req = request("report", device);
 	char line[PROBLEM_MAX];
 
 	gctl_ro_param(req, "what", -1, what);
 	gctl_ro_param(req, "path", sizeof(path), &path);
+	gctl_ro_param(req, "wish", sizeof(wish), &wish);
 	if (problem != NULL) {
 		snprintf(line, sizeof(line), "%.*s", (int)strcspn(problem, "\n"),
 		    problem);

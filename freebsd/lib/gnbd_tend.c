@@ -66,7 +66,7 @@ gnbd_bring_to(const struct gnbd_device *d, const struct gnbd_tls *tls, intmax_t 
 		wanted = gnbd_device_number(d, "Connections", 1);
 	n = how_many(d, wanted);
 	if (n > 0 && (p = dial(d, tls, path, n, (int)wanted, err)) == NULL) {
-		(void)gnbd_report(name, "dial", path, err->text, &ignored);
+		(void)gnbd_report(name, "dial", path, 0, err->text, &ignored);
 		return (false);
 	}
 	ok = gnbd_scale(name, wanted, p, path, err);
@@ -85,24 +85,25 @@ probe(const struct gnbd_device *d, const struct gnbd_tls *tls, unsigned path,
 	struct nbc_error ignored;
 
 	if (p == NULL) {
-		(void)gnbd_report(name, "probe", path, err->text, &ignored);
+		(void)gnbd_report(name, "probe", path, 0, err->text, &ignored);
 		return (false);
 	}
 	nbc_close(&p->conn[0], true);
 	p->count = 0;
 	gnbd_peer_free(p);
-	return (gnbd_report(name, "probe", path, NULL, err));
+	return (gnbd_report(name, "probe", path, 0, NULL, err));
 }
 
 static bool
 fence(const struct gnbd_device *d, unsigned path, struct nbc_error *err)
 {
+	uint32_t wish = (uint32_t)gnbd_device_number(d, "FenceWish", 0);
 	const char *name = d->geom->lg_name;
 	struct nbc_error ignored;
 
 	if (gnbd_fence(d, path, err))
-		return (gnbd_report(name, "fence", path, NULL, err));
-	(void)gnbd_report(name, "fence", path, err->text, &ignored);
+		return (gnbd_report(name, "fence", path, wish, NULL, err));
+	(void)gnbd_report(name, "fence", path, wish, err->text, &ignored);
 	return (false);
 }
 

@@ -295,8 +295,65 @@ g_nbd_resize(void *arg, int flag)
 	mtx_lock(&sc->sc_mtx);
 	size = nbe_dev_export(sc->sc_dev)->size;
 	mtx_unlock(&sc->sc_mtx);
-	if (pp != NULL && !sc->sc_stopping)
-		g_resize_provider(pp, rounddown2(size, sc->sc_sectorsize));
+	if (pp == NULL || sc->sc_stopping)
+		return;
+	g_resize_provider(pp, rounddown2(size, sc->sc_sectorsize));
+	g_nbd_tell_devd(sc, "RESIZED");
+}
+
+/* What GEOM wanted to see of the disk and could not, it looks at now. */
+static void
+g_nbd_look_again(struct g_nbd_softc *sc)
+{
+	bool unseen;
+
+	g_topology_assert();
+	mtx_lock(&sc->sc_mtx);
+	unseen = sc->sc_unseen && sc->sc_conns != 0;
+	if (unseen)
+		sc->sc_unseen = false;
+	mtx_unlock(&sc->sc_mtx);
+	if (unseen)
+		(void)g_media_changed(sc->sc_provider, M_WAITOK);
+}
+
+static void
+g_nbd_speaks_again(void *arg, int flag)
+{
+	struct g_nbd_softc *sc = arg;
+
+	if (flag != EV_CANCEL && sc->sc_provider != NULL && !sc->sc_stopping)
+		g_nbd_look_again(sc);
+}
+
+/* What is told others, while sc_mtx is not held. */
+struct g_nbd_news {
+	bool		 n_resized, n_wanted, n_speaks, n_died;
+};
+
+static struct g_nbd_news
+g_nbd_news_take(struct g_nbd_softc *sc)
+{
+	struct g_nbd_news n = { sc->sc_resized, sc->sc_wanted, sc->sc_speaks,
+		sc->sc_died };
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	sc->sc_resized = sc->sc_wanted = sc->sc_speaks = sc->sc_died = false;
+	return (n);
+}
+
+static void
+g_nbd_news_tell(struct g_nbd_softc *sc, const struct g_nbd_news *n)
+{
+
+	if (n->n_resized)
+		g_post_event(g_nbd_resize, sc, M_WAITOK, sc, NULL);
+	if (n->n_speaks)
+		g_post_event(g_nbd_speaks_again, sc, M_WAITOK, sc, NULL);
+	if (n->n_wanted)
+		g_nbd_tell_devd(sc, "WANTED");
+	if (n->n_died)
+		g_nbd_tell_devd(sc, "DEAD");
 }
 
 /* What turns leave to a thread. */
@@ -305,31 +362,26 @@ g_nbd_task(void *arg, int pending __unused)
 {
 	struct g_nbd_softc *sc = arg;
 	struct nbe_req *done, *lent_done;
+	struct g_nbd_news news;
 	uint32_t shut;
-	bool resized, wanted;
 	nbe_time now;
 
 	mtx_lock(&sc->sc_mtx);
 	now = g_nbd_now(sc);
 	g_nbd_conns_look(sc, now);
 	nbe_tick(sc->sc_dev, now);
+	g_nbd_check_looks(sc, now);
 	done = g_nbd_turn(sc, now);
 	lent_done = sc->sc_done;
 	sc->sc_done = NULL;
 	shut = sc->sc_shut;
 	sc->sc_shut = 0;
-	resized = sc->sc_resized;
-	sc->sc_resized = false;
-	wanted = sc->sc_wanted;
-	sc->sc_wanted = false;
+	news = g_nbd_news_take(sc);
 	mtx_unlock(&sc->sc_mtx);
 	g_nbd_complete(done);
 	g_nbd_complete(lent_done);
 	g_nbd_conn_shutdown(sc, shut);
-	if (resized)
-		g_post_event(g_nbd_resize, sc, M_WAITOK, sc, NULL);
-	if (wanted)
-		g_nbd_tell_wanted(sc);
+	g_nbd_news_tell(sc, &news);
 }
 
 static struct g_nbd_softc *
@@ -348,6 +400,7 @@ g_nbd_softc_new(struct gctl_req *req, const struct g_nbd_args *a)
 	sc->sc_unit = alloc_unr(g_nbd_units);
 	sc->sc_wake = NBE_NEVER;
 	sc->sc_look = MIN(cfg->timeout / 2, G_NBD_LOOK_MAX);
+	sc->sc_patience = G_NBD_PATIENCE_MIN;
 	sc->sc_conns_max = cfg->conns_max;
 	sc->sc_sectorsize = a->a_sectorsize;
 	sc->sc_stripesize = a->a_stripesize;
@@ -609,22 +662,6 @@ g_nbd_ctl_connect(struct gctl_req *req, struct g_class *mp)
 	g_nbd_announce(req, mp, sc);
 out:
 	free(a, M_GNBD);
-}
-
-/* What GEOM wanted to see of the disk and could not, it looks at now. */
-static void
-g_nbd_look_again(struct g_nbd_softc *sc)
-{
-	bool unseen;
-
-	g_topology_assert();
-	mtx_lock(&sc->sc_mtx);
-	unseen = sc->sc_unseen && sc->sc_conns != 0;
-	if (unseen)
-		sc->sc_unseen = false;
-	mtx_unlock(&sc->sc_mtx);
-	if (unseen)
-		(void)g_media_changed(sc->sc_provider, M_WAITOK);
 }
 
 /* Fewer end what they have; more come with their sockets. */

@@ -44,6 +44,9 @@
 #define	G_NBD_NOW_BYTES		(64 * 1024)	/* ... and no longer write */
 #define	G_NBD_NOW_SENDS		4		/* then the sender goes on */
 #define	G_NBD_COPY_LOCKED	(4 * 1024)	/* received bytes copied under sc_mtx */
+/* Of a receive buffer.  When so little is taken from it, TCP has no news for the peer: it
+ * tells of new room from a quarter on, and need not be asked. */
+#define	G_NBD_LITTLE_PART	8
 #define	G_NBD_KEEP_SIZE		(16 * 1024 * 1024)	/* unflushed = replay */
 #define	G_NBD_KEEP_RECORDS	4096
 #define	G_NBD_DRAIN_SECONDS	30	/* a soft disconnect becomes a hard one */
@@ -53,6 +56,9 @@
 #define	G_NBD_BACKOFF_MAX	(10 * NBE_SECOND)
 #define	G_NBD_PROBLEM_MAX	256	/* of what user space says, with its NUL */
 #define	G_NBD_LOOK_MAX	(2 * NBE_SECOND)	/* between looks at a busy socket */
+/* For what GEOM itself reads; for a slow server longer each time. */
+#define	G_NBD_PATIENCE_MIN	(5 * NBE_SECOND)
+#define	G_NBD_PATIENCE_MAX	(60 * NBE_SECOND)
 #define	G_NBD_WAKE_MAX	(86400 * NBE_SECOND)	/* an sbintime_t can tell that */
 /*
  * 2^24.5, of AES-GCM with one key (RFC 8446, 5.5); a connection that has fewer left
@@ -69,13 +75,15 @@ struct g_nbd_softc;
 struct g_nbd_server {
 	char		*sv_host, *sv_port, *sv_name;	/* (c) */
 	char		 sv_problem[G_NBD_PROBLEM_MAX];	/* (s) why it was not reached */
+	uint32_t	 sv_fence_wish;	/* (s) number of the last wish to fence it */
 };
 
 struct g_nbd_io {
 	struct nbe_req	 io_req;
 	struct bio	*io_bio;
 	struct g_nbd_softc *io_sc;
-	bool		 io_look;	/* GEOM itself waits for it */
+	bool		 io_look;	/* GEOM itself waits for it, */
+	nbe_time	 io_since;	/* (s) ... since then */
 	LIST_ENTRY(g_nbd_io) io_looks;	/* (s) of sc_looks */
 	u_int		 io_refs;	/* atomic: engine, mbufs over its data */
 };
@@ -95,6 +103,7 @@ struct g_nbd_conn {
 	struct cv	 nc_data_cv;	/* so_rcv: the receiver waits for data */
 	u_int		 nc_room_want;	/* so_snd */
 	u_int		 nc_data_want;	/* so_rcv */
+	bool		 nc_little;	/* (o) so little is received, see below */
 	u_int		 nc_taken;	/* so_snd: how often the peer took bytes */
 	u_int		 nc_taken_seen;	/* (s) */
 	struct nbe_seg	 nc_tx_seg[G_NBD_TX_SEGS];	/* (o) */
@@ -122,11 +131,17 @@ struct g_nbd_softc {
 	bool		 sc_resized;	/* (s) tell GEOM */
 	/* (s) what user space is to do, as nbe_work says: bits per conn, path, path */
 	uint32_t	 sc_open, sc_probe, sc_fence;
+	uint32_t	 sc_fence_wishes;	/* (s) how many there were */
 	bool		 sc_wanted;	/* (s) tell devd of a new probe or fence */
 	enum nbe_why	 sc_lost_why;	/* (s) of the last connection, if sc_lost_at */
 	time_t		 sc_lost_at;	/* (s) 0: none was */
 	LIST_HEAD(, g_nbd_io) sc_looks;	/* (s) see g_nbd_is_look */
 	bool		 sc_unseen;	/* (s) some failed: GEOM is to look again */
+	bool		 sc_silent;	/* (s) ... the server did not answer in time, */
+	nbe_time	 sc_patience;	/* (s) ... which is so long */
+	bool		 sc_speaks;	/* (s) it does again: look now */
+	bool		 sc_dead;	/* (s) requests failed by dead_timeout, */
+	bool		 sc_died;	/* (s) ... tell devd */
 	struct nbe_req	*sc_done;	/* (s) for the task to deliver */
 	nbe_time	 sc_now;	/* (s) when the clock was last looked at */
 	nbe_time	 sc_wake;	/* (s) when the callout fires */
@@ -173,7 +188,7 @@ void	g_nbd_path_is_up(struct g_nbd_softc *, u_int path);
  * which nobody here has begun: the engine is told so.  What user space is to do is
  * remembered. */
 void	g_nbd_ask(struct g_nbd_softc *, struct nbe_work *, nbe_time now);
-void	g_nbd_tell_wanted(struct g_nbd_softc *);
+void	g_nbd_tell_devd(const struct g_nbd_softc *, const char *type);
 /* Verbs: user space did what it was to do, or could not; go to another server. */
 void	g_nbd_report(struct gctl_req *, struct g_nbd_softc *);
 void	g_nbd_move(struct gctl_req *, struct g_nbd_softc *);
@@ -185,12 +200,17 @@ int	g_nbd_errno(enum nbe_err);
 nbe_time g_nbd_now(struct g_nbd_softc *);	/* with sc_mtx held */
 /* With sc_mtx held: no connection is left, and GEOM is not to wait. */
 void	g_nbd_fail_looks(struct g_nbd_softc *, nbe_time now);
+/* With sc_mtx held, at each tick: nor for a server that is silent for so long. */
+void	g_nbd_check_looks(struct g_nbd_softc *, nbe_time now);
+/* With sc_mtx held: a server that was silent has sent something. */
+void	g_nbd_heard(struct g_nbd_softc *);
 void	g_nbd_start(struct bio *);
 /* With sc_mtx held, after calls of the engine; the result is for
  * g_nbd_complete, without it. */
 struct nbe_req *g_nbd_turn(struct g_nbd_softc *, nbe_time now);
-/* Its two halves: all but the senders, and one of the idle senders of tx. */
-struct nbe_req *g_nbd_work(struct g_nbd_softc *, uint32_t *tx, nbe_time now);
+/* Its two halves: all but the senders, and one of the idle senders of tx.  sent: but for a
+ * send nothing has happened. */
+struct nbe_req *g_nbd_work(struct g_nbd_softc *, uint32_t *tx, nbe_time now, bool sent);
 void	g_nbd_wake_sender(struct g_nbd_softc *, uint32_t tx);
 void	g_nbd_complete(struct nbe_req *);
 void	g_nbd_lent_free(struct mbuf *);

@@ -280,6 +280,7 @@ struct g_nbd_shown {
 	char		 s_problem[NBE_MAX_PATHS][G_NBD_PROBLEM_MAX];
 	u_int		 s_active, s_dial;	/* paths */
 	uint32_t	 s_open, s_probe, s_fence;
+	uint32_t	 s_fence_wish;	/* of the first of s_fence */
 	enum nbe_why	 s_lost_why;
 	time_t		 s_lost_at;
 	nbe_time	 s_now;
@@ -313,6 +314,8 @@ g_nbd_see_paths(struct g_nbd_softc *sc, struct g_nbd_shown *s)
 	s->s_open = sc->sc_open;
 	s->s_probe = sc->sc_probe;
 	s->s_fence = sc->sc_fence;
+	if (s->s_fence != 0)
+		s->s_fence_wish = sc->sc_server[ffs(s->s_fence) - 1].sv_fence_wish;
 }
 
 static void
@@ -394,6 +397,8 @@ g_nbd_xml_paths(struct sbuf *sb, const char *indent, const struct g_nbd_softc *s
 	};
 	u_int i;
 
+	if (s->s_fence != 0)
+		g_nbd_xml_u64(sb, indent, "FenceWish", s->s_fence_wish);
 	g_nbd_xml_wish(sb, indent, "Fence", s->s_fence);
 	g_nbd_xml_wish(sb, indent, "Probe", s->s_probe);
 	g_nbd_xml_text(sb, indent, "DialNow", s->s_open != 0 ? "yes" : "no");

@@ -21,7 +21,6 @@
 #include "g_nbd.h"
 
 #include <sys/capsicum.h>
-#include <sys/devctl.h>
 #include <sys/domain.h>
 #include <sys/file.h>
 #include <sys/kthread.h>
@@ -173,6 +172,7 @@ g_nbd_wait_data(struct g_nbd_conn *nc, uint64_t left)
 		atomic_add_64(&nc->nc_receive_wakeups, 1);
 	}
 	nc->nc_data_want = 0;
+	nc->nc_little = sbavail(&so->so_rcv) < so->so_rcv.sb_hiwat / G_NBD_LITTLE_PART;
 	any = sbavail(&so->so_rcv) != 0 ||
 	    (so->so_rcv.sb_state & SBS_CANTRCVMORE) == 0;
 	SOCK_RECVBUF_UNLOCK(so);
@@ -208,12 +208,10 @@ g_nbd_was_meant(enum nbe_why why)
 static void
 g_nbd_tell_lost(struct g_nbd_conn *nc, enum nbe_why why)
 {
-	char data[sizeof("geom=nbd") + 10];
 
 	G_NBD_LOG(G_NBD_WARN, nc->nc_sc, "connection %u: %s", nc->nc_index,
 	    nbe_why_text(why));
-	snprintf(data, sizeof(data), "geom=nbd%u", nc->nc_sc->sc_unit);
-	devctl_notify("GEOM", "NBD", "DISCONNECTED", data);
+	g_nbd_tell_devd(nc->nc_sc, "DISCONNECTED");
 }
 
 static void
@@ -427,7 +425,7 @@ g_nbd_send_borrowed(struct g_nbd_conn *nc, u_int nseg, bool more)
 	mtx_lock(&sc->sc_mtx);
 	now = sc->sc_now;		/* good enough, and costs nothing */
 	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, g_nbd_send_why(error), now);
-	done = g_nbd_work(sc, &tx, now);
+	done = g_nbd_work(sc, &tx, now, true);
 	more = more && sent == total && (tx & 1u << nc->nc_index) != 0;
 	nseg = more ? g_nbd_tx_begin(nc, now) : 0;
 	if (nseg == 0) {
@@ -583,6 +581,8 @@ g_nbd_feed(struct g_nbd_conn *nc, struct mbuf *m)
 		g_nbd_fill(nc, n);
 		now = g_nbd_now(sc);
 		nbe_rx_end(sc->sc_dev, nc->nc_index, 0, NBE_WHY_NONE, now);
+		if (sc->sc_silent)
+			g_nbd_heard(sc);
 		done = g_nbd_turn(sc, now);
 		left = nbe_rx_left(sc->sc_dev, nc->nc_index);
 		mtx_unlock(&sc->sc_mtx);
@@ -629,8 +629,11 @@ g_nbd_pull_record(struct g_nbd_conn *nc, struct uio *uio, struct mbuf **m)
 	return (error == ENXIO ? EBADMSG : error);
 }
 
-/* What there is, without waiting.  NULL and 0: the end of the stream.  With an error
- * there may be an mbuf, too. */
+/*
+ * What there is, without waiting.  NULL and 0: the end of the stream.  With an error
+ * there may be an mbuf, too.  MSG_SOCALLBCK is for callers that TCP is under, and spares
+ * the question whether the peer is to be told of the room.
+ */
 static int
 g_nbd_pull(struct g_nbd_conn *nc, struct mbuf **m)
 {
@@ -645,6 +648,10 @@ g_nbd_pull(struct g_nbd_conn *nc, struct mbuf **m)
 	*m = NULL;
 	if (nc->nc_tls_max != 0)
 		return (g_nbd_pull_record(nc, &uio, m));
+	if (nc->nc_little) {
+		uio.uio_resid = nc->nc_so->so_rcv.sb_hiwat / G_NBD_LITTLE_PART;
+		flags |= MSG_SOCALLBCK;
+	}
 	return (soreceive(nc->nc_so, NULL, &uio, m, NULL, &flags));
 }
 
@@ -935,6 +942,7 @@ g_nbd_conn_enter(struct g_nbd_conn *nc, u_int path, const struct nbe_export *exp
 		g_nbd_path_is_up(sc, path);
 		nc->nc_refs = 1;
 		sc->sc_conns++;
+		sc->sc_silent = sc->sc_dead = false;
 	}
 	done = g_nbd_turn(sc, now);
 	mtx_unlock(&sc->sc_mtx);

@@ -46,6 +46,17 @@ g_nbd_now(struct g_nbd_softc *sc)
 	return (sc->sc_now);
 }
 
+/* When the bio began, by GEOM's clock, which it has read for that. */
+static nbe_time
+g_nbd_begun(struct g_nbd_softc *sc, const struct bio *bp)
+{
+	nbe_time begun = (nbe_time)sbttons(bttosbt(bp->bio_t0));
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	sc->sc_now = MAX(sc->sc_now, begun);
+	return (sc->sc_now);
+}
+
 /*
  * ENOMEM from the server is EIO here: GEOM takes ENOMEM for a shortage of its own
  * and would send the bio again for ever.
@@ -215,6 +226,15 @@ g_nbd_rest(struct g_nbd_softc *sc, nbe_time now)
 	return (rest == NBE_NEVER ? NBE_NEVER : MIN(rest, G_NBD_WAKE_MAX));
 }
 
+/* A send alone makes nothing due before its time-out, which is later than the next look
+ * at the sockets. */
+static bool
+g_nbd_looks_in_time(const struct g_nbd_softc *sc, nbe_time now)
+{
+
+	return (sc->sc_wake <= now + sc->sc_look);
+}
+
 /* Earlier only: a callout that fires too early costs less than to move it with
  * each reply. */
 static void
@@ -231,7 +251,7 @@ g_nbd_set_callout(struct g_nbd_softc *sc, nbe_time now)
 }
 
 struct nbe_req *
-g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
+g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now, bool sent)
 {
 	struct nbe_work w;
 	struct nbe_req *r;
@@ -242,18 +262,21 @@ g_nbd_work(struct g_nbd_softc *sc, uint32_t *tx, nbe_time now)
 		sc->sc_reqs--;
 		if (g_nbd_io_of(r)->io_look)
 			LIST_REMOVE(g_nbd_io_of(r), io_looks);
+		if (r->error == NBE_ETIMEDOUT && !sc->sc_dead)
+			sc->sc_dead = sc->sc_died = true;
 		if (r->keep != NBE_NO_KEEP)
 			g_nbd_keep(sc, r, g_nbd_io_of(r)->io_bio);
 	}
 	g_nbd_close_conns(sc, w.close);
 	sc->sc_resized |= w.resized;
-	if (sc->sc_shut != 0 || sc->sc_resized || sc->sc_wanted)
+	if (sc->sc_shut != 0 || sc->sc_resized || sc->sc_wanted || sc->sc_died)
 		taskqueue_enqueue(g_nbd_taskqueue, &sc->sc_task);
 	if (w.stopped && !sc->sc_stopped) {
 		sc->sc_stopped = true;
 		cv_broadcast(&sc->sc_gone_cv);
 	}
-	g_nbd_set_callout(sc, now);
+	if (!sent || !g_nbd_looks_in_time(sc, now))
+		g_nbd_set_callout(sc, now);
 	*tx = w.tx;
 	return (w.done);
 }
@@ -264,7 +287,7 @@ g_nbd_turn(struct g_nbd_softc *sc, nbe_time now)
 	struct nbe_req *done;
 	uint32_t tx;
 
-	done = g_nbd_work(sc, &tx, now);
+	done = g_nbd_work(sc, &tx, now, false);
 	g_nbd_wake_sender(sc, tx);
 	return (done);
 }
@@ -300,16 +323,41 @@ g_nbd_fail_looks(struct g_nbd_softc *sc, nbe_time now)
 	}
 }
 
-/* With sc_mtx held.  False: it is to fail at once. */
-static bool
-g_nbd_look(struct g_nbd_softc *sc, struct g_nbd_io *io)
+void
+g_nbd_check_looks(struct g_nbd_softc *sc, nbe_time now)
+{
+	struct g_nbd_io *io;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	LIST_FOREACH(io, &sc->sc_looks, io_looks)
+		if (now - io->io_since >= sc->sc_patience)
+			sc->sc_silent = true;
+	if (sc->sc_silent)
+		g_nbd_fail_looks(sc, now);
+}
+
+void
+g_nbd_heard(struct g_nbd_softc *sc)
 {
 
 	mtx_assert(&sc->sc_mtx, MA_OWNED);
-	if (sc->sc_conns == 0) {
+	sc->sc_silent = false;
+	sc->sc_patience = MIN(2 * sc->sc_patience, G_NBD_PATIENCE_MAX);
+	sc->sc_speaks = true;
+	taskqueue_enqueue(g_nbd_taskqueue, &sc->sc_task);
+}
+
+/* With sc_mtx held.  False: it is to fail at once. */
+static bool
+g_nbd_look(struct g_nbd_softc *sc, struct g_nbd_io *io, nbe_time now)
+{
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	if (sc->sc_conns == 0 || sc->sc_silent) {
 		sc->sc_unseen = true;
 		return (false);
 	}
+	io->io_since = now;
 	LIST_INSERT_HEAD(&sc->sc_looks, io, io_looks);
 	return (true);
 }
@@ -362,13 +410,13 @@ g_nbd_submit(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
 		return;
 	}
 	mtx_lock(&sc->sc_mtx);
-	if (io->io_look && !g_nbd_look(sc, io)) {
+	now = g_nbd_begun(sc, bp);
+	if (io->io_look && !g_nbd_look(sc, io, now)) {
 		mtx_unlock(&sc->sc_mtx);
 		uma_zfree(g_nbd_io_zone, io);
 		g_io_deliver(bp, ENXIO);
 		return;
 	}
-	now = g_nbd_now(sc);
 	nbe_submit(sc->sc_dev, &io->io_req, now);
 	sc->sc_reqs++;
 	if (g_nbd_at_once(sc, &io->io_req))

@@ -146,6 +146,16 @@ g_nbd_ask_again(struct g_nbd_softc *sc, struct nbe_work *w, nbe_time now)
 	w->resized |= resized;
 }
 
+/* Each has a number: what a program has done in answer to an earlier one says nothing
+ * of what the server was sent since. */
+static void
+g_nbd_number_fences(struct g_nbd_softc *sc, uint32_t paths)
+{
+
+	for (; paths != 0; paths &= paths - 1)
+		sc->sc_server[ffs(paths) - 1].sv_fence_wish = ++sc->sc_fence_wishes;
+}
+
 void
 g_nbd_ask(struct g_nbd_softc *sc, struct nbe_work *w, nbe_time now)
 {
@@ -155,22 +165,26 @@ g_nbd_ask(struct g_nbd_softc *sc, struct nbe_work *w, nbe_time now)
 	nbe_work(sc->sc_dev, w, now);
 	while (sc->sc_paths > 1 && g_nbd_unopened(sc, w->close, now))
 		g_nbd_ask_again(sc, w, now);
+	if ((w->open | w->probe | w->fence | sc->sc_open | sc->sc_probe |
+	    sc->sc_fence) == 0)
+		return;
 	asked = (w->probe & ~sc->sc_probe) | (w->fence & ~sc->sc_fence);
 	sc->sc_wanted |= asked != 0;
 	if (asked != 0 || (w->open & ~sc->sc_open) != 0)
 		atomic_add_64(&g_nbd_wishes, 1);
+	g_nbd_number_fences(sc, w->fence & ~sc->sc_fence);
 	sc->sc_open = w->open;
 	sc->sc_probe = w->probe;
 	sc->sc_fence = w->fence;
 }
 
 void
-g_nbd_tell_wanted(struct g_nbd_softc *sc)
+g_nbd_tell_devd(const struct g_nbd_softc *sc, const char *type)
 {
 	char data[sizeof("geom=nbd") + 10];
 
 	snprintf(data, sizeof(data), "geom=nbd%u", sc->sc_unit);
-	devctl_notify("GEOM", "NBD", "WANTED", data);
+	devctl_notify("GEOM", "NBD", type, data);
 }
 
 /* ---- what user space says ------------------------------------------------ */
@@ -208,10 +222,11 @@ g_nbd_fenced(struct g_nbd_softc *sc, u_int path, bool ok, nbe_time now)
 static const struct g_nbd_told {
 	const char *what;
 	void (*tell)(struct g_nbd_softc *, u_int path, bool ok, nbe_time);
+	bool numbered;		/* names the wish that it answers */
 } g_nbd_told[] = {
-	{ "dial", g_nbd_dialed },
-	{ "probe", g_nbd_probed },
-	{ "fence", g_nbd_fenced },
+	{ "dial", g_nbd_dialed, false },
+	{ "probe", g_nbd_probed, false },
+	{ "fence", g_nbd_fenced, true },
 };
 
 static const struct g_nbd_told *
@@ -239,6 +254,15 @@ g_nbd_which_path(struct gctl_req *req, struct g_nbd_softc *sc, uint32_t *path)
 	return (EINVAL);
 }
 
+static bool
+g_nbd_is_wanted(struct g_nbd_softc *sc, u_int path, uint32_t wish)
+{
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	return ((sc->sc_fence & 1u << path) != 0 &&
+	    sc->sc_server[path].sv_fence_wish == wish);
+}
+
 /* "problem" says what was wrong; without one it was done. */
 void
 g_nbd_report(struct gctl_req *req, struct g_nbd_softc *sc)
@@ -246,14 +270,23 @@ g_nbd_report(struct gctl_req *req, struct g_nbd_softc *sc)
 	const struct g_nbd_told *told = g_nbd_told_find(req);
 	const char *problem = NULL;
 	struct nbe_req *done;
-	uint32_t path;
+	uint32_t path, wish = 0;
 	nbe_time now;
 
 	if (told == NULL || g_nbd_which_path(req, sc, &path) != 0)
 		return;
+	if (told->numbered && !g_nbd_param_u32(req, "wish", &wish)) {
+		(void)g_nbd_missing(req, "wish");
+		return;
+	}
 	if (gctl_get_param(req, "problem", NULL) != NULL)
 		problem = gctl_get_asciiparam(req, "problem");
 	mtx_lock(&sc->sc_mtx);
+	if (told->numbered && !g_nbd_is_wanted(sc, path, wish)) {
+		mtx_unlock(&sc->sc_mtx);
+		gctl_error(req, "Wish %u is not open any more.", wish);
+		return;
+	}
 	strlcpy(sc->sc_server[path].sv_problem, problem == NULL ? "" : problem,
 	    G_NBD_PROBLEM_MAX);
 	now = g_nbd_now(sc);

@@ -60,6 +60,22 @@ tasting_body()
 	gnbd_wait test -c /dev/ufs/gnbdtest
 }
 
+gnbd_test_case silent "GEOM does not wait for a silent server, and looks again"
+silent_body()
+{
+	gnbd_require_server
+	gnbd_connect
+	atf_check -o ignore newfs -L gnbdtest "/dev/$dev"
+	gnbd_wait test -c /dev/ufs/gnbdtest
+	gnbd_server freeze
+	# The end of a write makes GEOM taste the device.
+	atf_check dd if=/dev/null of="/dev/$dev" status=none
+	gnbd_wait not test -e /dev/ufs/gnbdtest
+	atf_check -o match:"State: CONNECTED" timeout 60 gnbd list "$dev"
+	gnbd_server thaw
+	gnbd_wait test -c /dev/ufs/gnbdtest
+}
+
 gnbd_test_case dead_timeout "with -T, I/O fails in the end"
 dead_timeout_body()
 {
@@ -138,6 +154,52 @@ event_body()
 	atf_check -o inline:"$dev\n" cat lost
 }
 
+gnbd_test_case event_dead "devd(8) is told once that I/O fails"
+event_dead_body()
+{
+	local i
+
+	gnbd_require_server
+	cat >devd.conf <<-EOF
+	notify 10 {
+		match "system" "GEOM";
+		match "subsystem" "NBD";
+		match "type" "DEAD";
+		action "echo \$geom >>$PWD/dead";
+	};
+	EOF
+	gnbd_devd_start "$PWD/devd.conf"
+	gnbd_connect -T 1
+	gnbd_lose_server
+	for i in 1 2; do
+		atf_check -s exit:1 -e not-empty dd if="/dev/$dev" of=/dev/null \
+		    bs=4k count=1 status=none
+	done
+	gnbd_wait test -s dead
+	gnbd_server start
+	atf_check -o inline:"$dev\n" cat dead
+}
+
+# What is in rc.conf(5) otherwise; the script's start is not run here.
+gnbd_test_case resume "the rc.d script reconnects after a sleep"
+resume_body()
+{
+	local script
+
+	script=$(atf_get_srcdir)/gnbd
+	[ -e "$script" ] || script=/usr/local/etc/rc.d/gnbd
+	[ -e "$script" ] || atf_skip "the rc.d script is not here"
+	gnbd_require_server
+	gnbd_connect -c 2
+	ln -sf "$dev" /dev/nbd.resumed
+	gnbd_lose_server
+	gnbd_server start
+	atf_check -o ignore -e ignore env gnbd_enable=YES gnbd_devices=resumed \
+	    sh "$script" resume
+	atf_check_equal 2 "$(gnbd_field ActiveConnections)"
+	rm -f /dev/nbd.resumed
+}
+
 gnbd_test_case devd_sample "devd(8) reconnects, as the sample tells it to"
 devd_sample_body()
 {
@@ -178,9 +240,9 @@ unload_under_load_body()
 
 atf_init_test_cases()
 {
-	for name in reconnect waiting tasting dead_timeout scale_under_load \
-	    disconnect_under_load dead_disconnect event devd_sample \
-	    unload_under_load; do
+	for name in reconnect waiting tasting silent dead_timeout scale_under_load \
+	    disconnect_under_load dead_disconnect event event_dead resume \
+	    devd_sample unload_under_load; do
 		atf_add_test_case $name
 	done
 }

@@ -51,6 +51,24 @@ shown_body()
 	atf_check -o match:"$dev .*CONNECTED" gnbd status "$dev"
 }
 
+gnbd_test_case compared "connect warns of a server that could not take over"
+compared_body()
+{
+	local small
+
+	small=$(atf_config_get small_server "")
+	[ -n "$small" ] || atf_skip "small_server is not set"
+	gnbd_require_server
+	gnbd_load
+	atf_check -o save:connected \
+	    -e match:"warning: nbd://$small.* could not take the device over" \
+	    gnbd connect "nbd://$HOST:$PORT" "nbd://$small"
+	cat connected >>$DEVS
+	atf_check -o save:connected -e match:"warning: .*127.0.0.1" \
+	    gnbd connect "nbd://$HOST:$PORT" "nbd://127.0.0.1:1"
+	cat connected >>$DEVS
+}
+
 gnbd_test_case failover "reconnect goes to the other server, under load"
 failover_body()
 {
@@ -156,7 +174,7 @@ devd_body()
 
 atf_init_test_cases()
 {
-	for name in shown failover watch move fence devd; do
+	for name in shown compared failover watch move fence devd; do
 		atf_add_test_case $name
 	done
 }

@@ -5,11 +5,13 @@
 #
 #   server	HOST:PORT of an NBD server whose default export may be overwritten:
 #		64 MiB or more, TRIM, FLUSH, several connections
-#   control	HOST:PORT that takes "stop" and "start" as a line, does that to the
-#		server, and answers "done"
+#   control	HOST:PORT that takes "stop", "start", "freeze" or "thaw" as a line, does
+#		that to the server, and answers "done"
 #   other_server	HOST:PORT of a second server of the same disk
 #   other_control	as control, of that one
+#   small_server	a server of a smaller disk
 #   tls_server	a server with TLS required; HOST is what its certificate names
+#   tls_control	as control, of that one
 #   tls_ca	the file of the CA that signed that certificate
 #   tls_verify_server	one that demands a certificate of its clients, too
 #   tls_cert	a file with one that it trusts
@@ -67,7 +69,8 @@ gnbd_require_other_server()
 	OTHER=nbd://$OTHER
 }
 
-# gnbd_server stop | start [other_]: stop is kill -9.
+# gnbd_server stop | start | freeze | thaw [other_]: stop is kill -9; a frozen server
+# keeps its connections, and is silent.
 gnbd_server()
 {
 	local control port=10818
@@ -82,6 +85,12 @@ gnbd_server()
 	case $1 in
 	stop)
 		kill -KILL "$(cat "$2server.pid")"
+		;;
+	freeze)
+		kill -STOP "$(cat "$2server.pid")"
+		;;
+	thaw)
+		kill -CONT "$(cat "$2server.pid")"
 		;;
 	start)
 		rm -f "$2server.pid"

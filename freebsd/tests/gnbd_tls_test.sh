@@ -80,6 +80,26 @@ scale_body()
 	atf_check gnbd disconnect "$dev"
 }
 
+gnbd_tls_test_case watch "watch reconnects with TLS"
+watch_body()
+{
+	gnbd_require_tls
+	[ -n "$(atf_config_get tls_control "")" ] ||
+	    atf_skip "tls_control is not set"
+	gnbd_server start tls_
+	gnbd_connect -c 2 -A "$CA" -u ignore
+	gnbd watch -A "$CA" >watch.out 2>&1 &
+	echo $! >>$PIDS
+	gnbd_random data 8
+	atf_check dd if=data of="/dev/$dev" bs=1m status=none
+	gnbd_server stop tls_
+	gnbd_wait gnbd_field_is State DISCONNECTED
+	gnbd_server start tls_
+	gnbd_wait gnbd_active_is 2
+	atf_check_equal yes "$(gnbd_field TLS)"
+	atf_check_equal "$(gnbd_md5 data 8)" "$(gnbd_md5 "/dev/$dev" 8)"
+}
+
 gnbd_tls_test_case disabled "kern.ipc.tls.enable=0 is named"
 disabled_body()
 {
@@ -121,7 +141,7 @@ untrusted_body()
 
 atf_init_test_cases()
 {
-	for name in io filesystem scale disabled client untrusted; do
+	for name in io filesystem scale watch disabled client untrusted; do
 		atf_add_test_case $name
 	done
 }

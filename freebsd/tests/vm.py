@@ -79,10 +79,10 @@ class Server:
     """An nbdkit on a port of its own, on a file that outlives it; servers of one
     name have one file."""
 
-    def __init__(self, directory, name, *options):
+    def __init__(self, directory, name, *options, mib=128):
         disk = os.path.join(directory, name)
         with open(disk, 'ab') as file:
-            file.truncate(128 << 20)
+            file.truncate(mib << 20)
         self.port = free_port()
         self.command = ['nbdkit', '-f', '--exit-with-parent', '-i', '127.0.0.1', '-p',
                         str(self.port), *options, 'file', disk]
@@ -97,7 +97,8 @@ class Server:
 
 
 def serve_control(listener, server):
-    """For the tests in the machine: a line, stop or start, for each connection."""
+    """For the tests in the machine: a line for each connection.  freeze makes the
+    server silent, until thaw."""
     while True:
         connection, _ = listener.accept()
         with connection, connection.makefile('rw') as lines:
@@ -106,6 +107,9 @@ def serve_control(listener, server):
                 server.stop()
             elif order == 'start' and server.process.poll() is not None:
                 server.start()
+            elif order in ('freeze', 'thaw'):
+                server.process.send_signal(
+                    signal.SIGSTOP if order == 'freeze' else signal.SIGCONT)
             lines.write('done\n')
 
 
@@ -120,7 +124,7 @@ def make_disk(path, certificates):
     """The tests, certificates, and the module if there is one, for the second disk."""
     files = [os.path.join(HERE, name) for name in sorted(os.listdir(HERE))
              if name.endswith('.sh')]
-    files.append(os.path.join(HERE, '../etc/gnbd-devd.conf'))
+    files += [os.path.join(HERE, '../etc', n) for n in ('gnbd', 'gnbd-devd.conf')]
     files += [os.path.join(certificates, name) for name in
               ('ca-cert.pem', 'client-cert.pem', 'client-key.pem')]
     built = os.environ.get('FREEBSD_OBJ')
@@ -224,6 +228,7 @@ def start_servers(directory, started):
     servers = {
         'server': Server(directory, 'plain'),
         'other_server': Server(directory, 'plain'),
+        'small_server': Server(directory, 'small', mib=64),
         'tls_server': Server(directory, 'tls', *tls),
         'tls_verify_server': Server(directory, 'verify', *tls, '--tls-verify-peer'),
     }
@@ -231,6 +236,7 @@ def start_servers(directory, started):
     ports = {name: server.port for name, server in servers.items()}
     ports['control'] = start_control(servers['server'])
     ports['other_control'] = start_control(servers['other_server'])
+    ports['tls_control'] = start_control(servers['tls_server'])
     return [f'{name}=10.0.2.2:{port}' for name, port in ports.items()] + [
         f'tls_ca={GUEST}/ca-cert.pem', f'tls_cert={GUEST}/client-cert.pem',
         f'tls_key={GUEST}/client-key.pem']

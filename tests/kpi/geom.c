@@ -215,6 +215,7 @@ kpi_bio_request(struct bio *bp, struct g_provider *pp)
 	kpi_no_locks("g_io_request");
 	bp->bio_to = pp;
 	bp->bio_completed = 0;
+	bp->bio_t0.bt_sbt = sbinuptime();
 	bp->bio_flags |= KPI_BIO_OUT;
 	__atomic_add_fetch(&pp->out, 1, __ATOMIC_SEQ_CST);
 	if (error != 0)

@@ -397,17 +397,25 @@ field_is(const char *name, const char *value)
 
 /* What user space says of a wish; problem NULL: it did that. */
 static bool
-report(const char *what, uint32_t path, const char *problem)
+report_wish(const char *what, uint32_t path, uint32_t wish, const char *problem)
 {
 	struct gctl_req *req = kpi_req("report");
 
 	kpi_req_text(req, "arg0", "nbd0");
 	kpi_req_text(req, "what", what);
 	kpi_req_add(req, "path", &path, sizeof(path));
+	kpi_req_add(req, "wish", &wish, sizeof(wish));
 	if (problem != NULL)
 		kpi_req_text(req, "problem", problem);
 	kpi_req_run(kpi_g_nbd, req, error, sizeof(error), NULL, 0);
 	return error[0] == '\0';
+}
+
+static bool
+report(const char *what, uint32_t path, const char *problem)
+{
+	return report_wish(what, path, (uint32_t)strtoul(field("FenceWish"), NULL, 10),
+	    problem);
 }
 
 static bool
@@ -961,6 +969,40 @@ test_look(void)
 	stop(SIGTERM);
 }
 
+static bool
+media_changes_to(u_int n)
+{
+	for (int i = 0; i < 1000 && kpi_media_changes() != n; i++)
+		usleep(20000);
+	return kpi_media_changes() == n;
+}
+
+/* Nor for one that is silent, with its connection up. */
+static void
+test_look_silent(void)
+{
+	u_int changes = kpi_media_changes();
+	struct io *look = look_new();
+	struct g_provider *pp;
+
+	start_file();
+	pp = attach(1);
+	kill(server, SIGSTOP);
+	waitpid(server, NULL, WUNTRACED);
+	io_start(look, pp);
+	ok(io_wait(look) == ECANCELED, "GEOM does not wait for a silent server");
+	io_start(look, pp);
+	ok(io_wait(look) == ENXIO && kpi_media_changes() == changes,
+	    "and not again, as long as it is silent");
+	kill(server, SIGCONT);
+	ok(media_changes_to(changes + 1), "when it speaks, GEOM is to look again");
+	io_start(look, pp);
+	ok(io_wait(look) == 0, "and sees the disk");
+	io_free(look);
+	ok(detach("nbd0", 0) && nothing_left(), "and nothing is left");
+	stop(SIGTERM);
+}
+
 /* A server that is silent, and comes back as another one. */
 static void
 test_timeout(void)
@@ -1227,9 +1269,14 @@ test_fence_command(void)
 	    sem_trywait(&io->done) != 0, "reads go on, a write waits");
 	ok(report("fence", 0, "it refuses") && field_is("Path0Why", "it refuses") &&
 	    sem_trywait(&io->done) != 0, "also when the program has failed");
-	ok(field_is_within("Fence", "0", 15) && report("fence", 0, NULL) &&
-	    io_wait(io) == 0 && field_is("Fence", "(none)"),
+	ok(field_is_within("Fence", "0", 15) && field_is("FenceWish", "2") &&
+	    !report_wish("fence", 0, 1, NULL) &&
+	    strstr(error, "not open any more") != NULL &&
+	    sem_trywait(&io->done) != 0, "the answer to an earlier wish is none");
+	ok(report_wish("fence", 0, 2, NULL) && io_wait(io) == 0 &&
+	    field_is("Fence", "(none)"),
 	    "which is asked again, and then the write is done");
+	ok(!report_wish("fence", 0, 2, NULL), "nobody asks twice");
 	io_free(io);
 	want.fence_by = NULL;
 	ok(detach("nbd0", 0) && nothing_left(), "and nothing is left");
@@ -1595,6 +1642,7 @@ main(void)
 	test_loss(2, "ignore", true);
 	test_dead();
 	test_look();
+	test_look_silent();
 	test_timeout();
 	test_slow();
 	test_records(1);

@@ -6,6 +6,7 @@
 #define KPI_SYS_BIO_H
 
 #include <sys/systm.h>
+#include <sys/time.h>
 
 #define BIO_READ	0x01
 #define BIO_WRITE	0x02
@@ -34,6 +35,7 @@ struct bio {
 	struct g_provider *bio_to;
 	struct g_consumer *bio_from;
 	struct bio	*bio_parent;
+	struct bintime	 bio_t0;
 };
 
 #endif

@@ -7,6 +7,7 @@
 
 #include_next <sys/socket.h>
 
+#define MSG_SOCALLBCK	0x00010000	/* no difference here */
 #define MSG_TLSAPPDATA	0x00200000
 
 #endif

@@ -13,6 +13,10 @@
 #define SBT_1MS		(SBT_1S / 1000)
 sbintime_t sbinuptime(void);
 #define time_second	time(NULL)
+struct bintime {
+	sbintime_t	 bt_sbt;	/* the host needs no finer one */
+};
+#define bttosbt(bt)	((bt).bt_sbt)
 static inline int64_t
 sbttons(sbintime_t t)
 {
