@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """The pages for people: they are in the index, say for whom they are, lead to what is
-there, and show commands that the program has.  TAP.
+there, and show commands that the program has.  Each block of commands says before it
+whether it is run (by tests/interop/pages_test.py), what runs it, or why it is not.  TAP.
 
 usage: docs_test.py SOURCE-ROOT NBDISK
 
@@ -20,6 +21,10 @@ INDEX = 'docs/index.md'
 LINK = re.compile(r'\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)')
 # A command at the beginning of a line of an example, or in backquotes.
 SHOWN = re.compile(r'^(?:[$#] )?(nbdisk [a-z].*)$|`(nbdisk [a-z][^`]*)`')
+# What stands before a block of commands; other blocks name their language.
+MARK = re.compile(r'<!-- (?:run|run by: (?P<by>[^>]+)|not run: \S[^>]*) -->$')
+LANGUAGES = ('c', 'ini', 'text')
+COMMAND = re.compile(r'(?:[$#>] )?(?:nbdisk|gnbd|wnbd-client|make|meson|ninja) ')
 MANUAL = re.compile(r'^\.Dl (?:[#$] )?(nbdisk .*)$')
 
 
@@ -76,6 +81,38 @@ def commands(name, text):
                 yield re.split(r'\s{2,}|\s*[|>]|\\$', words)[0].strip(' \\')
 
 
+def blocks(text):
+    """(what stands before, language, lines) of what is fenced."""
+    before, inside = '', None
+    for line in text.split('\n'):
+        if inside is None and line.startswith('```'):
+            language, inside = line[3:], []
+        elif inside is None:
+            before = line
+        elif line == '```':
+            yield before, language, inside
+            before, inside = '', None
+        else:
+            inside.append(line)
+
+
+def say_whether_they_are_run(texts):
+    for name, text in texts.items():
+        for before, language, lines in blocks(text):
+            mark = MARK.match(before)
+            if language and language not in LANGUAGES:
+                yield f'{name}: a block in {language}'
+            elif language:
+                yield from (f'{name}: a command in a block in {language}: {line}'
+                            for line in lines if COMMAND.match(line))
+            elif not mark:
+                yield f'{name}: is it run? {lines[0]}'
+            else:
+                yield from (f'{name}: no {path}' for path in
+                            (mark['by'].split(', ') if mark['by'] else [])
+                            if not os.path.exists(os.path.join(ROOT, path)))
+
+
 VERBS = {v['verb']: v for v in json.loads(subprocess.run(
     [NBDISK, 'help', '--json'], check=True, capture_output=True).stdout)}
 
@@ -117,6 +154,12 @@ RULES = [
      {'README.md': '```\n$ nbdisk fly nbd0\n```\n'}),
     ('options that are shown are there', show_what_there_is,
      {'linux/man/nbdisk.8': '.Dl # nbdisk scale --wings 2 nbd0\n'}),
+    ('blocks of commands say whether they are run', say_whether_they_are_run,
+     {'README.md': '# x\n\n```\n$ nbdisk status\n```\n'}),
+    ('what runs them is there', say_whether_they_are_run,
+     {'README.md': '<!-- run by: tests/none -->\n```\n$ nbdisk status\n```\n'}),
+    ('other blocks have no commands', say_whether_they_are_run,
+     {'README.md': '```text\n$ nbdisk status\n```\n'}),
     ('commands are found', are_enough, None),
 ]
 

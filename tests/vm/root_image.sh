@@ -1,15 +1,17 @@
 #!/bin/bash
-# root_image.sh NBDISK KERNEL SYSTEM WAY PORT INSIDE OUT - a machine with Debian's system,
-# in which INSIDE, a script beside this one, is run as a unit: OUT/disk, OUT/initrd and
-# OUT/vmlinuz.
+# root_image.sh NBDISK KERNEL SYSTEM WAY PORT INSIDE OUT [FILE...] - a machine with Debian's
+# system, in which INSIDE, a script beside this one, is run as a unit: OUT/disk, OUT/initrd
+# and OUT/vmlinuz.  The FILEs are in its /srv.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # SYSTEM is where tools/vm-root has made one; what is ours is put into a copy of it.  WAY
 # is initramfs-tools, with a device by ublk and the server on the kernel's command line, or
-# dracut, with one by FUSE and root.conf; or local, for a disk of the machine's own.
+# dracut, with one by FUSE and root.conf; or local, for a disk of the machine's own; or
+# bare, the same with nothing of ours.
 
 set -e
 nbdisk=$1 kernel=$2 system=$3 way=$4 port=$5 inside=$6 out=$7
+shift 7
 boot=$(dirname "$(realpath "$0")")/../../linux/boot
 release=$(basename "$kernel"/lib/modules/*)
 tree=$out/tree
@@ -26,18 +28,22 @@ cp -a "$system" "$tree"
 cp -a "$kernel/lib/modules/." "$tree/lib/modules/"
 cp "$kernel"/boot/config-* "$tree/boot/"
 depmod -b "$tree" "$release"
-cp "$nbdisk" "$tree/usr/bin/nbdisk"
-put 644 60-nbdisk.rules /usr/lib/udev/rules.d/60-nbdisk.rules
-put 644 10-nbdisk.conf /usr/lib/systemd/system/run-nbdisk-.mount.d/10-nbdisk.conf
-put 755 attach-root /usr/lib/nbdisk/attach-root
-put 755 initramfs-tools/hook /usr/share/initramfs-tools/hooks/nbdisk
-put 755 initramfs-tools/local-top /usr/share/initramfs-tools/scripts/local-top/nbdisk
-for file in module-setup parse-nbdisk nbdiskroot nbdisk-generator; do
-	put 755 dracut/$file.sh /usr/lib/dracut/modules.d/95nbdisk/$file.sh
-done
+ours() {
+	cp "$nbdisk" "$tree/usr/bin/nbdisk"
+	put 644 60-nbdisk.rules /usr/lib/udev/rules.d/60-nbdisk.rules
+	put 644 10-nbdisk.conf /usr/lib/systemd/system/run-nbdisk-.mount.d/10-nbdisk.conf
+	put 755 attach-root /usr/lib/nbdisk/attach-root
+	put 755 initramfs-tools/hook /usr/share/initramfs-tools/hooks/nbdisk
+	put 755 initramfs-tools/local-top /usr/share/initramfs-tools/scripts/local-top/nbdisk
+	for file in module-setup parse-nbdisk nbdiskroot nbdisk-generator; do
+		put 755 dracut/$file.sh /usr/lib/dracut/modules.d/95nbdisk/$file.sh
+	done
+}
+[ "$way" = bare ] || ours
+[ $# = 0 ] || cp "$@" "$tree/srv/"
 
 device=/dev/nbdisk/root
-[ "$way" != local ] || device=/dev/vda
+case $way in local | bare) device=/dev/vda ;; esac
 echo "$device / ext4 errors=remount-ro 0 1" >"$tree/etc/fstab"
 echo root-by-nbd >"$tree/etc/hostname"
 echo '127.0.0.1 localhost' >"$tree/etc/hosts"
@@ -71,7 +77,7 @@ mount -t proc proc "$tree/proc"
 mount --rbind /dev "$tree/dev"
 mount --make-rslave "$tree/dev"
 case $way in
-initramfs-tools | local)
+initramfs-tools | local | bare)
 	chroot "$tree" mkinitramfs -o /boot/initrd "$release"
 	;;
 dracut)

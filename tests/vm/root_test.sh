@@ -10,6 +10,7 @@
 nbdisk=$1 kernel=$2 system=$3 boots=${4-1}
 here=$(dirname "$(realpath "$0")")
 . "$here/../lib.sh"
+. "$here/told.sh"
 
 for thing in "$kernel/boot" "$system/etc/done"; do
 	[ -e "$thing" ] || { echo "1..0 # SKIP no $thing: see make netem"; exit 0; }
@@ -43,17 +44,6 @@ is_whole() {
 			"last words" ]
 }
 
-# told LOG TEXT: what was said inside becomes rows of ours
-told() {
-	sed 's/\r$//' "$1" | grep -E '^(not )?ok ' >"$dir/told"
-	while read -r verdict text; do
-		[ "$verdict" = ok ]
-		ok "$2: ${text#ok }"
-	done <"$dir/told"
-	[ "$(wc -l <"$dir/told")" = 6 ] || ! tail -n 40 "$1" | sed 's/^/# /'
-	ok "$2: all was looked at"
-}
-
 for way in initramfs-tools dracut; do
 	made=$dir/$way
 	mkdir "$made"
@@ -67,7 +57,7 @@ for way in initramfs-tools dracut; do
 	for n in $(seq "$boots"); do
 		serve
 		machine "$dir/serial"
-		told "$dir/serial" "$way, $n"
+		told 6 "$dir/serial" "$way, $n"
 		grep -q "Power down" "$dir/serial" && ! grep -q "I/O error" "$dir/serial"
 		ok "$way, $n: it turns itself off without an error"
 		stop "$server"
@@ -88,7 +78,7 @@ for way in initramfs-tools dracut; do
 		sleep 3
 		serve
 		wait $guest
-		told "$dir/serial" "$way, the server restarted after $after requests"
+		told 6 "$dir/serial" "$way, the server restarted after $after requests"
 		stop "$server"
 		is_whole
 		ok "$way, the server restarted after $after requests: all is there"

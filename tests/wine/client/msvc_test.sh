@@ -4,7 +4,8 @@
 #
 # By clang in its MSVC mode, with mingw-w64's headers, for there are no others here.  So
 # only what it says of our own lines counts, and of these not what comes from the
-# headers' macros (FIELD_OFFSET).  It compiles nothing: vstudio/ has not been built yet.
+# headers: macros (FIELD_OFFSET), and a DWORD that clang 19 takes for a function.  It
+# compiles nothing: vstudio/ has not been built yet.
 
 root=$1
 . "$root/tests/lib.sh"
@@ -32,7 +33,7 @@ compiles() {
 	shift
 	! clang $common "$@" -isystem "$resource" "$file" 2>&1 |
 		grep -E "^(windows|engine|connect|common|vstudio|$dir)[^ ]*: ($what)" |
-		grep -v "variably modified"
+		grep -vE "variably modified|function type 'DWORD'"
 }
 driver="-D_WIN64 -D_AMD64_ -DWNBD_VERSION_MAJOR=0 -DWNBD_VERSION_MINOR=9
 	-DWNBD_VERSION_PATCH=0 -DWNBD_VERSION_TEXT=\"0.9.0\" -Iengine/port/windows
