@@ -2,12 +2,15 @@
  * null_server.c - an NBD server that does nothing, as fast as it can.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * usage: null_server unix PATH | tcp PORT [MIB [TLS-DIRECTORY]]
+ * usage: null_server unix PATH | tcp PORT [MIB [TLS-DIRECTORY [PACE-US EVERY]]]
  *
  * Stock servers hide the client: they are the bottleneck.  This one has a thread per
  * connection, takes all commands that a receive brings, and answers them in one
  * send.  Reads return a constant, writes are dropped.  Simple replies; advertises
  * FLUSH and CAN_MULTI_CONN.  Loopback only.
+ *
+ * With a pace it is a server that works: on one command of a connection after the other,
+ * and each EVERYth takes PACE-US microseconds.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -22,6 +25,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "stream.h"
@@ -39,11 +43,15 @@ struct session {
 	uint8_t	reply[BATCH][LEN_SIMPLE_REPLY];
 	struct iovec iov[2 * BATCH];
 	unsigned replies, iovs;
+	uint64_t free_ns;	/* when it is done with what it has */
+	unsigned commands;
 };
 
 static uint64_t size = 1024 * 1024 * 1024;
 static uint8_t zeroes[READ_MAX];
 static SSL_CTX *tls;		/* NULL: not offered */
+static uint64_t pace_ns;	/* 0: it does not work */
+static unsigned every;
 
 /* ---- handshake ------------------------------------------------------------------ */
 
@@ -142,6 +150,31 @@ drop(struct session *s, size_t len)
 	return true;
 }
 
+static uint64_t
+now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* What it oversleeps is taken off the next one's time. */
+static bool
+work(struct session *s)
+{
+	uint64_t now = now_ns();
+	struct timespec due;
+
+	if (s->commands++ % every == 0) {
+		s->free_ns = (now > s->free_ns + pace_ns ? now : s->free_ns) + pace_ns;
+		due.tv_sec = (time_t)(s->free_ns / 1000000000);
+		due.tv_nsec = (long)(s->free_ns % 1000000000);
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+	}
+	return flush_replies(s);
+}
+
 /* All commands in the buffer.  False: the end. */
 static bool
 commands(struct session *s)
@@ -164,7 +197,8 @@ commands(struct session *s)
 		} else {
 			at += len;
 		}
-		if (s->replies == BATCH && !flush_replies(s))
+		if (pace_ns != 0 ? !work(s) :
+		    s->replies == BATCH && !flush_replies(s))
 			return false;
 	}
 	memmove(s->buf, s->buf + at, s->have - at);
@@ -223,7 +257,7 @@ main(int argc, char **argv)
 
 	if (argc < 3) {
 		fprintf(stderr, "usage: null_server unix PATH | tcp PORT "
-		    "[MIB [TLS-DIRECTORY]]\n");
+		    "[MIB [TLS-DIRECTORY [PACE-US EVERY]]]\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
@@ -231,6 +265,10 @@ main(int argc, char **argv)
 		size = strtoull(argv[3], NULL, 0) << 20;
 	if (argc > 4)
 		tls = stream_tls_server(argv[4]);
+	if (argc > 6) {
+		pace_ns = strtoull(argv[5], NULL, 0) * 1000;
+		every = (unsigned)atoi(argv[6]);
+	}
 	fd = strcmp(argv[1], "unix") == 0 ? listen_unix(argv[2]) : listen_tcp(argv[2]);
 	if (fd < 0 || listen(fd, 64) < 0) {
 		perror("null_server");

@@ -5,7 +5,7 @@ SPDX-License-Identifier: BSD-2-Clause
 import csv
 import statistics
 
-from rows import PLAIN, Shape
+from rows import CONNECTIONS, PLAIN, WORKERS, Shape
 
 COLUMNS = ['client', *Shape._fields, 'rounds', 'cpu', 'cpu_min', 'cpu_max', 'iops',
            'iops_min', 'iops_max', 'p50', 'p99', 'p999']
@@ -93,8 +93,31 @@ def targets():
     yield from against(CPU, '<', 1.15, [
         null('tls', size, conns, depth, op)
         for size, conns, depth in PLAIN for op in 'rw'])
+    yield from against(IOPS, '>', 1, [null('tls', 262144, 4, 8, op) for op in 'rw'],
+                       peer='libnbd')
+    yield from workers_targets()
+    for client in ('nbdisk', 'nbdisk-uring'):
+        yield from connections_targets(client)
     for client in ('nbdisk-uring', 'nbdisk-fuse'):
         yield from attached_targets(client)
+
+
+def connections_targets(client):
+    """More connections than one cost nothing."""
+    one = client, null('unix', 4096, 1, 32)
+    for conns in CONNECTIONS[1:]:
+        more = client, null('unix', 4096, conns, 32)
+        yield IOPS, more, one, '>', 0.95
+        yield CPU, more, one, '<', 1.05
+
+
+def workers_targets():
+    """Where each connection is a worker, all of them work."""
+    for conns in WORKERS[1:]:
+        yield (IOPS, ('nbdisk', Shape('serial', 'unix', 4096, conns, 8, 'r')),
+               ('nbdisk', Shape('serial', 'unix', 4096, 1, 8, 'r')), '>', 0.95 * conns)
+        yield from against(IOPS, '>', 0.95, [Shape('mixed', 'unix', 4096, conns, 8, 'r')],
+                           peer='libnbd')
 
 
 def attached_targets(client):

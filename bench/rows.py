@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 class Shape(NamedTuple):
     """What a client is asked to do."""
-    server: str         # null, nbdkit
+    server: str         # null, serial, mixed (servers.py), nbdkit
     transport: str      # unix, tcp, tls (over TCP)
     size: int           # bytes
     conns: int
@@ -25,6 +25,7 @@ class Shape(NamedTuple):
 PLAIN = [(4096, 1, 1), (4096, 1, 32), (4096, 4, 32), (262144, 1, 8), (262144, 4, 8)]
 DEPTHS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 CONNECTIONS = [1, 2, 4, 8, 16, 32]
+WORKERS = [1, 2, 4, 8]      # connections, where the server works on one command of each
 
 DIRECT = ['bound', 'nbdisk', 'libnbd', 'nbdcopy', 'qemu-img']
 DEVICES = ['nbdisk-uring', 'nbdisk-fuse', 'nbdfuse', 'qemu-sd']
@@ -59,10 +60,17 @@ def scale_shapes():
         yield Shape('null', 'unix', 4096, conns, 32, 'r')
 
 
+def worker_shapes():
+    for server in ('serial', 'mixed'):
+        for conns in WORKERS:
+            yield Shape(server, 'unix', 4096, conns, 8, 'r')
+
+
 GROUPS = {
     'direct': (DIRECT, direct_shapes),
     'attached': (DEVICES, device_shapes),
     'scale': (['bound', 'nbdisk', 'libnbd'], scale_shapes),
+    'workers': (['nbdisk', 'libnbd'], worker_shapes),
     'scale-attached': (['nbdisk-uring', 'nbdfuse'], scale_shapes),
 }
 

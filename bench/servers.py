@@ -39,7 +39,8 @@ def free_port():
 
 
 class Servers:
-    """The null server on a UNIX socket and on a port; nbdkit on a UNIX socket."""
+    """The null server on a UNIX socket and on a port; on sockets of their own one that
+    takes a millisecond for each command, and one for every other; nbdkit."""
 
     def __init__(self, build, directory):
         self.directory = directory
@@ -51,6 +52,8 @@ class Servers:
         self.processes = [
             subprocess.Popen([*null, 'unix', self.path('null'), *more]),
             subprocess.Popen([*null, 'tcp', str(self.port), *more]),
+            subprocess.Popen([*null, 'unix', self.path('serial'), *more, '1000', '1']),
+            subprocess.Popen([*null, 'unix', self.path('mixed'), *more, '1000', '2']),
             subprocess.Popen(['nbdkit', '-f', '-U', self.path('nbdkit'), 'memory',
                               f'{EXPORT_MIB}M'])]
         self._wait()
@@ -60,7 +63,7 @@ class Servers:
 
     def _wait(self):
         end = time.monotonic() + 10
-        for name in ('null', 'nbdkit'):
+        for name in ('null', 'serial', 'mixed', 'nbdkit'):
             while not os.path.exists(self.path(name)):
                 if time.monotonic() > end:
                     raise RuntimeError(f'no {name} server')

@@ -18,7 +18,8 @@ outside)
 	;;
 inside)
 	mkdir /run/exports
-	nbdkit -U /run/server --filter=exportname file dir=/srv
+	# A server in this machine must not wait for memory either, nor be swapped out.
+	chrt --rr 1 nbdkit --swap -U /run/server --filter=exportname file dir=/srv
 	truncate -s 512M /srv/swap
 	truncate -s 256M /srv/data
 	swap=nbd+unix:///swap?socket=/run/server data=nbd+unix:///data?socket=/run/server
