@@ -44,8 +44,8 @@
 #define	G_NBD_NOW_BYTES		(64 * 1024)	/* ... and no longer write */
 #define	G_NBD_NOW_SENDS		4		/* then the sender goes on */
 #define	G_NBD_COPY_LOCKED	(4 * 1024)	/* received bytes copied under sc_mtx */
-/* Of a receive buffer.  When so little is taken from it, TCP has no news for the peer: it
- * tells of new room from a quarter on, and need not be asked. */
+/* Of a receive buffer.  When so little is taken from it, TCP has no news for the
+ * peer: it tells of new room from a quarter on, and need not be asked. */
 #define	G_NBD_LITTLE_PART	8
 #define	G_NBD_KEEP_SIZE		(16 * 1024 * 1024)	/* unflushed = replay */
 #define	G_NBD_KEEP_RECORDS	4096
@@ -208,9 +208,10 @@ void	g_nbd_start(struct bio *);
 /* With sc_mtx held, after calls of the engine; the result is for
  * g_nbd_complete, without it. */
 struct nbe_req *g_nbd_turn(struct g_nbd_softc *, nbe_time now);
-/* Its two halves: all but the senders, and one of the idle senders of tx.  sent: but for a
- * send nothing has happened. */
-struct nbe_req *g_nbd_work(struct g_nbd_softc *, uint32_t *tx, nbe_time now, bool sent);
+/* Its two halves: all but the senders, and one of the idle senders of tx.  sent: but
+ * for a send nothing has happened. */
+struct nbe_req *g_nbd_work(struct g_nbd_softc *, uint32_t *tx, nbe_time now,
+	    bool sent);
 void	g_nbd_wake_sender(struct g_nbd_softc *, uint32_t tx);
 void	g_nbd_complete(struct nbe_req *);
 void	g_nbd_lent_free(struct mbuf *);

@@ -631,8 +631,8 @@ g_nbd_pull_record(struct g_nbd_conn *nc, struct uio *uio, struct mbuf **m)
 
 /*
  * What there is, without waiting.  NULL and 0: the end of the stream.  With an error
- * there may be an mbuf, too.  MSG_SOCALLBCK is for callers that TCP is under, and spares
- * the question whether the peer is to be told of the room.
+ * there may be an mbuf, too.  MSG_SOCALLBCK, made for callers that TCP has called,
+ * spares the question whether the peer is to be told of the room.
  */
 static int
 g_nbd_pull(struct g_nbd_conn *nc, struct mbuf **m)
