@@ -321,7 +321,7 @@ take_tls_certificates(struct nbc_target *t, struct slice value, struct nbc_error
 		return nbc_fail(err, NBC_USAGE, "tls-certificates is given twice");
 	if (!decode(&dir, value, false, err))
 		return false;
-	ok = join(&t->ca_file, dir, CA_NAME + 1, err) &&
+	ok = join(&t->ca_file, dir, &CA_NAME[1], err) &&
 	    join(&t->crl_file, dir, "ca-crl.pem", err) &&
 	    join(&t->cert_file, dir, "client-cert.pem", err) &&
 	    join(&t->key_file, dir, "client-key.pem", err) &&
