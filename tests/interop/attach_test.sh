@@ -204,6 +204,11 @@ if have fusermount3 && as_nobody test -w /dev/fuse; then
 	[ $? = 1 ] && grep -q "may be lost" "$dir/log"
 	ok "with lost writes it ends with status 1"
 	wait $pid 2>/dev/null
+	cp "$(dirname "$0")/../../tools/demo" "$dir/demo"
+	run as_nobody env PATH=/usr/bin:/bin "$dir/demo" "$dir/nbdisk"
+	status_is 0 && [ "$(tail -n 1 "$dir/out")" = "\$ nbdisk disconnect $(sed -n \
+		's/.* --device \(demo[0-9]*\) .*/\1/p' "$dir/out")" ]
+	ok "make demo, without root and with the path of a user"
 else
 	skip "fusermount3 -u" "no fusermount3, or no right to /dev/fuse"
 fi
