@@ -193,7 +193,7 @@ slow_link() {
 slow_link
 ok "64 reads of 1 MiB at once over a slow link"
 
-# slow_effect METHOD COMMAND...: the server needs 2 s for 4 GiB, the time-out is 1 s
+# slow_effect METHOD COMMAND...: the server needs 4 s for 4 GiB, the time-out is 2 s
 slow_effect() {
 	method=$1
 	shift
@@ -202,10 +202,10 @@ slow_effect() {
 		can_write='exit 0' can_flush='exit 0' flush='exit 0' \
 		"can_$method=exit 0" \
 		pread='head -c $3 /dev/zero' pwrite='cat >/dev/null' \
-		"$method"'=sleep $(($3 / 2000000000)).$(printf %09d \
-			$(($3 % 2000000000 / 2)))'
+		"$method"'=sleep $(($3 / 1000000000)).$(printf %09d \
+			$(($3 % 1000000000)))'
 	wait_until [ -S "$dir/effect" ] &&
-		attach "effect-$method" --timeout 1s --dead-timeout 8s --fence 1s \
+		attach "effect-$method" --timeout 2s --dead-timeout 1m --fence 1s \
 			--discard-max 4G \
 			"$dir/effect" || return
 	timeout 200 "$@" "$device" && [ "$(field State)" = CONNECTED ] && detach

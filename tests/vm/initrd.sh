@@ -20,6 +20,7 @@ modules="virtio_pci virtio-rng loop xfs veth sch_netem sch_ingress
 more="tls gcm aesni-intel chacha20poly1305"
 holders="dm-mod btrfs"
 ublk="ublk_drv"
+nbd="nbd"
 
 # put FILE...: at the same place in the machine
 put() {
@@ -65,4 +66,5 @@ load boot $modules
 load more $more
 load holders $holders
 load ublk $ublk
+load nbd $nbd
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$out"

@@ -7,6 +7,7 @@
 # TEST is a path below tests/, without python.  KERNEL is where tools/vm-kernel has unpacked it.  The
 # machine has no disk and no network of its own: all is in memory.  It has one
 # processor: with two, QEMU 7.2 by TCG was seen to run code that Linux was changing.
+# NBDISK_VM_QEMU has more words for QEMU.
 
 nbdisk=$1 kernel=$2 test=$3
 shift 3
@@ -85,6 +86,7 @@ filters=$(nbdkit --dump-config | sed -n 's/^filterdir=//p')
 # What is not TAP is said as a comment.
 timeout 2400 qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 1 -m 2048 \
 	-nographic -no-reboot -nodefaults -serial stdio -device virtio-rng-pci \
+	$NBDISK_VM_QEMU \
 	-kernel "$kernel"/boot/vmlinuz-* -initrd "$dir/initrd" \
 	-append "console=ttyS0 systemd.show_status=1 quiet loglevel=1 panic=-1 no_timer_check" </dev/null 2>&1 |
 	sed -u 's/\r$//; /^$/d; /^\(ok\|not ok\|1\.\.\|#\|Bail out!\)/!s/^/# /'

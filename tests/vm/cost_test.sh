@@ -1,0 +1,60 @@
+#!/bin/bash
+# cost_test.sh NBDISK NULL-SERVER [NBD-CLIENT] - instructions of the whole machine for an
+# I/O on a device, ours and the kernel's nbd, in the machine of vm_test.sh; by hand:
+#
+#   NBDISK_VM_QEMU='-icount shift=0,sleep=off' tests/vm/vm_test.sh NBDISK KERNEL \
+#       vm/cost_test.sh NULL-SERVER [NBD-CLIENT]
+#
+# Time in the machine then is a nanosecond for each instruction, and stands still for
+# nobody; what the processor was idle is taken off.  Client, server and fio are in it.
+# SPDX-License-Identifier: BSD-2-Clause
+
+nbdisk=$1 null=$2 client=$3
+tests=$(dirname "$0")/..
+. "$tests/lib.sh"
+. "$tests/device.sh"
+needs fio
+for list in ublk nbd; do load_modules $list; done
+
+busy_ms() { awk '/^cpu /{ print (0 + $2 + $3 + $4 + $7 + $8) * 10 }' /proc/stat; }
+# io DEVICE SIZE DEPTH OP COUNT
+io() {
+	fio --name=cost --filename="$1" --bs="$2" --iodepth="$3" --rw="$4" \
+		--number_ios="$5" --ioengine=libaio --direct=1 --thread --norandommap \
+		--randrepeat=1 >/dev/null 2>&1
+}
+# The same with more I/Os, less the same with few: what starts and ends is not counted.
+cost() { # DEVICE SIZE DEPTH OP COUNT
+	at=$(busy_ms)
+	io "$1" "$2" "$3" "$4" $(($5 / 4))
+	few=$(($(busy_ms) - at)) at=$(busy_ms)
+	io "$1" "$2" "$3" "$4" $(($5 + $5 / 4))
+	echo $((($(busy_ms) - at - few) * 1000 / $5))
+}
+rows() { # NAME DEVICE
+	disk=$2
+	printf '# %s:' "$1"
+	for shape in "4k 1 randread 8000" "4k 1 randwrite 8000" "4k 32 randread 30000" \
+		"4k 32 randwrite 30000" "256k 8 read 1500" "256k 8 write 1500"; do
+		set -- $shape
+		printf '  %s d%s %s %s' "$1" "$2" "$3" "$(cost "$disk" $shape)"
+	done
+	echo
+}
+echo "# Linux $(uname -r): thousands of instructions for an I/O"
+start "$null" unix "$sock" 1024
+wait_until [ -S "$sock" ]
+for round in 1 2; do
+	for via in ublk fuse; do
+		run nb connect --device "$name" --via $via "$sock"
+		status_is 0 && rows "nbdisk $via" "$(realpath "$device")"
+		ok "round $round: by $via"
+		nb disconnect "$name" >/dev/null 2>&1
+	done
+	[ -n "$client" ] || continue
+	"$client" -unix "$sock" /dev/nbd0 >/dev/null 2>&1
+	[ "$(cat /sys/block/nbd0/size)" -gt 0 ] && rows "nbd.ko" /dev/nbd0
+	ok "round $round: by the kernel's nbd"
+	"$client" -d /dev/nbd0 >/dev/null 2>&1
+done
+finish
