@@ -116,16 +116,23 @@ report(struct daemon *d, bool ok, const char *why)
 	d->config->ready(d->config->arg, &r);
 }
 
+/* Who waits, if somebody does. */
+static void
+answer_no(struct control_client **c, const char *why)
+{
+	if (*c == NULL)
+		return;
+	control_client_reply(*c)->head.status = CONTROL_REFUSED;
+	errtext_set(&control_client_reply(*c)->head.why, "%s", why);
+	control_answer(*c, false);
+	*c = NULL;
+}
+
 static void
 refuse(struct daemon *d, const char *why)
 {
 	log_line(&d->log, LOG_WARNING, "not disconnected: %s", why);
-	if (d->asker == NULL)
-		return;
-	control_client_reply(d->asker)->head.status = CONTROL_REFUSED;
-	errtext_set(&control_client_reply(d->asker)->head.why, "%s", why);
-	control_answer(d->asker, false);
-	d->asker = NULL;
+	answer_no(&d->asker, why);
 }
 
 static void
@@ -152,12 +159,7 @@ stay(struct daemon *d, const char *why)
 		return;
 	d->leaving = d->want_upgrade = false;
 	ublk_stay(d->front.ublk);
-	if (d->upgrader == NULL)
-		return;
-	control_client_reply(d->upgrader)->head.status = CONTROL_REFUSED;
-	errtext_set(&control_client_reply(d->upgrader)->head.why, "%s", why);
-	control_answer(d->upgrader, false);
-	d->upgrader = NULL;
+	answer_no(&d->upgrader, why);
 }
 
 /* Nothing is at the disk any more. */
