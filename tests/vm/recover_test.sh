@@ -10,6 +10,8 @@ tests=$(dirname "$0")/..
 
 needs qemu-nbd fio
 load_modules ublk
+# A terminal would be told how far things are, in the middle of TAP.
+exec 2>>"$dir/stderr"
 echo "# Linux $(uname -r)"
 # nbdkit 1.32 was seen to abort when its clients are cut off in the middle.
 serve_file() { serve qemu-nbd -t -e 8 -f raw -k "$sock" "$1"; }
@@ -128,7 +130,7 @@ attach
 kill_server
 kill -9 "$(daemon)"
 wait_until is_dead && run nb disconnect "$name"
-status_is 0 && nothing_left && no_ublk && wait_until no_helper
+status_is 0 && wait_until no_helper && nothing_left && no_ublk
 ok "what was disconnected meanwhile is left alone"
 serve_file "$dir/disk"
 attach
@@ -136,7 +138,7 @@ exec 8<"$device"
 kill -STOP "$(daemon)"
 run nb disconnect --force "$name"
 exec 8<&-
-status_is 0 && nothing_left && no_ublk && wait_until no_helper && nothing_left
+status_is 0 && wait_until no_helper && nothing_left && no_ublk
 ok "a daemon that hangs, and is killed by force: no other one comes"
 attach
 kill_daemon

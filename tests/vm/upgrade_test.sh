@@ -12,6 +12,8 @@ tests=$(dirname "$0")/..
 
 needs qemu-nbd fio
 load_modules ublk
+# A terminal would be told how far things are, in the middle of TAP.
+exec 2>>"$dir/stderr"
 echo "# Linux $(uname -r)"
 serve_file() { serve qemu-nbd -t -e 8 -f raw -k "$sock" "$1"; }
 daemon() { nb show "$name" 2>/dev/null | sed -n 's/^Pid: //p'; }
