@@ -417,9 +417,9 @@ fence_back(struct nbe_dev *d, uint8_t path)
 }
 
 /*
- * What a device before this one has left on that path: anywhere, and older than all that
- * this one does.  By the store: the path may be one that has not changed the disk yet, so
- * that is left to time.
+ * What a device before this one has left on that path: anywhere, and older than all
+ * that this one does.  By the store: the path may be one that has not changed the disk
+ * yet, so that is left to time.
  */
 void
 fence_inherit(struct nbe_dev *d, uint8_t path)

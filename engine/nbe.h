@@ -346,12 +346,13 @@ enum nbe_unflushed {
  * Acknowledged writes that no flush has covered: nbe_unflushed, as with a server that
  * restarts.
  *
- * A device may take the place of another one that ended in the middle of its work, as with
- * its process.  Commands of that one may still be carried out, and nobody knows where, so
- * all changes wait: for the fence of its servers, the present one among them.  Which ones
- * it had left something with nbe_old_paths tells, which is to be kept where the end of the
- * process does not reach it.  What it had acknowledged and not flushed is the front's to
- * know: this device cannot tell whether its server was restarted in between.
+ * A device may take the place of another one that ended in the middle of its work, as
+ * with its process.  Commands of that one may still be carried out, and nobody knows
+ * where, so all changes wait: for the fence of its servers, the present one among
+ * them.  Which ones it had left something with nbe_old_paths tells, which is to be
+ * kept where the end of the process does not reach it.  What it had acknowledged and
+ * not flushed is the front's to know: this device cannot tell whether its server was
+ * restarted in between.
  */
 enum nbe_fence_by { NBE_FENCE_TIME, NBE_FENCE_COMMAND, NBE_FENCE_STORE };
 

@@ -21,6 +21,7 @@
 #include "openers.h"
 #include "privilege.h"
 #include "text_file.h"
+#include "ublk_note.h"
 
 #define POLL_MS		20
 #define RESIZE_MS	2000	/* the kernel asks anew when fuse_resize told it to */
@@ -149,7 +150,6 @@ attachment_add(const struct state *s, const struct attachment_config *c,
 		.size = c->size, .sector_size = loopdev_sector_size(c->sector_size),
 		.block_pref = c->block_pref, .flags = c->flags,
 		.read_only = c->read_only, .discard_max = c->discard_max,
-		.outlives = c->outlives,
 	};
 
 	node_init(&a->node);
@@ -227,6 +227,14 @@ attachment_outlives(const struct state *s)
 	struct node noted;
 
 	return read_note(s, &noted) && noted.kind == NODE_UBLK && node_is(&noted);
+}
+
+unsigned
+attachment_last_path(const struct state *s)
+{
+	char path[STATE_PATH_MAX];
+
+	return ublk_note_read(state_path(s, "unflushed", path)).active;
 }
 
 bool

@@ -26,7 +26,7 @@ struct attachment_config {
 	uint64_t	size;
 	uint32_t	block_min, block_pref, flags;	/* struct nbe_export's */
 	pid_t		server;		/* attachment_make: of the daemon */
-	bool		outlives, takes_over;	/* ublkdev_take */
+	bool		takes_over;	/* ublkdev_take */
 };
 
 /* Adds a device of ublk, or takes that of a dead daemon over; this daemon is to serve
@@ -42,8 +42,9 @@ bool	attachment_make(const struct state *, const struct attachment_config *,
 void	attachment_find(const struct state *, struct attachment *);
 /* Whether the block device of this name in /dev is the disk's; asks no daemon. */
 bool	attachment_is_on(const struct state *, const char *node);
-/* Whether it is one that outlives its daemon, and is there. */
+/* Whether it is one that outlives its daemon, and is there; which server that had. */
 bool	attachment_outlives(const struct state *);
+unsigned attachment_last_path(const struct state *);
 /* Whether the block device still is the disk's; all below look first, and never touch
  * one that is another's by now. */
 bool	attachment_is_there(const struct attachment *);

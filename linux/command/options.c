@@ -408,7 +408,8 @@ const struct option_row option_table[] = {
 	    "what turns the machine off ends it last: / is on it",
 	    print_flag },
 	{ 0, "timeout", "TIME", AT(wait), set_some_time, some_time,
-	    V(DISCONNECT) | V(SCALE) | V(RECONNECT) | V(MOVE) | V(WAIT),
+	    V(DISCONNECT) | V(SCALE) | V(RECONNECT) | V(MOVE) | V(UPGRADE) |
+	    V(WAIT),
 	    "wait so long (30s)",
 	    NULL },
 	{ 0, "force", NULL, AT(force), set_flag, NULL, V(DISCONNECT),

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "attached.h"
+#include "attachment.h"
 #include "clock.h"
 #include "connect_again.h"
 #include "control_client.h"
@@ -41,6 +42,7 @@ struct connecting {
 	const struct options *options;
 	struct server	server[NBE_MAX_PATHS];
 	unsigned	servers;
+	unsigned	first;		/* the server that is tried first */
 	unsigned	path;		/* the server of conn */
 	struct nbc_conn	conn[NBE_MAX_CONNS];
 	unsigned	conns;
@@ -77,18 +79,20 @@ open_one(struct connecting *c, const struct nbc_options *options, struct nbc_err
 	return true;
 }
 
-/* Each server once, by order; c->path is the one that is there. */
+/* Each server once, by order; c->path is the one that is there.  failed: how many were
+ * not. */
 static bool
-open_round(struct connecting *c, struct nbc_error *why, bool *again)
+open_round(struct connecting *c, struct nbc_error *why, unsigned *failed, bool *again)
 {
 	struct nbc_options once = c->server[0].options;
 
 	once.retry_ms = 0;
 	*again = false;
-	for (c->path = 0; c->path < c->servers; c->path++) {
-		if (open_one(c, &once, &why[c->path]))
+	for (*failed = 0; *failed < c->servers; ++*failed) {
+		c->path = (c->first + *failed) % c->servers;
+		if (open_one(c, &once, &why[*failed]))
 			return true;
-		*again |= why[c->path].transient;
+		*again |= why[*failed].transient;
 	}
 	return false;
 }
@@ -110,11 +114,13 @@ open_first(struct connecting *c)
 	const struct timespec pause = { .tv_nsec = RETRY_NS };
 	struct nbc_error why[NBE_MAX_PATHS];
 	nbe_time end = clock_after(c->options->retry);
+	unsigned failed;
 	bool again, ok;
 
-	while (!(ok = open_round(c, why, &again)) && again && clock_now() < end)
+	while (!(ok = open_round(c, why, &failed, &again)) && again &&
+	    clock_now() < end)
 		(void)nanosleep(&pause, NULL);
-	for (unsigned i = 0; i < c->path; i++)
+	for (unsigned i = 0; i < failed; i++)
 		say_unreachable(ok ? "warning: " : "", &why[i]);
 	return ok ? EXIT_OK : EXIT_FAILED;
 }
@@ -435,21 +441,6 @@ attach(struct connecting *c)
 
 /* ---- in the place of a daemon that was killed -------------------------------- */
 
-/* Which of several servers the old one wrote to last nobody knows. */
-static bool
-has_one_server(const struct connecting *c)
-{
-	struct errtext err;
-
-	if (c->servers == 1)
-		return true;
-	errtext_set(&err, "%s: of a device with several servers nobody knows which one "
-	    "may still write; \"nbdisk disconnect --force %s\" ends it",
-	    c->state.name, c->state.name);
-	complain(err.text);
-	return false;
-}
-
 /* The state is locked. */
 static enum exit_status
 take_over(struct connecting *c)
@@ -458,8 +449,7 @@ take_over(struct connecting *c)
 
 	c->again = true;
 	c->via = ATTACH_UBLK;
-	if (!has_one_server(c))
-		return EXIT_FAILED;
+	c->first = attachment_last_path(&c->state) % c->servers;
 	status = open_all(c);
 	return status == EXIT_OK ? start(c) : status;
 }

@@ -160,8 +160,8 @@ is_stuck(const struct ending *e)
 	return e->pid != 0 && state_pid(&e->state) == e->pid && kill(e->pid, 0) == 0;
 }
 
-/* What is just being attached is waited for: by the next daemon, perhaps, in the place of
- * one that was killed.  By force that is ended, too. */
+/* What is just being attached is waited for: by the next daemon, perhaps, in the place
+ * of one that was killed.  By force that is ended, too. */
 static bool
 end(struct ending *e)
 {

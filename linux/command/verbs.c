@@ -23,6 +23,8 @@ const struct verb verb_table[VERBS] = {
 	    "finish what is under way and detach" },
 	[VERB_RECOVER] = { "recover", verb_recover, "NAME", 1, 1,
 	    "start a new daemon where the old one was killed" },
+	[VERB_UPGRADE] = { "upgrade", verb_upgrade, "NAME", 1, 1,
+	    "go on with a daemon of the program as it is installed now" },
 	[VERB_WAIT] = { "wait", verb_wait, "NAME", 1, 1,
 	    "wait until a device is up, down, gone, or has a new size" },
 	[VERB_EXPORTS] = { "exports", verb_exports, "SERVER", 1, 1,

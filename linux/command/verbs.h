@@ -7,7 +7,7 @@
 
 enum verb_id {
 	VERB_CONNECT, VERB_SCALE, VERB_RECONNECT, VERB_MOVE, VERB_DISCONNECT,
-	VERB_RECOVER,
+	VERB_RECOVER, VERB_UPGRADE,
 	VERB_WAIT,
 	VERB_EXPORTS, VERB_INFO, VERB_CHECK_CONFIG, VERB_IMPORT,
 	VERB_LIST, VERB_STATUS, VERB_SHOW, VERB_STATS, VERB_TOP, VERB_METRICS,
@@ -45,6 +45,7 @@ enum exit_status verb_reconnect(const struct options *);
 enum exit_status verb_move(const struct options *);
 enum exit_status verb_disconnect(const struct options *);
 enum exit_status verb_recover(const struct options *);
+enum exit_status verb_upgrade(const struct options *);
 enum exit_status verb_wait(const struct options *);
 enum exit_status verb_exports(const struct options *);
 enum exit_status verb_info(const struct options *);

@@ -11,6 +11,10 @@
  *
  * By force, what is under way fails first, and then nothing can be waited for.
  *
+ * For an upgrade the device stays: what the kernel asks for from now on is left to the
+ * next daemon, what is under way is done and flushed, the helper is told (it starts
+ * that one), and then the disk ends, RUNNING -> DRAINING -> STOPPED.
+ *
  * Somebody else may take away what was attached.  An unmount, or a stop of ublk, begins
  * an orderly end; of a loop device only the state tells (DETACHED), and the rest ends
  * when told to.
@@ -66,7 +70,12 @@ struct daemon {
 	struct front	front;
 	struct control_server *control;
 	struct control_client *asker;	/* waits for the end of DETACHING */
+	struct control_client *upgrader;
+	nbe_time	leave_by;
+	bool		leaving;	/* for an upgrade */
 	struct attachment attachment;
+	struct ublk_note note;
+	struct ublk_left left;		/* by the daemon before this one */
 	uint64_t	size;		/* as users see it */
 	unsigned	takeovers;
 	enum stage	stage;
@@ -79,6 +88,7 @@ struct daemon {
 	bool		node_lost;	/* somebody else has detached it */
 	bool		writes_lost;	/* acknowledged, and not to be saved */
 	bool		want_attach, want_check, want_detach, want_force, want_resize;
+	bool		want_upgrade;
 	struct ring_op	signal_op, watch_op;
 	int		signal_fd;
 	struct signalfd_siginfo signal;
@@ -106,16 +116,23 @@ report(struct daemon *d, bool ok, const char *why)
 	d->config->ready(d->config->arg, &r);
 }
 
+/* Who waits, if somebody does. */
+static void
+answer_no(struct control_client **c, const char *why)
+{
+	if (*c == NULL)
+		return;
+	control_client_reply(*c)->head.status = CONTROL_REFUSED;
+	errtext_set(&control_client_reply(*c)->head.why, "%s", why);
+	control_answer(*c, false);
+	*c = NULL;
+}
+
 static void
 refuse(struct daemon *d, const char *why)
 {
 	log_line(&d->log, LOG_WARNING, "not disconnected: %s", why);
-	if (d->asker == NULL)
-		return;
-	control_client_reply(d->asker)->head.status = CONTROL_REFUSED;
-	errtext_set(&control_client_reply(d->asker)->head.why, "%s", why);
-	control_answer(d->asker, false);
-	d->asker = NULL;
+	answer_no(&d->asker, why);
 }
 
 static void
@@ -125,11 +142,44 @@ tell_hooks(struct daemon *d, enum hook_event event)
 		log_line(&d->log, LOG_WARNING, "the hooks are behind: one is not told");
 }
 
-/* What it was to take over stays for the next one. */
+/* What it was to take over stays for the next one; and what it leaves. */
 static bool
 leaves_all(const struct daemon *d)
 {
-	return d->config->takes_over && !d->taken_over;
+	return (d->config->takes_over && !d->taken_over) ||
+	    (d->leaving && d->stage >= DRAINING);
+}
+
+/* ---- an upgrade -------------------------------------------------------------- */
+
+static void
+stay(struct daemon *d, const char *why)
+{
+	if (!d->leaving || d->stage != RUNNING)
+		return;
+	d->leaving = d->want_upgrade = false;
+	ublk_stay(d->front.ublk);
+	answer_no(&d->upgrader, why);
+}
+
+/* Nothing is at the disk any more. */
+static void
+has_left(void *arg)
+{
+	((struct daemon *)arg)->want_upgrade = true;
+}
+
+static uint64_t
+watch_leave(struct daemon *d)
+{
+	nbe_time now = clock_now();
+
+	if (!d->leaving || d->stage == STOPPED)
+		return UINT64_MAX;
+	if (now < d->leave_by)
+		return d->leave_by - now;
+	stay(d, "what is under way was not done in time; it goes on as it was");
+	return UINT64_MAX;
 }
 
 /* ---- the end ----------------------------------------------------------------- */
@@ -139,6 +189,7 @@ stop_by_force(struct daemon *d)
 {
 	if (d->forced)
 		return;
+	stay(d, "it is disconnected");
 	d->forced = true;
 	d->stage = DRAINING;
 	d->deadline = clock_now() + FORCE_TIME;
@@ -154,6 +205,7 @@ stop_softly(struct daemon *d)
 {
 	if (d->stage != RUNNING)
 		return;
+	stay(d, "it is disconnected");
 	d->stage = DETACHING;
 	d->want_detach = true;
 	d->closed_by = clock_now() + CLOSE_TIME;
@@ -215,6 +267,9 @@ check_end(struct daemon *d)
 		d->stage = STOPPED;
 	if (d->forced && clock_now() >= d->deadline)
 		d->stage = STOPPED;
+	/* Then with connections that are lost: the next one has its fence. */
+	if (d->leaving && d->stage == DRAINING && clock_now() >= d->leave_by)
+		d->stage = STOPPED;
 	d->ring.stop = d->stage == STOPPED;
 }
 
@@ -247,7 +302,6 @@ make_order(const struct daemon *d, enum helper_job job)
 			.size = exp->size, .block_min = exp->block_min,
 			.block_pref = exp->block_pref, .flags = exp->flags,
 			.server = getpid(),
-			.outlives = d->config->servers == 1,
 			.takes_over = d->config->takes_over,
 		},
 		.is_open = is_open(d, &status),
@@ -266,6 +320,7 @@ next_order(struct daemon *d)
 		{ &d->want_force, HELPER_FORCE }, { &d->want_attach, HELPER_ATTACH },
 		{ &d->want_check, HELPER_CHECK }, { &d->want_detach, HELPER_DETACH },
 		{ &d->want_resize, HELPER_RESIZE },
+		{ &d->want_upgrade, HELPER_UPGRADE },
 	};
 	struct helper_order order;
 	nbe_time now = clock_now();
@@ -299,6 +354,8 @@ attach_done(struct daemon *d, const struct helper_result *r)
 	d->size = d->helper.order.config.size;
 	report(d, true, "");
 	tell_hooks(d, HOOK_UP);
+	if (d->asker != NULL)		/* since before it was there */
+		stop_softly(d);
 }
 
 /* In any answer of the helper, which looks before all it does. */
@@ -354,6 +411,22 @@ force_done(struct daemon *d, const struct helper_result *r)
 }
 
 static void
+upgrade_done(struct daemon *d, const struct helper_result *r)
+{
+	struct nbe_stats st;
+
+	(void)r;
+	if (!d->leaving || d->stage != RUNNING)
+		return;
+	log_line(&d->log, LOG_NOTICE, "leaving the device to the next daemon");
+	disk_stats(d->disk, &st);
+	d->flushes_failed = st.flushes_failed;
+	d->stage = DRAINING;
+	d->detached = true;
+	disk_stop(d->disk, true);
+}
+
+static void
 helper_done(void *arg, const struct helper_result *r)
 {
 	static void (*const done[])(struct daemon *, const struct helper_result *) = {
@@ -362,6 +435,7 @@ helper_done(void *arg, const struct helper_result *r)
 		[HELPER_RESIZE] = resize_done,
 		[HELPER_DETACH] = detach_done,
 		[HELPER_FORCE] = force_done,
+		[HELPER_UPGRADE] = upgrade_done,
 	};
 	struct daemon *d = arg;
 
@@ -416,6 +490,12 @@ disk_moved(void *arg)
 	tell_hooks(arg, HOOK_MOVED);
 }
 
+static void
+disk_leaves(void *arg, uint32_t paths, unsigned path)
+{
+	ublk_note_paths(&((struct daemon *)arg)->note, paths, path);
+}
+
 /* Asked for again and again, until it has been said. */
 static void
 fence(void *arg, unsigned path)
@@ -451,6 +531,10 @@ disk_has_stopped(void *arg)
 	struct daemon *d = arg;
 
 	d->disk_stopped = true;
+	if (leaves_all(d)) {		/* the note tells the next one of a loss */
+		ublk_note_paths(&d->note, 0, disk_path(d->disk));
+		return;
+	}
 	d->writes_lost |= has_lost_writes(d);
 	if (d->writes_lost)
 		warn_of_loss(d);
@@ -500,6 +584,34 @@ ask_move(struct daemon *d, struct control_client *c, uint64_t path)
 }
 
 static void
+ask_upgrade(struct daemon *d, struct control_client *c, uint64_t ns)
+{
+	struct control_head *head = &control_client_reply(c)->head;
+	struct nbe_stats st;
+
+	disk_stats(d->disk, &st);
+	head->status = CONTROL_REFUSED;
+	if (d->front.ublk == NULL)
+		errtext_set(&head->why, "only a device of ublk can be left to "
+		    "another daemon");
+	else if (d->stage != RUNNING || d->leaving)
+		errtext_set(&head->why, "somebody else is attaching, detaching or "
+		    "upgrading it");
+	else if (st.conns_up == 0)
+		errtext_set(&head->why, "the server is gone; it goes on as it was");
+	else
+		head->status = CONTROL_OK;
+	if (head->status != CONTROL_OK) {
+		control_answer(c, false);
+		return;
+	}
+	d->upgrader = c;
+	d->leaving = true;
+	d->leave_by = clock_after(ns);
+	ublk_leave(d->front.ublk, has_left, d);
+}
+
+static void
 ask_snapshot(struct daemon *d, struct control_client *c, uint64_t unused)
 {
 	(void)unused;
@@ -525,6 +637,10 @@ ask_disconnect(struct daemon *d, struct control_client *c, uint64_t force)
 		stop_softly(d);
 		return;
 	}
+	if (d->stage == STARTING && d->asker == NULL) {
+		d->asker = c;
+		return;
+	}
 	/* The end is under way: whoever asks again waits for it too. */
 	if (d->stage == DRAINING)
 		return;
@@ -540,6 +656,8 @@ forget_asker(void *arg, struct control_client *c)
 
 	if (d->asker == c)
 		d->asker = NULL;
+	if (d->upgrader == c)
+		d->upgrader = NULL;
 }
 
 static void
@@ -552,6 +670,7 @@ asked(void *arg, struct control_client *c, const struct control_request *r)
 		[CONTROL_RECONNECT] = ask_reconnect,
 		[CONTROL_MOVE] = ask_move,
 		[CONTROL_DISCONNECT] = ask_disconnect,
+		[CONTROL_UPGRADE] = ask_upgrade,
 	};
 	struct control_head *head = &control_client_reply(c)->head;
 
@@ -658,6 +777,7 @@ make_disk_config(struct daemon *d, struct disk_config *c)
 			.keep_size = s->keep_size, .keep_records = KEEP_RECORDS,
 			.paths = (uint8_t)d->config->servers,
 			.path = (uint8_t)d->config->path,
+			.old_paths = d->left.paths,
 			.fence_by = s->fence_by, .path_timeout = s->path_timeout,
 			.failback = s->failback,
 			/* To a disk that is only read, no harm can be done. */
@@ -668,7 +788,7 @@ make_disk_config(struct daemon *d, struct disk_config *c)
 		.server = d->server,
 		.events = {
 			.resized = disk_resized, .stopped = disk_has_stopped,
-			.moved = disk_moved, .fence = fence,
+			.moved = disk_moved, .left = disk_leaves, .fence = fence,
 			.log = disk_says, .arg = d,
 		},
 	};
@@ -704,11 +824,23 @@ start_helper(struct daemon *d, struct errtext *err)
 	return helper_start(&d->helper, &d->opener, d->config->state, err);
 }
 
+/* Of a new device nothing is left. */
+static bool
+open_note(struct daemon *d, struct errtext *err)
+{
+	char path[STATE_PATH_MAX];
+
+	return d->config->via != ATTACH_UBLK || ublk_note_open(&d->note,
+	    state_path(d->config->state, "unflushed", path), &d->left, err);
+}
+
 static bool
 start_disk(struct daemon *d, struct errtext *err)
 {
 	struct disk_config config;
 
+	if (!open_note(d, err))
+		return false;
 	make_disk_config(d, &config);
 	d->disk = disk_new(&d->ring, &config, d->config->conn, d->config->conns);
 	return d->disk != NULL || errtext_set(err, "out of memory");
@@ -733,13 +865,12 @@ start_fuse(struct daemon *d, struct errtext *err)
 static bool
 serve_ublk(struct daemon *d, bool read_only, struct errtext *err)
 {
-	const struct settings *s = &d->config->settings;
-	char note[STATE_PATH_MAX];
+	const enum nbe_unflushed policy = d->config->settings.unflushed;
 	const struct ublk_config config = {
 		.dev = d->attachment.node.ublk, .read_only = read_only,
-		.note = state_path(d->config->state, "unflushed", note),
-		.takes_over = d->config->takes_over, .fence_ns = s->fence,
-		.fail_flush = s->unflushed != NBE_UNFLUSHED_IGNORE,
+		.note = &d->note, .fail_flush = d->left.unflushed &&
+		    policy != NBE_UNFLUSHED_IGNORE,
+		.replays = policy == NBE_UNFLUSHED_REPLAY,
 	};
 
 	return ublk_start(&d->front.ublk, &config, &d->ring, d->disk, err);
@@ -923,9 +1054,10 @@ idle(void *arg)
 	uint64_t next;
 
 	check_end(d);
-	next = next_order(d);
-	next = earlier(next, disk_turn(d->disk));
+	next = disk_turn(d->disk);
+	next = earlier(next, next_order(d));	/* for what the disk has said, too */
 	next = earlier(next, watch_server(d));
+	next = earlier(next, watch_leave(d));
 	next = earlier(next, control_server_turn(d->control, clock_now()));
 	next = earlier(next, rest(d));
 	/* The disk may have stopped just now. */
@@ -933,9 +1065,25 @@ idle(void *arg)
 	return d->forced ? earlier(next, NBE_SECOND / 10) : next;
 }
 
+/* Nothing is at the disk, and the rest the end of the process does, as when it is
+ * killed: the kernel knows one way only. */
+static void
+leave(struct daemon *d)
+{
+	helper_end(&d->helper);
+	opener_end(&d->opener);
+	fencer_end(&d->fencer);
+	hooks_end(&d->hooks);
+	log_close(&d->log);
+}
+
 static void
 finish(struct daemon *d)
 {
+	if (d->leaving) {
+		leave(d);
+		return;
+	}
 	ring_free(&d->ring);
 	if (d->disk_stopped) {
 		front_free(&d->front);
@@ -950,6 +1098,7 @@ finish(struct daemon *d)
 		log_line(&d->log, LOG_INFO, "disconnected");
 	}
 	control_server_free(d->control);
+	ublk_note_close(&d->note);
 	log_close(&d->log);
 }
 

@@ -41,6 +41,8 @@ struct disk {
 	const struct dialer_server *server;	/* by path */
 	unsigned	paths;
 	unsigned	path;		/* that was up last */
+	uint32_t	left;		/* as events.left was told */
+	unsigned	left_path;
 	char		path_problem[NBE_MAX_PATHS][256];
 	struct sampler	*sampler;	/* NULL: nothing is compared */
 	bool		stopped;
@@ -150,6 +152,19 @@ say_path(struct disk *d, unsigned path)
 	d->events.moved(d->events.arg);
 }
 
+/* For the next process, should this one end now. */
+static void
+tell_left(struct disk *d, unsigned path)
+{
+	uint32_t paths = nbe_old_paths(d->dev);
+
+	if (d->events.left == NULL || (paths == d->left && path == d->left_path))
+		return;
+	d->left = paths;
+	d->left_path = path;
+	d->events.left(d->events.arg, paths, path);
+}
+
 static void
 take(struct disk *d, unsigned conn, struct nbc_conn *nbc)
 {
@@ -165,6 +180,7 @@ take(struct disk *d, unsigned conn, struct nbc_conn *nbc)
 		nbc_close(nbc, true);
 		return;
 	}
+	tell_left(d, path);
 	if (!link_up(l, nbc)) {
 		nbc_close(nbc, true);
 		nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now(d));
@@ -366,6 +382,7 @@ disk_turn(struct disk *d)
 	if (t >= d->wake || d->overdue.count != 0)
 		nbe_tick(d->dev, t);
 	work(d);
+	tell_left(d, d->path);
 	d->wake = nbe_wake(d->dev, t);
 	d->wait_from = t;
 	d->wait_until = d->wake;
@@ -480,6 +497,16 @@ disk_free(struct disk *d)
 		munmap(d->keep, d->keep_size);
 	free(d->dev_mem);
 	free(d);
+}
+
+bool
+disk_has_old_writes(const struct disk *d)
+{
+	bool has = false;
+
+	for (unsigned i = 0; i < d->paths; i++)
+		has |= nbe_old_writes(d->dev, i);
+	return has;
 }
 
 bool

@@ -20,6 +20,9 @@ struct disk_events {
 	void	(*resized)(void *arg);		/* disk_export has a new size */
 	void	(*stopped)(void *arg);		/* after disk_stop: may be freed */
 	void	(*moved)(void *arg);		/* to another server: disk_path */
+	/* Of which servers the next process would have to know, should this one end
+	 * now: nbe_old_paths; path is the active one.  NULL: nobody takes its place. */
+	void	(*left)(void *arg, uint32_t paths, unsigned path);
 	/* May be asked again and again; see nbe_work.fence. */
 	void	(*fence)(void *arg, unsigned path);
 	/* One line for the log: a connection came, went, was refused. */

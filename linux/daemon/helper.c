@@ -43,6 +43,8 @@ carry_out(const struct state *s, const struct helper_order *order,
 	case HELPER_FORCE:
 		attachment_undo_by_force(s, a, why);
 		return true;
+	case HELPER_UPGRADE:
+		return true;
 	}
 	return false;
 }
@@ -74,11 +76,12 @@ keep_watch(struct successor *next, const struct helper_order *order,
 {
 	if (!result->ok)
 		return;
-	if (order->job == HELPER_ATTACH && order->config.outlives &&
+	if (order->job == HELPER_ATTACH &&
 	    result->attachment.node.kind == NODE_UBLK)
 		successor_serves(next, order->config.takes_over);
 	if (order->job == HELPER_DETACH || order->job == HELPER_FORCE)
 		next->serves = false;
+	next->upgrades = order->job == HELPER_UPGRADE;
 	result->takeovers = next->count;
 }
 
@@ -191,6 +194,9 @@ helper_end(struct helper *h)
 
 	if (h->sock >= 0)
 		close(h->sock);
+	/* It waits for this process then. */
+	if (h->order.job == HELPER_UPGRADE)
+		return;
 	for (int i = 0; h->pid > 0 && i < END_TRIES; i++) {
 		if (waitpid(h->pid, NULL, WNOHANG) != 0)
 			return;

@@ -20,7 +20,8 @@
 
 enum helper_job {
 	HELPER_ADD, HELPER_ATTACH, HELPER_CHECK, HELPER_RESIZE, HELPER_DETACH,
-	HELPER_FORCE
+	HELPER_FORCE,
+	HELPER_UPGRADE			/* the daemon ends, and leaves the device */
 };
 
 struct helper_order {

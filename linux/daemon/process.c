@@ -91,6 +91,7 @@ extern char __executable_start, etext;	/* of the linker's: this program */
 void
 process_prepare(void)
 {
+	prctl(PR_SET_NAME, "nbdisk");		/* it may be run by another name */
 	/* A file system that nobody can unmount because we stand in it. */
 	(void)!chdir("/");
 	umask(077);

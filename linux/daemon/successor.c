@@ -23,8 +23,10 @@
 #define SHORT_LIFE	(60 * NBE_SECOND)
 #define PAUSE_MIN	(NBE_SECOND / 10)
 #define PAUSE_MAX	(10 * NBE_SECOND)
+#define END_TIME	(5 * NBE_SECOND)
+#define END_POLL	(NBE_SECOND / 200)
 
-/* ---- what is counted --------------------------------------------------------------- */
+/* ---- what is counted ------------------------------------------------------------ */
 
 static void
 read_counts(const struct state *s, unsigned *count, unsigned *streak)
@@ -52,6 +54,8 @@ successor_init(struct successor *n, const struct state *s)
 {
 	*n = (struct successor){ .state = s };
 	read_counts(s, &n->count, &n->streak);
+	if (readlink(PROGRAM, n->program, sizeof(n->program) - 1) < 0)
+		n->program[0] = '\0';
 }
 
 void
@@ -69,7 +73,7 @@ successor_serves(struct successor *n, bool takes_over)
 
 /* What the helper has that a program must not: its sockets, signals that it ignores. */
 static void
-run_program(const struct state *s, int errors)
+run_program(const struct state *s, const char *program, int errors)
 {
 	static char verb[] = "recover";
 	char name[sizeof(s->name)];
@@ -82,7 +86,7 @@ run_program(const struct state *s, int errors)
 	if (dup2(errors, STDERR_FILENO) < 0 ||
 	    call_close_range(STDERR_FILENO + 1, ~0u) < 0)
 		_exit(EXIT_FAILURE);
-	execv(PROGRAM, argv);
+	execv(program, argv);
 	_exit(EXIT_FAILURE);
 }
 
@@ -107,7 +111,7 @@ listen_to(int errors, char *line, size_t size)
 }
 
 static bool
-attempt(const struct state *s, char *line, size_t size)
+attempt(const struct state *s, const char *program, char *line, size_t size)
 {
 	int pipe_[2], status = -1;
 	pid_t child;
@@ -117,7 +121,7 @@ attempt(const struct state *s, char *line, size_t size)
 		return false;
 	child = fork();
 	if (child == 0)
-		run_program(s, pipe_[1]);
+		run_program(s, program, pipe_[1]);
 	close(pipe_[1]);
 	if (child > 0) {
 		listen_to(pipe_[0], line, size);
@@ -159,12 +163,24 @@ is_needed(const struct successor *n, const struct node *node)
 	return count == n->count && node_is(node);
 }
 
+/* What it had goes with its process, a moment after its end of the socket. */
+static void
+await_end(const struct state *s)
+{
+	nbe_time end = clock_now() + END_TIME;
+
+	while (state_pid(s) != 0 && clock_now() < end)
+		wait_for(END_POLL);
+}
+
 /* How long it waits, as its predecessors have lived. */
 static nbe_time
 first_pause(struct successor *n)
 {
 	nbe_time pause = 0;
 
+	if (n->upgrades)
+		return 0;
 	n->streak = clock_now() - n->since < SHORT_LIFE ? n->streak + 1 : 0;
 	write_counts(n);
 	for (unsigned i = 1; i < n->streak && pause < PAUSE_MAX; i++)
@@ -175,6 +191,7 @@ first_pause(struct successor *n)
 void
 successor_start(struct successor *n, const struct node *node)
 {
+	const char *program = n->upgrades ? n->program : PROGRAM;
 	char line[1024], before[1024] = "";
 	nbe_time pause;
 	struct log log;
@@ -182,11 +199,14 @@ successor_start(struct successor *n, const struct node *node)
 	if (!n->serves || !is_needed(n, node))
 		return;
 	log_open(&log, n->state->name, false);
-	log_line(&log, LOG_ERR, "the daemon was killed; starting the next one");
+	if (!n->upgrades)
+		log_line(&log, LOG_ERR, "the daemon was killed; starting the next one");
+	await_end(n->state);
 	pause = first_pause(n);
 	for (wait_for(pause); is_needed(n, node); wait_for(pause)) {
-		if (attempt(n->state, line, sizeof(line)))
+		if (attempt(n->state, program, line, sizeof(line)))
 			break;
+		program = PROGRAM;
 		if (strcmp(line, before) != 0)
 			log_line(&log, LOG_ERR, "no daemon yet: %s", line);
 		memcpy(before, line, sizeof(before));

@@ -27,6 +27,8 @@ enum control_verb {
 				 * the socket; a reply before that tells why it was
 				 * refused, or OK with why: done, but data was lost */
 	CONTROL_MOVE,		/* number: of the server */
+	CONTROL_UPGRADE,	/* number: ns; refused when it is not left by then.
+				 * Else the end of the socket, and another daemon */
 };
 
 struct control_request {

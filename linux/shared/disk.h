@@ -23,6 +23,9 @@ struct disk_io {
 };
 
 void	disk_submit(struct disk *, struct disk_io *);
+/* Whether the server may still carry out what it was sent over a connection that is
+ * lost, or by another process before this one. */
+bool	disk_has_old_writes(const struct disk *);
 const struct nbe_export *disk_export(const struct disk *);
 
 #endif

@@ -21,6 +21,7 @@
 
 #define ROOT_BASE	"/run/nbdisk"
 #define NAMES_MAX	4096	/* nbd0 .. */
+#define REMOVE_TRIES	10
 
 static const char *const files[] = {
 	"control", "device", "config", "udev", "unflushed", "takeovers",
@@ -303,12 +304,17 @@ void
 state_remove(struct state *s)
 {
 	char path[STATE_PATH_MAX];
+	bool mounted;
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		(void)unlink(state_path(s, files[i], path));
-	(void)rmdir(state_path(s, "mnt", path));
-	(void)unlink(state_path(s, "lock", path));
-	(void)rmdir(s->dir);
+	mounted = rmdir(state_path(s, "mnt", path)) < 0 && errno != ENOENT;
+	/* Who looks for the remains of a dead one may just have made a lock. */
+	for (unsigned i = 0; i < REMOVE_TRIES; i++) {
+		(void)unlink(state_path(s, "lock", path));
+		if (rmdir(s->dir) == 0 || errno != ENOTEMPTY || mounted)
+			break;
+	}
 	state_close(s);
 }
 

@@ -170,6 +170,13 @@ disk_submit(struct disk *d, struct disk_io *io)
 	ring_bind(sqe, &d->wake);
 }
 
+bool
+disk_has_old_writes(const struct disk *d)
+{
+	(void)d;
+	return false;
+}
+
 const struct nbe_export *
 disk_export(const struct disk *d)
 {

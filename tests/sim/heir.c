@@ -3,14 +3,14 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * As with a block device whose daemon is killed: all connections are lost at once, all
- * requests that were not answered are given to a new device, and of the old one is known
- * what it has kept: nbe_old_paths, and whether it had acknowledged changes that no flush
- * had covered.  If so, those flushes fail that were under way, or else the next one.  With
- * REPLAY also those until the old commands are fenced, and the next one: a replay among
- * them may bring back what is older than what was acknowledged.
+ * requests that were not answered are given to a new device, and of the old one is
+ * known what it has kept: nbe_old_paths, and whether it had acknowledged changes that
+ * no flush had covered.  If so, those flushes fail that were under way, or else the
+ * next one.  With REPLAY also those until the old commands are fenced, and the next
+ * one: a replay among them may bring back what is older than what was acknowledged.
  *
- * Requests wait until the next device has a connection: a server that is restarted after
- * that is noticed.
+ * Requests wait until the next device has a connection: a server that is restarted
+ * after that is noticed.
  */
 #include "sim.h"
 

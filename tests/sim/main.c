@@ -237,7 +237,8 @@ run(unsigned long steps)
 		front_step(true);
 	HOLDS("P4", dev->st.restarts == 0 || plan.cut_odds != 0 ||
 	    plan.restart_odds != 0 || plan.silence || plan.shutdowns ||
-	    plan.error_odds != 0 || plan.cfg.dead_timeout != NBE_NEVER || several || dies ||
+	    plan.error_odds != 0 || plan.cfg.dead_timeout != NBE_NEVER || several ||
+	    dies ||
 	    !plan.honest, "a restart, and nobody restarted");
 	settle();
 	plan.error_odds = 0;

@@ -205,7 +205,7 @@ paths_died(void)
 	moves = 0;
 }
 
-/* As a rule where it was.  That it is the same disk the next front knows by its size. */
+/* As a rule where it was.  The next front knows the disk by its size only. */
 unsigned
 paths_after(void)
 {

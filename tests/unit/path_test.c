@@ -1021,6 +1021,29 @@ test_after_another_device_by_time(void)
 	rig_end(g);
 }
 
+/* There are no records of what the one before had acknowledged. */
+static void
+test_a_restart_after_another_device(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct io *o;
+
+	g->cfg.old_paths = 1;
+	g->cfg.unflushed = NBE_UNFLUSHED_REPLAY;
+	g->cfg.keep_size = 16 * 512;
+	g->cfg.keep_records = 16;
+	rig_start(g);
+	CHECK(goes(g, get(g, 0)));
+	rig_down(g, 0);
+	rig_wait(g, 2 * NBE_SECOND);
+	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+	o = rig_submit(g, NBE_FLUSH, 0, 0, 0);
+	rig_serve(g, 0);
+	CHECK(io_ended(o, NBE_EIO));
+	CHECK(goes(g, rig_submit(g, NBE_FLUSH, 0, 0, 0)));
+	rig_end(g);
+}
+
 /* It is left with a flush, for the other server does not see what is in its cache. */
 static void
 test_a_move_after_another_device(void)
@@ -1814,6 +1837,7 @@ static const struct test tests[] = {
 	TEST(after_another_device_idle),
 	TEST(after_another_device_by_command),
 	TEST(after_another_device_by_time),
+	TEST(a_restart_after_another_device),
 	TEST(a_move_after_another_device),
 	TEST(by_the_store),
 	TEST(back_before_the_store_was_changed),

@@ -202,13 +202,7 @@ test_discards(void)
 static bool
 is_noted(const char *path)
 {
-	struct ublk_note n;
-	struct errtext err;
-	bool was = false;
-
-	CHECK(ublk_note_open(&n, path, &was, &err));
-	ublk_note_close(&n);
-	return was;
+	return ublk_note_read(path).unflushed;
 }
 
 static void
@@ -234,9 +228,9 @@ test_unflushed(void)
 	struct ublk_note n;
 	struct errtext err;
 	int fd = mkstemp(path);
-	bool was = true;
+	struct ublk_left left = { .unflushed = true };
 
-	CHECK(ublk_note_open(&n, path, &was, &err) && !was);
+	CHECK(ublk_note_open(&n, path, &left, &err) && !left.unflushed);
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		struct nbe_req r = {
 			.op = t[i].op, .flags = t[i].flags, .error = t[i].error,
@@ -248,7 +242,7 @@ test_unflushed(void)
 	ublk_note_close(&n);
 	close(fd);
 	unlink(path);
-	CHECK(!ublk_note_open(&n, "/nowhere/at/all", &was, &err) && !was);
+	CHECK(!ublk_note_open(&n, "/nowhere/at/all", &left, &err) && !left.unflushed);
 }
 
 /* A flush covers what was acknowledged before it, not what was meanwhile. */
@@ -260,16 +254,47 @@ test_flush_and_write(void)
 	struct ublk_note n;
 	struct errtext err;
 	int fd = mkstemp(path);
+	struct ublk_left left;
 	uint64_t mark;
-	bool was;
 
-	CHECK(ublk_note_open(&n, path, &was, &err));
+	CHECK(ublk_note_open(&n, path, &left, &err));
 	mark = ublk_note_mark(&n);
 	ublk_note_done(&n, &write, 0);
 	ublk_note_done(&n, &flush, mark);
 	CHECK(is_noted(path));
 	ublk_note_done(&n, &flush, ublk_note_mark(&n));
 	CHECK(!is_noted(path));
+	ublk_note_close(&n);
+	close(fd);
+	unlink(path);
+}
+
+/* Which servers may have something, also as an older version has left it. */
+static void
+test_paths_left(void)
+{
+	char path[] = "/tmp/ublk_test.XXXXXX";
+	struct ublk_left left;
+	struct ublk_note n;
+	struct errtext err;
+	int fd = mkstemp(path);
+
+	left = ublk_note_read("/nowhere/at/all");
+	CHECK(!left.unflushed && left.paths == 0);
+	CHECK(ublk_note_open(&n, path, &left, &err) && left.paths == 0);
+	ublk_note_paths(&n, 6, 2);
+	left = ublk_note_read(path);
+	CHECK(!left.unflushed && left.paths == 6 && left.active == 2);
+	ublk_note_close(&n);
+	CHECK(ublk_note_open(&n, path, &left, &err) && left.paths == 6);
+	CHECK(left.active == 2);
+	ublk_note_close(&n);
+	CHECK(ftruncate(fd, 0) == 0 && pwrite(fd, "\1", 1, 0) == 1);
+	CHECK(ublk_note_open(&n, path, &left, &err));
+	CHECK(left.unflushed && left.paths == 255 && left.active == 0);
+	ublk_note_paths(&n, 1, 0);
+	left = ublk_note_read(path);
+	CHECK(left.unflushed && left.paths == 1);
 	ublk_note_close(&n);
 	close(fd);
 	unlink(path);
@@ -284,6 +309,7 @@ static const struct test tests[] = {
 	{ "discards and zeroes", test_discards },
 	{ "unflushed changes are noted, and no others", test_unflushed },
 	{ "a flush covers what came before it", test_flush_and_write },
+	{ "servers that may have something are noted", test_paths_left },
 };
 
 int

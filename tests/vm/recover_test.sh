@@ -10,6 +10,8 @@ tests=$(dirname "$0")/..
 
 needs qemu-nbd fio
 load_modules ublk
+# A terminal would be told how far things are, in the middle of TAP.
+exec 2>>"$dir/stderr"
 echo "# Linux $(uname -r)"
 # nbdkit 1.32 was seen to abort when its clients are cut off in the middle.
 serve_file() { serve qemu-nbd -t -e 8 -f raw -k "$sock" "$1"; }
@@ -128,7 +130,7 @@ attach
 kill_server
 kill -9 "$(daemon)"
 wait_until is_dead && run nb disconnect "$name"
-status_is 0 && nothing_left && no_ublk && wait_until no_helper
+status_is 0 && wait_until no_helper && nothing_left && no_ublk
 ok "what was disconnected meanwhile is left alone"
 serve_file "$dir/disk"
 attach
@@ -136,7 +138,7 @@ exec 8<"$device"
 kill -STOP "$(daemon)"
 run nb disconnect --force "$name"
 exec 8<&-
-status_is 0 && nothing_left && no_ublk && wait_until no_helper && nothing_left
+status_is 0 && wait_until no_helper && nothing_left && no_ublk
 ok "a daemon that hangs, and is killed by force: no other one comes"
 attach
 kill_daemon
@@ -208,6 +210,51 @@ detach
 kill_server
 serve_file "$dir/disk"
 
+# ---- several servers -----------------------------------------------------------------------
+
+# The first one carries a write out long after the daemon was killed, and when the device is at
+# the second one already.
+kill_server
+rm -rf "$dir/slow.late" "$dir/slow.landed" && truncate -s 0 "$dir/slow" && truncate -s 16M "$dir/slow"
+slow() { # SOCKET
+	sock=$1
+	DISK=$dir/slow serve nbdkit -f -U "$sock" --filter=blocksize-policy sh "$dir/late" \
+		blocksize-minimum=4k blocksize-maximum=32M
+}
+both() { nb connect --device "$name" --unflushed ignore "$@" "$dir/s1" "$dir/s2" >/dev/null; }
+servers() { nb show "$name" | grep -c "^Server $1: $2"; }
+slow "$dir/s2" && second=$server && slow "$dir/s1"
+both --fence 15s
+put o &
+writer=$!
+wait_until [ -d "$dir/slow.late" ] && rm "$dir/s1" && kill_alone && wait $writer && put n &&
+	wait_until [ -e "$dir/slow.landed" ] && [ "$(head -c 1 "$dir/slow")" = n ]
+ok "several servers: the next daemon is at another one, and nothing old lands on what is new"
+[ "$(servers 1 active)" = 1 ]
+ok "and shows it"
+kill_alone && [ "$(servers 1 active)" = 1 ] && put p
+ok "the next one begins where the one before was"
+detach
+kill -9 "$second"
+kill_server
+cat >"$dir/fence" <<'END'
+#!/bin/sh
+echo "$@" >>"$(dirname "$0")/fenced"
+END
+chmod +x "$dir/fence"
+sock=$dir/s2 && serve_file "$dir/disk" && second=$server && sock=$dir/s1 && serve_file "$dir/disk"
+both --fence 1s --fence-command "$dir/fence"
+kill_alone && put q && [ ! -e "$dir/fenced" ]
+ok "by command: back at the same server, nothing is ended"
+kill_server
+rm -f "$dir/s1"
+kill_alone && put r && [ -s "$dir/fenced" ] && [ "$(servers 1 active)" = 1 ]
+ok "at another one, the one before is"
+detach
+kill -9 "$second"
+sock=$dir/s
+serve_file "$dir/disk"
+
 # ---- what cannot be ---------------------------------------------------------------------
 
 attach
@@ -226,12 +273,6 @@ serve_file "$dir/disk"
 recover && put x && [ "$(head -c 1 "$dir/disk")" = x ]
 ok "the right one: it goes on"
 detach
-nb connect --device "$name" "$sock" "nbd+unix:///other?socket=$sock" >/dev/null
-kill -9 "$(daemon)"
-gone() { [ ! -e /dev/ublkb0 ]; }
-wait_until is_dead && wait_until gone
-ok "with several servers it does not outlive its daemon"
-nb disconnect "$name"
 attach --via fuse
 kill_daemon
 run nb recover "$name"

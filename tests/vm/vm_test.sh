@@ -53,7 +53,7 @@ openssl x509 -req -in "$dir/request" -CA "$authority" -CAkey "$dir/ca-key.pem" \
 	-CAcreateserial -days 2 -extfile <(echo subjectAltName=IP:10.0.0.2) \
 	-out "$tree/tls/server-cert.pem" 2>/dev/null
 
-programs="bash sh sleep timeout yes mktemp rm mkdir cat cp cmp dd truncate seq head tail
+programs="bash sh sleep timeout yes mktemp rm mv mkdir cat cp cmp dd truncate seq head tail
 	grep sed awk sort wc tr cut date sha256sum sync touch realpath dirname
 	basename stat id uname env ls tac chmod ln mount umount mountpoint insmod
 	blockdev fstrim pgrep ip tc qemu-nbd nbdkit fio mkfs.ext4 fsck.ext4 mkfs.xfs

@@ -20,12 +20,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "nbe_errno.h"
-#include "pages.h"
 #include "pool.h"
-#include "ublk_note.h"
 #include "ublk_op.h"
-#include "ublk_past.h"
 #include "ublk_proto.h"
 
 struct ublk_req {
@@ -33,9 +31,9 @@ struct ublk_req {
 	struct ring_op	op;
 	struct ublk	*ublk;
 	struct ublk_req	*next;		/* that waits for room */
-	struct ublk_held held;
 	uint64_t	mark;		/* of a flush */
 	uint16_t	tag;
+	bool		held;		/* it is not looked at: the device is left */
 };
 
 struct ublk {
@@ -47,16 +45,24 @@ struct ublk {
 	struct ublk_req	req[UBLK_DEPTH];
 	unsigned	lent;		/* commands with the kernel */
 	unsigned	in_flight;	/* requests here */
+	unsigned	held;
 	int		fd;
 	bool		read_only, stopping;
-	struct ublk_note note;
-	struct ublk_past past;		/* all zero: there was nobody before */
-	uint8_t		*probe;		/* a block for it */
+	struct ublk_note *note;
+	bool		fail_flush, replays;
+	nbe_time	fail_until;	/* 0: none has failed yet */
+	struct disk_io	own_flush;
+	uint64_t	own_mark;
+	bool		flushing;
+	void		(*left)(void *arg);	/* NULL: it is not being left */
+	void		*left_arg;
 };
+
+#define FAIL_TIME	NBE_SECOND
 
 _Static_assert(UBLK_PAYLOAD_MAX <= POOL_STEP, "there is always room for one");
 
-/* ---- requests -------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------- */
 
 static void
 lend(struct ublk_req *r, uint32_t command, int32_t result)
@@ -101,6 +107,42 @@ copy(const struct ublk_req *r, uint8_t op)
 	return n == (ssize_t)length;
 }
 
+/* ---- leaving -------------------------------------------------------- */
+
+/* What it says of a loss nobody else would: then the next flush of a user does. */
+static void
+own_flush_done(struct disk_io *io)
+{
+	struct ublk *u = container_of(io, struct ublk, own_flush);
+
+	u->flushing = false;
+	if (io->req.error != NBE_OK) {
+		u->fail_flush = true;
+		u->fail_until = 0;
+	}
+	ublk_note_done(u->note, &io->req, u->own_mark);
+	if (u->left != NULL)
+		u->left(u->left_arg);
+}
+
+static void
+leave_step(struct ublk *u)
+{
+	if (u->left == NULL || u->in_flight != 0 || u->flushing)
+		return;
+	if ((disk_export(u->disk)->flags & NBE_FLAG_SEND_FLUSH) == 0) {
+		u->left(u->left_arg);
+		return;
+	}
+	u->flushing = true;
+	u->own_flush.req = (struct nbe_req){ .op = NBE_FLUSH };
+	u->own_flush.done = own_flush_done;
+	u->own_mark = ublk_note_mark(u->note);
+	disk_submit(u->disk, &u->own_flush);
+}
+
+/* ---- requests -------------------------------------------------------- */
+
 static void serve_waiting(struct ublk *);
 
 static void
@@ -120,11 +162,12 @@ disk_done(struct disk_io *io)
 	struct ublk_req *r = container_of(io, struct ublk_req, io);
 	int error = errno_of(io->req.error);
 
-	ublk_note_done(&r->ublk->note, &io->req, r->mark);
+	ublk_note_done(r->ublk->note, &io->req, r->mark);
 	if (error == 0 && !copy(r, NBE_READ))
 		error = EIO;
 	end(r, error != 0 ? -error : ublk_result(&io->req));
 	serve_waiting(r->ublk);
+	leave_step(r->ublk);
 }
 
 /* False: there is no room. */
@@ -142,9 +185,8 @@ serve(struct ublk_req *r)
 		end(r, -EIO);
 		return true;
 	}
-	r->mark = ublk_note_mark(&u->note);
-	if (!ublk_past_holds(&u->past, &r->held))
-		disk_submit(u->disk, &r->io);
+	r->mark = ublk_note_mark(u->note);
+	disk_submit(u->disk, &r->io);
 	return true;
 }
 
@@ -175,20 +217,32 @@ more_room(struct pool *p)
 	serve_waiting(container_of(p, struct ublk, pool));
 }
 
-static void
-fetched(struct ring_op *op, int res, uint32_t flags)
+/* Whether this flush must. */
+static bool
+fails(struct ublk *u, const struct nbe_req *r)
 {
-	struct ublk_req *r = container_of(op, struct ublk_req, op);
+	nbe_time now;
+
+	if (!u->fail_flush || r->op != NBE_FLUSH)
+		return false;
+	if (u->replays && disk_has_old_writes(u->disk))
+		return true;
+	now = clock_now();
+	if (u->fail_until == 0)
+		u->fail_until = now + FAIL_TIME;
+	u->fail_flush = now < u->fail_until;
+	return u->fail_flush;
+}
+
+static void
+take(struct ublk_req *r)
+{
 	struct ublk *u = r->ublk;
 	int error;
 
-	(void)flags;
-	u->lent--;
-	if (res != UBLK_IO_RES_OK)
-		return;
 	error = u->stopping ? ENOTCONN : ublk_decode(&u->desc[r->tag],
 	    disk_export(u->disk), u->read_only, &r->io.req);
-	if (error == 0 && ublk_past_fails(&u->past, &r->io.req))
+	if (error == 0 && fails(u, &r->io.req))
 		error = EIO;
 	if (error != 0) {
 		answer(r, -error);
@@ -197,6 +251,51 @@ fetched(struct ring_op *op, int res, uint32_t flags)
 	u->in_flight++;
 	if ((has_payload(r) && u->first != NULL) || !serve(r))
 		wait_for_room(r);
+}
+
+static void
+fetched(struct ring_op *op, int res, uint32_t flags)
+{
+	struct ublk_req *r = container_of(op, struct ublk_req, op);
+	struct ublk *u = r->ublk;
+
+	(void)flags;
+	u->lent--;
+	if (res != UBLK_IO_RES_OK)
+		return;
+	r->held = u->left != NULL && !u->stopping;
+	u->held += r->held;
+	if (!r->held)
+		take(r);
+}
+
+static void
+take_held(struct ublk *u)
+{
+	for (unsigned i = 0; i < UBLK_DEPTH; i++) {
+		struct ublk_req *r = &u->req[i];
+
+		if (!r->held)
+			continue;
+		r->held = false;
+		u->held--;
+		take(r);
+	}
+}
+
+void
+ublk_leave(struct ublk *u, void (*done)(void *arg), void *arg)
+{
+	u->left = done;
+	u->left_arg = arg;
+	leave_step(u);
+}
+
+void
+ublk_stay(struct ublk *u)
+{
+	u->left = NULL;
+	take_held(u);
 }
 
 /* ---- life -------------------------------------------------------- */
@@ -230,22 +329,9 @@ fetch(struct ublk *u)
 		r->ublk = u;
 		r->tag = (uint16_t)i;
 		r->io.done = disk_done;
-		r->held.io = &r->io;
 		r->op.done = fetched;
 		lend(r, UBLK_U_IO_FETCH_REQ, 0);
 	}
-}
-
-static bool
-take_memory(struct ublk *u)
-{
-	size_t size = ublk_past_block(u->disk);
-
-	if (!pool_init(&u->pool, u->ring, (size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX,
-	    more_room))
-		return false;
-	u->probe = malloc(size);
-	return u->probe != NULL && pages_ready(u->probe, size);
 }
 
 static bool
@@ -263,29 +349,28 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
     struct disk *disk, struct errtext *err)
 {
 	struct ublk *u = calloc(1, sizeof(*u));
-	bool room, unflushed;
+	bool room;
 
 	if (u == NULL)
 		return errtext_set(err, "out of memory");
 	u->ring = ring;
 	u->disk = disk;
 	u->read_only = c->read_only;
+	u->note = c->note;
+	u->fail_flush = c->fail_flush;
+	u->replays = c->replays;
 	u->fd = -1;
 	u->last = &u->first;
-	room = take_memory(u);
+	room = pool_init(&u->pool, ring, (size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX,
+	    more_room);
 	if (!room)
 		errtext_set(err, "out of memory");
 	/* Linux 6.12 gives the requests of a device that was taken over to nobody else
 	 * when who has mapped them ends before he fetches: that comes last. */
-	if (!room ||
-	    !ublk_note_open(&u->note, c->note, &unflushed, err) ||
-	    !open_queue(u, c->dev.number, err) || !map(u, err)) {
+	if (!room || !open_queue(u, c->dev.number, err) || !map(u, err)) {
 		ublk_free(u);
 		return false;
 	}
-	if (c->takes_over)
-		ublk_past_begin(&u->past, ring, disk, c->fence_ns,
-		    c->fail_flush && unflushed, u->probe);
 	fetch(u);
 	/* Now, and not when the loop runs, with the rights of now. */
 	ring_submit(ring);
@@ -297,7 +382,8 @@ void
 ublk_status(const struct ublk *u, struct ublk_status *s)
 {
 	*s = (struct ublk_status){
-		.ended = u->lent == 0 && u->in_flight == 0, .in_flight = u->in_flight,
+		.ended = u->lent == 0 && u->in_flight == 0 && u->held == 0,
+		.in_flight = u->in_flight,
 	};
 }
 
@@ -311,18 +397,16 @@ void
 ublk_stop(struct ublk *u)
 {
 	u->stopping = true;
-	ublk_past_fail(&u->past, NBE_ESHUTDOWN);
+	ublk_stay(u);
 }
 
 void
 ublk_free(struct ublk *u)
 {
 	pool_free(&u->pool);
-	free(u->probe);
 	if (u->desc != NULL)
 		munmap((void *)(uintptr_t)u->desc, desc_size());
 	if (u->fd >= 0)
 		close(u->fd);
-	ublk_note_close(&u->note);
 	free(u);
 }

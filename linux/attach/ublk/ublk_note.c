@@ -1,5 +1,5 @@
 /*
- * ublk_note.c - whether there are unflushed changes, for who serves after this process.
+ * ublk_note.c - what who serves after this process must know of it.
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include "ublk_note.h"
@@ -10,23 +10,75 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+_Static_assert(NBE_MAX_PATHS <= 8, "a byte has a bit for each");
+
+static struct ublk_left
+as_left(const uint8_t *byte, ssize_t len)
+{
+	return (struct ublk_left){
+		.unflushed = len > 0 && byte[UBLK_NOTE_UNFLUSHED] != 0,
+		/* Of a file that does not say: all of them. */
+		.paths = len == UBLK_NOTE_BYTES ? byte[UBLK_NOTE_PATHS] :
+		    len > 0 ? UINT8_MAX : 0,
+		.active = len == UBLK_NOTE_BYTES ? byte[UBLK_NOTE_ACTIVE] : 0,
+	};
+}
+
+static struct ublk_left
+read_left(int fd)
+{
+	uint8_t byte[UBLK_NOTE_BYTES];
+
+	return as_left(byte, pread(fd, byte, sizeof(byte), 0));
+}
+
+struct ublk_left
+ublk_note_read(const char *path)
+{
+	struct ublk_left left = { 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return left;
+	left = read_left(fd);
+	close(fd);
+	return left;
+}
+
+/* Written, not only made longer: there must be room for it. */
+static bool
+write_left(int fd, const struct ublk_left *left)
+{
+	const uint8_t byte[UBLK_NOTE_BYTES] = {
+		[UBLK_NOTE_UNFLUSHED] = left->unflushed,
+		[UBLK_NOTE_PATHS] = (uint8_t)left->paths,
+		[UBLK_NOTE_ACTIVE] = (uint8_t)left->active,
+	};
+
+	return pwrite(fd, byte, sizeof(byte), 0) == (ssize_t)sizeof(byte);
+}
+
 bool
-ublk_note_open(struct ublk_note *n, const char *path, bool *was, struct errtext *err)
+ublk_note_open(struct ublk_note *n, const char *path, struct ublk_left *left,
+    struct errtext *err)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	void *map = MAP_FAILED;
 
 	*n = (struct ublk_note){ NULL, 0 };
-	/* Written, not only made longer: there must be room for it. */
-	if (fd >= 0 && (lseek(fd, 0, SEEK_END) > 0 || write(fd, "", 1) == 1))
-		map = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	*left = (struct ublk_left){ 0 };
+	if (fd >= 0) {
+		*left = read_left(fd);
+		if (write_left(fd, left))
+			map = mmap(NULL, UBLK_NOTE_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_SHARED, fd, 0);
+	}
 	if (map == MAP_FAILED)
 		errtext_set(err, "%s: %s", path, strerror(errno));
 	else
 		n->byte = map;
 	if (fd >= 0)
 		close(fd);
-	*was = n->byte != NULL && *n->byte != 0;
 	return n->byte != NULL;
 }
 
@@ -34,7 +86,7 @@ void
 ublk_note_close(struct ublk_note *n)
 {
 	if (n->byte != NULL)
-		munmap((void *)(uintptr_t)n->byte, 1);
+		munmap((void *)(uintptr_t)n->byte, UBLK_NOTE_BYTES);
 	n->byte = NULL;
 }
 
@@ -46,12 +98,22 @@ ublk_note_done(struct ublk_note *n, const struct nbe_req *r, uint64_t mark)
 		return;
 	if (r->op == NBE_FLUSH) {
 		if (r->error == NBE_OK && mark == n->changes)
-			*n->byte = 0;
+			n->byte[UBLK_NOTE_UNFLUSHED] = 0;
 		return;
 	}
 	/* Also of one that failed a piece may be there. */
 	if ((r->flags & NBE_FUA) == 0 || r->error != NBE_OK) {
-		*n->byte = 1;
+		n->byte[UBLK_NOTE_UNFLUSHED] = 1;
 		n->changes++;
 	}
+}
+
+/* The set first: what is active is one of it. */
+void
+ublk_note_paths(struct ublk_note *n, uint32_t paths, unsigned active)
+{
+	if (n->byte == NULL)
+		return;
+	n->byte[UBLK_NOTE_PATHS] = (uint8_t)paths;
+	n->byte[UBLK_NOTE_ACTIVE] = (uint8_t)active;
 }

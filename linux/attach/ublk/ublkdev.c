@@ -114,7 +114,9 @@ ublkdev_add(struct ublkdev *u, const struct ublkdev_config *c, struct errtext *e
 	struct ublksrv_ctrl_dev_info info = {
 		.nr_hw_queues = 1, .queue_depth = UBLK_DEPTH,
 		.max_io_buf_bytes = UBLK_PAYLOAD_MAX, .dev_id = UBLK_NO_NUMBER,
-		.ublksrv_pid = -1, .flags = UBLK_F_CMD_IOCTL_ENCODE | UBLK_F_USER_COPY,
+		.ublksrv_pid = -1, .flags = UBLK_F_CMD_IOCTL_ENCODE |
+		    UBLK_F_USER_COPY | UBLK_F_USER_RECOVERY |
+		    UBLK_F_USER_RECOVERY_REISSUE,
 	};
 	const struct ublk_order order = {
 		.op = UBLK_U_CMD_ADD_DEV, .number = UBLK_NO_NUMBER,
@@ -122,8 +124,6 @@ ublkdev_add(struct ublkdev *u, const struct ublkdev_config *c, struct errtext *e
 	};
 	int ret;
 
-	if (c->outlives)
-		info.flags |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
 	if (getrandom(&info.ublksrv_flags, sizeof(info.ublksrv_flags), 0) < 0)
 		return errtext_set(err, "getrandom: %s", strerror(errno));
 	ret = ublk_control(&order);

@@ -33,7 +33,6 @@ struct ublkdev_config {
 	bool		read_only;
 	uint64_t	discard_max;	/* bytes at a time; 0: no discards; UINT64_MAX:
 					 * as many as the kernel likes */
-	bool		outlives;	/* its server: see ublkdev_take */
 };
 
 struct ublkdev {
@@ -47,7 +46,7 @@ bool	ublkdev_add(struct ublkdev *, const struct ublkdev_config *, struct errtext
 /* server: a process that serves it; waits until it does, and for the partitions. */
 bool	ublkdev_start(const struct ublkdev *, pid_t server, struct errtext *);
 /*
- * A device that outlives its server has requests wait when that is dead, those that it
+ * A device outlives its server.  It has requests wait when that is dead, those that it
  * had among them.  take: of one whose server is dead, for another server of the same
  * disk, which then begins to serve; resume: as ublkdev_start.  Where either fails the
  * requests go on waiting.

@@ -1,0 +1,132 @@
+#!/bin/bash
+# upgrade_test.sh NBDISK - daemons of ublk that give way to a newer program, in the machine of
+# vm_test.sh.
+# SPDX-License-Identifier: BSD-2-Clause
+
+mine=$(mktemp -d /tmp/nbdisk-program.XXXXXX)
+cp "$1" "$mine/nbdisk"
+nbdisk=$mine/nbdisk
+tests=$(dirname "$0")/..
+. "$tests/lib.sh"
+. "$tests/device.sh"
+
+needs qemu-nbd fio
+load_modules ublk
+# A terminal would be told how far things are, in the middle of TAP.
+exec 2>>"$dir/stderr"
+echo "# Linux $(uname -r)"
+serve_file() { serve qemu-nbd -t -e 8 -f raw -k "$sock" "$1"; }
+daemon() { nb show "$name" 2>/dev/null | sed -n 's/^Pid: //p'; }
+takeovers() { nb show "$name" | sed -n 's/^Takeovers: //p'; }
+attach() {
+	run nb connect --device "$name" "$@"
+	status_is 0
+}
+detach() {
+	run nb disconnect "$name"
+	status_is 0 && nothing_left && ! ls /dev/ublk[bc]* 2>/dev/null
+}
+# The program's file is another one, as after an installation.
+install_again() { cp "$nbdisk" "$mine/new" && mv "$mine/new" "$nbdisk"; }
+runs_installed() { [ "/proc/$(daemon)/exe" -ef "$nbdisk" ]; }
+put() {
+	head -c 4096 /dev/zero | tr '\0' "$1" |
+		dd of="$device" bs=4096 oflag=direct conv=notrunc status=none
+}
+sync_it() { dd if="$device" of="$device" bs=4096 count=0 conv=fsync,notrunc status=none; }
+ms() { echo $(($(date +%s%N) / 1000000)); }
+
+truncate -s 256M "$dir/disk"
+serve_file "$dir/disk"
+attach --fence 1h "$sock"
+put a && install_again && ! runs_installed
+run nb upgrade "$name"
+status_is 0 && runs_installed && [ "$(takeovers)" = 1 ]
+ok "the daemon is of the program that is installed"
+put b && [ "$(head -c 1 "$dir/disk")" = b ]
+ok "writes wait for no fence"
+put c && nb upgrade "$name" && sync_it
+ok "what was not flushed is: the next flush is an ordinary one"
+for i in 1 2 3 4 5; do
+	before=$(ms)
+	nb upgrade "$name" && put d || break
+	echo "# upgraded and written in $(($(ms) - before)) ms"
+done
+[ "$(takeovers)" = 7 ]
+ok "again and again"
+kill -9 "$(daemon)"
+detach
+ok "and it ends as others do, though the last daemon was killed"
+
+# ---- under load -----------------------------------------------------------------------
+
+attach --fence 1h "$sock"
+fio --name=verify --filename="$device" --rw=randrw --bsrange=4k-256k --iodepth=32 \
+	--ioengine=libaio --direct=1 --size=128M --io_size=256M --verify=crc32c \
+	--verify_fatal=1 --fdatasync=100 --output="$dir/fio" >"$dir/fio.log" 2>&1 &
+fio=$!
+busy() { [ "$(nb stats "$name" 2>/dev/null | sed -n 's/^ *Commands: //p')" -gt 100 ]; }
+upgrades=0
+while kill -0 $fio 2>/dev/null && [ $upgrades -lt 10 ]; do
+	wait_until busy && nb upgrade "$name" || break
+	upgrades=$((upgrades + 1))
+done
+wait $fio && [ $upgrades -ge 3 ]
+ok "fio --verify: no error"
+echo "# $upgrades upgrades; the longest wait: $(sed -n 's/^ *clat (\([a-z]*\).*max=\([^,]*\),.*/\2 \1/p' \
+	"$dir/fio" | tr '\n' ' ')"
+mkfs.ext4 -q "$device" && mount "$device" "$mnt"
+write_files >"$dir/writer.log" 2>&1 &
+writer=$!
+for i in 1 2 3 4 5; do
+	sleep 1
+	nb upgrade "$name" || break
+done
+touch "$dir/enough"
+wait $writer && [ $i = 5 ]
+ok "ext4: no write failed, with flushes that would tell a loss"
+check_files && umount "$mnt" && fsck.ext4 -fn "$device" >/dev/null 2>&1
+ok "ext4: all checksums, and fsck finds nothing"
+detach
+
+# ---- in the foreground -----------------------------------------------------------------
+
+"$nbdisk" connect --foreground --device "$name" "$sock" >"$dir/fg" 2>&1 &
+keeper=$!
+wait_until [ -b "$device" ] && nb upgrade "$name" && kill -9 "$(daemon)" &&
+	old=0 && wait_until eval '[ "$(takeovers 2>/dev/null)" = 2 ]' && kill -0 $keeper
+ok "in the foreground: the process that was started stays"
+kill -TERM $keeper
+wait $keeper && nothing_left
+ok "and ends the device in order"
+
+# ---- what cannot be ---------------------------------------------------------------------
+
+attach --via fuse "$sock"
+run nb upgrade "$name"
+status_is 1 && err_has "only a device of ublk" && put e
+ok "a loop device: refused"
+nb disconnect "$name"
+attach "$sock"
+kill -STOP "$server"
+put f &
+writer=$!
+before=$(daemon)
+run nb upgrade --timeout 2s "$name"
+status_is 1 && err_has "not done in time" && [ "$(daemon)" = "$before" ]
+ok "a server that takes too long: it goes on as it was"
+kill -CONT "$server"
+wait $writer && put g && nb upgrade "$name" && [ "$(daemon)" != "$before" ]
+ok "and later it is done"
+kill_server
+gone() { nb status "$name" | grep -q DISCONNECTED; }
+wait_until gone
+run nb upgrade "$name"
+status_is 1 && err_has "the server is gone"
+ok "no server: refused"
+serve_file "$dir/disk"
+put h
+detach
+ok "and nothing is left"
+rm -rf "$mine"
+finish
