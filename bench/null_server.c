@@ -9,8 +9,8 @@
  * send.  Reads return a constant, writes are dropped.  Simple replies; advertises
  * FLUSH and CAN_MULTI_CONN.  Loopback only.
  *
- * With a pace it is a server that works: on one command of a connection after the other,
- * and each EVERYth takes PACE-US microseconds.
+ * With a pace it is a server that works: on one command of a connection after the
+ * other, and each EVERYth takes PACE-US microseconds.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -40,6 +40,7 @@
 #include "hooks.h"
 #include "log.h"
 #include "privilege.h"
+#include "pressure.h"
 #include "process.h"
 #include "snapshot.h"
 #include "ublk.h"
@@ -66,6 +67,7 @@ struct daemon {
 	struct hooks	hooks;
 	struct opener	opener;
 	struct fencer	fencer;
+	struct pressure	pressure;
 	struct disk	*disk;
 	struct front	front;
 	struct control_server *control;
@@ -970,8 +972,10 @@ start(struct daemon *d, struct errtext *err)
 		goto close_conns;
 	if (!start_disk(d, err) || !start_control(d, err))
 		goto free_ring;
-	if (!start_front(d, err) ||
-	    !confine(has_unix_server(d), err))
+	if (!start_front(d, err))
+		goto free_control;
+	pressure_begin(&d->pressure, &d->ring);
+	if (!confine(has_unix_server(d), err))
 		goto free_control;
 	d->source = (struct snapshot_source){
 		.state = d->config->state, .server = d->server,

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -73,19 +72,6 @@ raise_open_files(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* When free memory is nearly used up, the kernel still has some for tasks of a
- * real-time policy: a send needs it, so that what is written back can be, and memory
- * be free again.  No child and no other thread has the policy. */
-static void
-be_first(void)
-{
-	const struct sched_param least = {
-		.sched_priority = sched_get_priority_min(SCHED_RR),
-	};
-
-	(void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &least);
-}
-
 extern char __executable_start, etext;	/* of the linker's: this program */
 
 void
@@ -103,7 +89,6 @@ process_prepare(void)
 	/* Only what is touched: most of the buffers never are; and of the program what
 	 * was not used yet, for it may be on a disk that waits for it. */
 	(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
-	be_first();
 	(void)madvise(&__executable_start, (size_t)(&etext - &__executable_start),
 	    MADV_POPULATE_READ);
 }

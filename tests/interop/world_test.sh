@@ -166,17 +166,6 @@ burst() {
 burst
 ok "memory that a burst has touched goes back to the machine"
 
-# A task of a real-time policy has memory that others have not; its children are others.
-policies() { cut -d ' ' -f 41 "/proc/$1/task/"*/stat | sort -u; }
-comes_first() {
-	serve_memory "$dir/first" && attach first "$dir/first" || return
-	daemon=$(field Pid)
-	[ "$(cut -d ' ' -f 41 "/proc/$daemon/stat")" = 2 ] &&
-		[ "$(policies "$(pgrep -P "$daemon" nbdisk-helper)")" = 0 ] && detach
-}
-comes_first
-ok "the daemon has a share of the last memory, and its helper has none"
-
 # ---- slow is not dead ------------------------------------------------------------
 
 # 2 MB/s and time-outs of a tenth of the defaults, so as 200 KB/s.
