@@ -98,7 +98,7 @@ run nb version --json
 status_is 0 && json 'd["version"]'
 ok "version, JSON"
 run nb help --json
-status_is 0 && json 'len(d) == 19 and all(v["help"] for v in d)'
+status_is 0 && json 'len(d) == 20 and all(v["help"] for v in d)'
 ok "help, JSON"
 cp "$dir/out" "$dir/help.json"
 run nb frobnicate

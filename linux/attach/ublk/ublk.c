@@ -214,7 +214,10 @@ wait_for_room(struct ublk_req *r)
 static void
 more_room(struct pool *p)
 {
-	serve_waiting(container_of(p, struct ublk, pool));
+	struct ublk *u = container_of(p, struct ublk, pool);
+
+	serve_waiting(u);
+	leave_step(u);
 }
 
 /* Whether this flush must. */
