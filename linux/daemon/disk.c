@@ -400,10 +400,8 @@ disk_turn(struct disk *d)
 static bool
 init_memory(struct disk *d, const struct disk_config *config)
 {
-	size_t size = nbe_dev_size(&config->dev);
-
-	d->dev_mem = malloc(size);
-	if (d->dev_mem == NULL || !pages_ready(d->dev_mem, size))
+	d->dev_mem = pages_malloc(nbe_dev_size(&config->dev));
+	if (d->dev_mem == NULL)
 		return false;
 	if (config->dev.unflushed != NBE_UNFLUSHED_REPLAY)
 		return true;

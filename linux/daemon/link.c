@@ -588,26 +588,14 @@ make_send_room(int fd)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 }
 
-/* One that is there, so that no I/O waits for memory. */
-static uint8_t *
-new_buffer(size_t size)
-{
-	uint8_t *buffer = malloc(size);
-
-	if (buffer != NULL && pages_ready(buffer, size))
-		return buffer;
-	free(buffer);
-	return NULL;
-}
-
 bool
 link_up(struct link *l, struct nbc_conn *nbc)
 {
 	bool tls = nbc->tls != NULL;
 
-	l->ahead = new_buffer(LINK_AHEAD);
-	l->sealed = tls ? new_buffer(nbc_tls_sealed_max(SEALED_PLAIN)) : NULL;
-	l->opened = tls ? new_buffer(LINK_AHEAD) : NULL;
+	l->ahead = pages_malloc(LINK_AHEAD);
+	l->sealed = tls ? pages_malloc(nbc_tls_sealed_max(SEALED_PLAIN)) : NULL;
+	l->opened = tls ? pages_malloc(LINK_AHEAD) : NULL;
 	if (l->ahead == NULL || (tls && (l->sealed == NULL || l->opened == NULL))) {
 		free_buffers(l);
 		return false;

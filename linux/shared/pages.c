@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -56,4 +57,15 @@ pages_ready(void *p, size_t size)
 		return false;
 	touch(p, size, page);
 	return true;
+}
+
+void *
+pages_malloc(size_t size)
+{
+	void *p = malloc(size);
+
+	if (p != NULL && pages_ready(p, size))
+		return p;
+	free(p);
+	return NULL;
 }

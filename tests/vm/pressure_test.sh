@@ -10,6 +10,7 @@
 nbdisk=$1 kernel=$2 system=$3 seconds=${4-120}
 here=$(dirname "$(realpath "$0")")
 . "$here/../lib.sh"
+. "$here/told.sh"
 
 for thing in "$kernel/boot" "$system/etc/done"; do
 	[ -e "$thing" ] || { echo "1..0 # SKIP no $thing: see make netem"; exit 0; }
@@ -43,15 +44,8 @@ for servers in ${5-outside}; do
 			pressure.servers=$servers pressure.via=$via pressure.port=$port \
 			pressure.seconds=$seconds" </dev/null >"$dir/serial" 2>&1
 		stop "$pid"
-		sed 's/\r$//' "$dir/serial" | grep -E '^(not )?ok ' >"$dir/told"
-		while read -r verdict text; do
-			[ "$verdict" = ok ]
-			ok "$via, server $servers: ${text#ok }"
-		done <"$dir/told"
+		told 9 "$dir/serial" "$via, server $servers"
 		sed -n 's/\r$//; /^nbdisk:/s/^/# /p' "$dir/serial"
-		[ "$(wc -l <"$dir/told")" = 9 ] ||
-			! tail -n 40 "$dir/serial" | sed 's/^/# /'
-		ok "$via, server $servers: all was looked at"
 	done
 done
 finish
