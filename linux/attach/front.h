@@ -8,6 +8,7 @@
 #define FRONT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct fuse;
 struct ublk;
@@ -23,6 +24,7 @@ enum front_state {
 	FRONT_FUSE,		/* over /dev/fuse */
 	FRONT_FUSE_URING,	/* FUSE over io_uring */
 	FRONT_UBLK,
+	FRONT_UBLK_REGISTERED,	/* ublk, with registered buffers */
 	FRONT_ENDED,		/* by us or by somebody */
 	FRONT_STATES
 };
@@ -30,6 +32,8 @@ enum front_state {
 struct front_status {
 	enum front_state state;
 	unsigned	in_flight;	/* requests at the disk, or waiting for it */
+	uint64_t	straight;	/* I/Os, ever, whose payload went between the
+					 * socket and the pages of who did them */
 	unsigned	opens;		/* of FUSE's file; a loop device is one */
 };
 

@@ -367,6 +367,7 @@ get_attached(const void *object, struct value *v)
 	static const char *const words[] = {
 		[FRONT_STARTING] = "starting", [FRONT_FUSE] = "FUSE (/dev/fuse)",
 		[FRONT_FUSE_URING] = "FUSE (io_uring)", [FRONT_UBLK] = "ublk",
+		[FRONT_UBLK_REGISTERED] = "ublk (registered buffers)",
 		[FRONT_ENDED] = "ended",
 	};
 	const struct control_snapshot *s = object;
@@ -380,6 +381,7 @@ get_attached(const void *object, struct value *v)
 		    words[state]);
 }
 
+GET_NUMBER(straight, front_straight)
 GET_NUMBER(takeovers, takeovers)
 
 static void
@@ -396,6 +398,7 @@ static const struct field settings[] = {
 	{ "Node", "node", get_node },
 	{ "URI", "uri", get_uri },
 	{ "Attached", "attached", get_attached },
+	{ "Straight", "straight", get_straight },
 	{ "Pid", "pid", get_pid },
 	{ "UptimeSeconds", "uptime_seconds", get_uptime },
 	{ "Takeovers", "takeovers", get_takeovers },

@@ -101,9 +101,18 @@ void
 disk_submit(struct disk *d, struct disk_io *io)
 {
 	d->used_at = now(d);
+	io->torn = false;
 	if (d->sampler != NULL)
 		sampler_submitted(d->sampler, io);
 	nbe_submit(d->dev, &io->req, now(d));
+}
+
+bool
+disk_wants_to_see(struct disk *d, const struct nbe_req *r)
+{
+	if (r->op == NBE_WRITE)
+		return d->keep != NULL;
+	return d->sampler != NULL && sampler_wants(d->sampler, now(d));
 }
 
 const struct nbe_export *

@@ -12,10 +12,10 @@
 
 #include "disk.h"
 #include "pages.h"
+#include "payload.h"
 #include "taken.h"
 #include "tls.h"
 
-#define SEALED_PLAIN	(128 * 1024)	/* plain bytes sealed at a time */
 /* Above this mean payload a copy costs more than a system call per reply: only
  * the header is read ahead, the payload goes where it belongs. */
 #define DIRECT_PAYLOAD	(16 * 1024)
@@ -51,8 +51,8 @@ free_buffers(struct link *l)
 {
 	free(l->ahead);
 	free(l->sealed);
-	free(l->opened);
-	l->ahead = l->sealed = l->opened = NULL;
+	free(l->plain);
+	l->ahead = l->sealed = l->plain = NULL;
 }
 
 /* ---- the end of it ------------------------------------------------------------- */
@@ -175,6 +175,23 @@ io_of(struct nbe_req *r)
 	return container_of(r, struct disk_io, req);
 }
 
+static bool
+in_pages(const struct nbe_seg *seg)
+{
+	return seg->kind == NBE_SEG_DATA && payload_in_pages(io_of(seg->req));
+}
+
+/* A list of buffers has none that is registered: payload in pages goes alone. */
+static unsigned
+before_pages(const struct nbe_seg *seg, unsigned n)
+{
+	unsigned i = 0;
+
+	while (i < n && !in_pages(&seg[i]))
+		i++;
+	return i;
+}
+
 /* Their length. */
 static size_t
 to_iov(const struct link *l, const struct nbe_seg *seg, unsigned n, struct iovec *iov)
@@ -195,6 +212,13 @@ to_iov(const struct link *l, const struct nbe_seg *seg, unsigned n, struct iovec
 }
 
 static void
+push(struct link *l, struct io_uring_sqe *sqe)
+{
+	ring_bind(sqe, &l->send_op);
+	l->sending = true;
+}
+
+static void
 push_plain(struct link *l)
 {
 	struct io_uring_sqe *sqe = ring_sqe(l->ring);
@@ -202,8 +226,25 @@ push_plain(struct link *l)
 	/* The kernel's TLS takes no MSG_WAITALL (EOPNOTSUPP). */
 	io_uring_prep_sendmsg(sqe, l->nbc.fd, &l->tx_msg,
 	    MSG_NOSIGNAL | (l->nbc.ktls ? 0 : MSG_WAITALL));
-	ring_bind(sqe, &l->send_op);
-	l->sending = true;
+	push(l, sqe);
+}
+
+/* Where a part of it begins, for an operation with a registered buffer. */
+static void *
+pages_at(const struct nbe_seg *seg)
+{
+	return (void *)(uintptr_t)(io_of(seg->req)->pages.start + seg->off);
+}
+
+static bool
+send_pages(struct link *l, const struct nbe_seg *seg)
+{
+	struct io_uring_sqe *sqe = ring_sqe(l->ring);
+
+	io_uring_prep_write_fixed(sqe, l->nbc.fd, pages_at(seg), seg->len, 0,
+	    io_of(seg->req)->pages.buffer);
+	push(l, sqe);
+	return false;
 }
 
 static void
@@ -213,8 +254,7 @@ push_sealed(struct link *l)
 
 	io_uring_prep_send(sqe, l->nbc.fd, l->sealed + l->sealed_pos,
 	    l->sealed_len - l->sealed_pos, MSG_NOSIGNAL | MSG_WAITALL);
-	ring_bind(sqe, &l->send_op);
-	l->sending = true;
+	push(l, sqe);
 }
 
 /* What is sealed cannot be sealed once more: without it the stream ends.  The receive
@@ -243,12 +283,12 @@ send_sealed_now(struct link *l)
 	return false;
 }
 
-/* Once sealed, the plain bytes are of no more use: they count as sent. */
+/* Once sealed, the plain bytes of tx_iov are of no more use: they count as sent. */
 static bool
 seal(struct link *l, unsigned n)
 {
 	long taken = nbc_tls_seal(l->nbc.tls, l->tx_iov, n, l->sealed,
-	    nbc_tls_sealed_max(SEALED_PLAIN), &l->sealed_len);
+	    nbc_tls_sealed_max(LINK_PLAIN), &l->sealed_len);
 
 	l->sealed_pos = 0;
 	nbe_tx_end(l->dev, l->conn, taken < 0 ? 0 : (uint64_t)taken,
@@ -261,11 +301,25 @@ seal(struct link *l, unsigned n)
 	return false;
 }
 
-/* True: the socket took some, and may take more. */
 static bool
-send_now(struct link *l)
+seal_pages(struct link *l, const struct nbe_seg *seg)
 {
-	ssize_t sent = sendmsg(l->nbc.fd, &l->tx_msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	size_t length = seg->len < LINK_PLAIN ? seg->len : LINK_PLAIN;
+
+	if (!payload_get(io_of(seg->req), seg->off, l->plain, length)) {
+		nbe_tx_end(l->dev, l->conn, 0, lost(l, EFAULT), l->now(l->arg));
+		return false;
+	}
+	l->tx_iov[0] = (struct iovec){ l->plain, length };
+	return seal(l, 1);
+}
+
+/* True: the socket took some, and may take more, which flags may tell. */
+static bool
+send_now(struct link *l, int flags)
+{
+	ssize_t sent = sendmsg(l->nbc.fd, &l->tx_msg,
+	    MSG_NOSIGNAL | MSG_DONTWAIT | flags);
 
 	if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
 		push_plain(l);
@@ -281,16 +335,20 @@ static bool
 send_some(struct link *l)
 {
 	struct nbe_seg seg[LINK_TX_SEGS];
-	unsigned n = nbe_tx_begin(l->dev, l->conn, seg, LINK_TX_SEGS, l->now(l->arg));
-	size_t length = to_iov(l, seg, n, l->tx_iov);
+	unsigned all = nbe_tx_begin(l->dev, l->conn, seg, LINK_TX_SEGS, l->now(l->arg));
+	unsigned n = before_pages(seg, all);
+	size_t length;
 
-	if (n == 0)
+	if (all == 0)
 		return false;
-	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = n };
+	if (n == 0)
+		return in_process_tls(l) ? seal_pages(l, seg) : send_pages(l, seg);
+	length = to_iov(l, seg, n, l->tx_iov);
 	if (in_process_tls(l))
 		return seal(l, n);
+	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = n };
 	if (length <= SEND_NOW_MAX)
-		return send_now(l);
+		return send_now(l, n < all ? MSG_MORE : 0);
 	push_plain(l);
 	return false;
 }
@@ -347,12 +405,12 @@ static void
 copy(const struct nbe_seg *seg, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		uint8_t *to = io_of(seg[i].req)->data + seg[i].off;
+		struct disk_io *io = io_of(seg[i].req);
 
 		if (seg[i].kind == NBE_SEG_ZERO)
-			memset(to, 0, seg[i].len);
+			payload_zero(io, seg[i].off, seg[i].len);
 		else
-			memcpy(to, seg[i].base, seg[i].len);
+			payload_put(io, seg[i].off, seg[i].base, seg[i].len);
 	}
 }
 
@@ -373,44 +431,73 @@ parse(struct link *l, const uint8_t *buf, size_t len)
 	} while (n == LINK_RX_SEGS);
 }
 
-/* The payload that is under way, into rx_iov[0]; false: a header is next. */
+/* The payload that is under way, which begins a receive; false: a header is next. */
 static bool
-name_payload(struct link *l)
+name_payload(struct link *l, struct nbe_seg *payload)
 {
 	struct nbe_seg seg[2];
 	uint64_t need;
 
+	l->rx_direct = 0;
 	if (nbe_rx_left(l->dev, l->conn) == 0 ||
 	    nbe_rx_begin(l->dev, l->conn, seg, 2, &need) == 0)
 		return false;
-	l->rx_iov[0].iov_len = seg[0].len;
-	if (seg[0].kind == NBE_SEG_DATA) {
-		l->rx_iov[0].iov_base = io_of(seg[0].req)->data + seg[0].off;
-	} else {			/* nobody wants it */
-		l->rx_iov[0].iov_base = l->ahead;
-		if (l->rx_iov[0].iov_len > LINK_AHEAD / 2)
-			l->rx_iov[0].iov_len = LINK_AHEAD / 2;
-	}
-	l->rx_direct = l->rx_iov[0].iov_len;
+	*payload = seg[0];
+	if (seg[0].kind != NBE_SEG_DATA && seg[0].len > LINK_AHEAD / 2)
+		payload->len = LINK_AHEAD / 2;
 	return true;
+}
+
+/* Where it goes, if that is memory. */
+static uint8_t *
+room_for(const struct link *l, const struct nbe_seg *payload)
+{
+	if (payload->kind == NBE_SEG_DATA)
+		return io_of(payload->req)->data + payload->off;
+	return l->ahead;		/* nobody wants it */
+}
+
+static void
+recv_header(struct link *l, struct io_uring_sqe *sqe, bool small)
+{
+	io_uring_prep_recv(sqe, l->nbc.fd, l->ahead, small ? LINK_AHEAD : HEADER_AHEAD,
+	    0);
+}
+
+static void
+recv_pages(const struct link *l, struct io_uring_sqe *sqe,
+    const struct nbe_seg *payload)
+{
+	io_uring_prep_read_fixed(sqe, l->nbc.fd, pages_at(payload), payload->len, 0,
+	    io_of(payload->req)->pages.buffer);
+}
+
+static void
+recv_payload(struct link *l, struct io_uring_sqe *sqe, const struct nbe_seg *payload,
+    bool small)
+{
+	l->rx_iov[0] = (struct iovec){ room_for(l, payload), payload->len };
+	l->rx_iov[1].iov_base = l->ahead + LINK_AHEAD / 2;
+	l->rx_iov[1].iov_len = small ? LINK_AHEAD / 2 : HEADER_AHEAD;
+	l->rx_msg = (struct msghdr){ .msg_iov = l->rx_iov, .msg_iovlen = 2 };
+	io_uring_prep_recvmsg(sqe, l->nbc.fd, &l->rx_msg, 0);
 }
 
 static void
 start_recv_plain(struct link *l)
 {
 	struct io_uring_sqe *sqe = ring_sqe(l->ring);
-	bool direct = name_payload(l);
 	bool small = nbe_rx_payload(l->dev, l->conn) < DIRECT_PAYLOAD;
+	struct nbe_seg payload;
 
-	if (!direct) {
-		l->rx_direct = 0;
-		io_uring_prep_recv(sqe, l->nbc.fd, l->ahead,
-		    small ? LINK_AHEAD : HEADER_AHEAD, 0);
+	if (!name_payload(l, &payload)) {
+		recv_header(l, sqe, small);
 	} else {
-		l->rx_iov[1].iov_base = l->ahead + LINK_AHEAD / 2;
-		l->rx_iov[1].iov_len = small ? LINK_AHEAD / 2 : HEADER_AHEAD;
-		l->rx_msg = (struct msghdr){ .msg_iov = l->rx_iov, .msg_iovlen = 2 };
-		io_uring_prep_recvmsg(sqe, l->nbc.fd, &l->rx_msg, 0);
+		l->rx_direct = payload.len;
+		if (in_pages(&payload))
+			recv_pages(l, sqe, &payload);
+		else
+			recv_payload(l, sqe, &payload, small);
 	}
 	ring_bind(sqe, &l->recv_op);
 	l->receiving = true;
@@ -486,16 +573,30 @@ received_plain(struct link *l, size_t len)
 	}
 }
 
-/* Straight into the request, as far as the present payload goes. */
+static long
+open_to_pages(struct link *l, const struct nbe_seg *payload)
+{
+	long n = nbc_tls_open(l->nbc.tls, l->plain,
+	    payload->len < LINK_PLAIN ? payload->len : LINK_PLAIN);
+
+	if (n > 0)
+		payload_put(io_of(payload->req), payload->off, l->plain, (size_t)n);
+	return n;
+}
+
+/* Straight into the request, if it is in memory, as far as the present payload goes. */
 static long
 open_direct(struct link *l)
 {
+	struct nbe_seg payload;
 	long n;
 
-	if (!name_payload(l))
+	if (!name_payload(l, &payload))
 		return 0;
-	n = nbc_tls_open(l->nbc.tls, l->rx_iov[0].iov_base, l->rx_iov[0].iov_len);
-	l->rx_direct = 0;
+	if (in_pages(&payload))
+		n = open_to_pages(l, &payload);
+	else
+		n = nbc_tls_open(l->nbc.tls, room_for(l, &payload), payload.len);
 	nbe_rx_end(l->dev, l->conn, n < 0 ? 0 : (uint64_t)n, NBE_WHY_NONE,
 	    l->now(l->arg));
 	return n;
@@ -504,10 +605,10 @@ open_direct(struct link *l)
 static long
 open_ahead(struct link *l)
 {
-	long n = nbc_tls_open(l->nbc.tls, l->opened, LINK_AHEAD);
+	long n = nbc_tls_open(l->nbc.tls, l->plain, LINK_PLAIN);
 
 	if (n > 0)
-		parse(l, l->opened, (size_t)n);
+		parse(l, l->plain, (size_t)n);
 	return n;
 }
 
@@ -594,9 +695,9 @@ link_up(struct link *l, struct nbc_conn *nbc)
 	bool tls = nbc->tls != NULL;
 
 	l->ahead = pages_malloc(LINK_AHEAD);
-	l->sealed = tls ? pages_malloc(nbc_tls_sealed_max(SEALED_PLAIN)) : NULL;
-	l->opened = tls ? pages_malloc(LINK_AHEAD) : NULL;
-	if (l->ahead == NULL || (tls && (l->sealed == NULL || l->opened == NULL))) {
+	l->sealed = tls ? pages_malloc(nbc_tls_sealed_max(LINK_PLAIN)) : NULL;
+	l->plain = tls ? pages_malloc(LINK_PLAIN) : NULL;
+	if (l->ahead == NULL || (tls && (l->sealed == NULL || l->plain == NULL))) {
 		free_buffers(l);
 		return false;
 	}

@@ -5,8 +5,9 @@
  * At most one send and one receive are in flight.  A send carries a whole batch of
  * the engine.  A receive brings the rest of the payload that is under way, straight
  * into its request, and behind it, in the same call, what the server has sent since
- * into a read-ahead buffer; so small replies come many at a time.  With TLS in this
- * process the bytes go through the session instead.
+ * into a read-ahead buffer; so small replies come many at a time.  Payload in pages has
+ * sends and receives of its own.  With TLS in this process the bytes go through the
+ * session instead.
  */
 #ifndef LINK_H
 #define LINK_H
@@ -22,6 +23,7 @@
 #define LINK_TX_SEGS	128
 #define LINK_RX_SEGS	64
 #define LINK_AHEAD	(128 * 1024)
+#define LINK_PLAIN	(128 * 1024)	/* sealed, or opened, at a time */
 
 struct link {
 	struct nbe_dev	*dev;
@@ -38,12 +40,12 @@ struct link {
 	struct ring_op	send_op, recv_op, cancel_op;
 	struct msghdr	tx_msg, rx_msg;
 	struct iovec	tx_iov[LINK_TX_SEGS], rx_iov[2];
-	uint64_t	rx_direct;	/* bytes of rx_iov[0] that are payload */
+	uint64_t	rx_direct;	/* bytes of payload that come first */
 	uint8_t		*ahead;		/* LINK_AHEAD bytes, while it is up */
-	/* TLS in this process: sealed bytes on their way, room for opened ones */
+	/* TLS in this process: sealed bytes on their way, room for plain ones */
 	uint8_t		*sealed;
 	size_t		sealed_len, sealed_pos;
-	uint8_t		*opened;
+	uint8_t		*plain;
 	uint64_t	taken;		/* bytes_taken, when last asked */
 	nbe_time	asked_limit_at;	/* records that a session has left */
 	char		problem[256];	/* of the last connection, for people */

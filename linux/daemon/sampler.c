@@ -18,6 +18,7 @@
 #define UNIT_MIN	4096u
 #define IN_COMPANY	UINT64_MAX
 #define EVERY		NBE_SECOND	/* a block, once all places are taken */
+#define ASK_EVERY	(NBE_SECOND / 20)
 
 struct sample {
 	struct disk_io	io;		/* reads it again */
@@ -36,6 +37,7 @@ struct sampler {
 	uint32_t	changes;	/* under way */
 	uint64_t	doubt_from, doubt_to;	/* where changes have failed */
 	nbe_time	next;		/* sample, at the earliest */
+	nbe_time	ask_next;
 	unsigned	turn;		/* whose place is given away next */
 	uint32_t	number;		/* of nbe_compared; 0: none is under way */
 	unsigned	comparing;	/* reads that are not back */
@@ -140,7 +142,7 @@ read_done(struct sampler *s, const struct disk_io *io, nbe_time now)
 	struct sample *m;
 	uint64_t sum;
 
-	if (now < s->next || io->mark != s->begun ||
+	if (io->data == NULL || now < s->next || io->mark != s->begun ||
 	    offset + s->unit > r->offset + r->length ||
 	    (offset < s->doubt_to && s->doubt_from < offset + s->unit))
 		return;
@@ -154,6 +156,15 @@ read_done(struct sampler *s, const struct disk_io *io, nbe_time now)
 	m->known = true;
 	if (all_taken(s))
 		s->next = now + EVERY;
+}
+
+bool
+sampler_wants(struct sampler *s, nbe_time now)
+{
+	if (now < s->next || now < s->ask_next)
+		return false;
+	s->ask_next = now + ASK_EVERY;
+	return true;
 }
 
 void

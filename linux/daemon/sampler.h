@@ -29,6 +29,10 @@ void	sampler_free(struct sampler *);
 void	sampler_submitted(struct sampler *, struct disk_io *);
 void	sampler_done(struct sampler *, const struct disk_io *, nbe_time now);
 
+/* Whether it would like to have a sample of the next read: of few, so that to look for
+ * one costs nothing.  It looks at no payload that is not in memory. */
+bool	sampler_wants(struct sampler *, nbe_time now);
+
 /* Reads what is remembered, and says nbe_compared when all is there.  different is
  * called first where it is another disk.  True: the engine has something to do. */
 bool	sampler_compare(struct sampler *, uint32_t number, nbe_time now);

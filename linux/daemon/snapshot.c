@@ -69,6 +69,7 @@ snapshot_take(struct control_snapshot *s, const struct snapshot_source *from)
 	front_status(from->front, &front);
 	s->front_state = front.state;
 	s->front_in_flight = front.in_flight;
+	s->front_straight = front.straight;
 	s->paths = from->servers;
 	for (unsigned i = 0; i < from->servers; i++)
 		disk_path_info(from->disk, i, &s->path[i]);

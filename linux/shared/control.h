@@ -17,7 +17,7 @@
 #include "nbe.h"
 #include "values.h"
 
-#define CONTROL_VERSION	7
+#define CONTROL_VERSION	8
 
 enum control_verb {
 	CONTROL_SNAPSHOT,
@@ -63,6 +63,7 @@ struct control_snapshot {
 	uint32_t	depth;
 	uint32_t	front_state;	/* enum front_state */
 	uint32_t	front_in_flight;
+	uint64_t	front_straight;
 	uint32_t	sector_size;
 	uint64_t	device_size;	/* what users see; the export may have more */
 	uint8_t		read_only, tls;

@@ -76,6 +76,12 @@ ring_is_calm(const struct ring *r)
 	return (r->uring.flags & IORING_SETUP_DEFER_TASKRUN) != 0;
 }
 
+bool
+ring_have_buffers(struct ring *r, unsigned count)
+{
+	return io_uring_register_buffers_sparse(&r->uring, count) == 0;
+}
+
 void
 ring_reserve(struct ring *r, unsigned count)
 {

@@ -48,6 +48,8 @@ struct io_uring_sqe *ring_sqe(struct ring *);
 void	ring_bind(struct io_uring_sqe *, struct ring_op *);
 /* What was prepared goes to the kernel now, not when the loop next waits. */
 void	ring_submit(struct ring *);
+/* Room for count buffers of the kernel's, registered by their number. */
+bool	ring_have_buffers(struct ring *, unsigned count);
 /* The next count entries will be submitted together: for linked ones. */
 void	ring_reserve(struct ring *, unsigned count);
 /* Run until ring.stop: wait, call what is done, then call idle(arg) once per

@@ -2,20 +2,24 @@
  * disk_probe.c - a load that checks itself, on a disk without an attachment.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * usage: disk_probe URI CONNS DEPTH BLOCK SECONDS r|w|x|verify
+ * usage: disk_probe URI CONNS DEPTH BLOCK SECONDS r|w|x|verify|pages
  *	[unflushed [timeout [dead-timeout [fence]]]]
  *
  * r, w, x: random reads, writes or questions for extents of BLOCK bytes; prints IOPS
  * and CPU.  verify: writes, zeroes, trims, flushes and reads in random order; every
  * block carries its number and version, and each read is compared.  Ends with a
- * compare of the whole disk.  The times, in seconds, are 10, 60 and 1 if not given.
+ * compare of the whole disk.  pages: the same with payload that the disk does not see,
+ * but when it wants to (disk_pages).  The times, in seconds, are 10, 60 and 1 if not
+ * given.
  * SIGINT says that it is enough, before SECONDS are over.
  */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "disk_owner.h"
@@ -29,6 +33,7 @@ struct io {
 	struct disk_io	io;
 	struct probe	*probe;
 	uint64_t	block;
+	uint8_t		*payload;
 	struct nbe_extent extent[EXTENTS_MAX];
 	bool		busy;
 };
@@ -45,6 +50,10 @@ struct probe {
 	uint32_t	*version;	/* by block; 0: not written */
 	uint8_t		*locked;
 	uint64_t	compare_next;
+	uint64_t	stride;		/* from payload to payload */
+	uint8_t		*payloads;
+	int		file;		/* the same */
+	bool		in_pages;
 	struct io	io[IOS_MAX];
 };
 
@@ -93,10 +102,10 @@ compare(const struct io *io)
 		return;
 	if (version != 0)
 		fill(want, p->block_size, io->block, version);
-	if (memcmp(want, io->io.data, p->block_size) != 0) {
+	if (memcmp(want, io->payload, p->block_size) != 0) {
 		uint64_t is;
 
-		memcpy(&is, io->io.data, 8);
+		memcpy(&is, io->payload, 8);
 		fprintf(stderr, "disk_probe: block %llu is not version %u; it begins "
 		    "like block %llu, version %u\n", (unsigned long long)io->block,
 		    version, (unsigned long long)(is >> 32), (uint32_t)is);
@@ -154,12 +163,24 @@ prepare(struct io *io, uint8_t op)
 	io->io.req.flags = op == NBE_WRITE && rnd(p) % 8 == 0 ? NBE_FUA : 0;
 	if (op == NBE_WRITE) {
 		*v = *v >= UINT32_MAX - 1 ? 1 : *v + 1;
-		fill(io->io.data, p->block_size, io->block, *v);
+		fill(io->payload, p->block_size, io->block, *v);
 	} else if (op == NBE_ZERO) {
 		*v = 0;
 	} else if (op == NBE_TRIM) {
 		*v = UINT32_MAX;
 	}
+}
+
+static void
+submit(struct io *io)
+{
+	struct probe *p = io->probe;
+
+	io->io.data = p->in_pages && !disk_wants_to_see(p->disk, &io->io.req) ? NULL :
+	    io->payload;
+	io->busy = true;
+	p->in_flight++;
+	disk_submit(p->disk, &io->io);
 }
 
 static uint8_t
@@ -186,9 +207,7 @@ issue(struct io *io)
 	io->io.req.extents_max = EXTENTS_MAX;
 	io->io.req.offset = io->io.req.op == NBE_FLUSH ? 0 : io->block * p->block_size;
 	io->io.req.length = io->io.req.op == NBE_FLUSH ? 0 : p->block_size;
-	io->busy = true;
-	p->in_flight++;
-	disk_submit(p->disk, &io->io);
+	submit(io);
 }
 
 /* At the end: read all that was written. */
@@ -210,9 +229,7 @@ compare_rest(struct probe *p)
 		io->io.req.op = NBE_READ;
 		io->io.req.offset = io->block * p->block_size;
 		io->io.req.length = p->block_size;
-		io->busy = true;
-		p->in_flight++;
-		disk_submit(p->disk, &io->io);
+		submit(io);
 	}
 }
 
@@ -291,18 +308,44 @@ config_for(struct probe *p, unsigned conns, char **argv)
 	};
 }
 
+/* As ublk has them, by memory: a file whose pages are registered. */
+static void
+make_payloads(struct probe *p)
+{
+	struct iovec iov[IOS_MAX];
+	size_t size;
+
+	p->stride = (p->block_size + 4095) & ~UINT64_C(4095);
+	size = p->stride * p->depth;
+	p->file = memfd_create("payload", MFD_CLOEXEC);
+	if (p->file < 0 || ftruncate(p->file, (off_t)size) < 0)
+		die("payload", "no memory");
+	p->payloads = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, p->file, 0);
+	if (p->payloads == MAP_FAILED)
+		die("payload", "no memory");
+	for (unsigned i = 0; i < p->depth; i++)
+		iov[i] = (struct iovec){ p->payloads + i * p->stride, p->stride };
+	if (p->in_pages &&
+	    io_uring_register_buffers(&p->ring.uring, iov, p->depth) < 0)
+		die("payload", "cannot be registered");
+}
+
 static void
 start(struct probe *p)
 {
+	make_payloads(p);
 	p->blocks = disk_export(p->disk)->size / p->block_size;
 	p->version = calloc(p->blocks, sizeof(*p->version));
 	p->locked = calloc(p->blocks, 1);
 	for (unsigned i = 0; i < p->depth; i++) {
 		p->io[i].probe = p;
 		p->io[i].io.done = done;
-		p->io[i].io.data = aligned_alloc(4096,
-		    (p->block_size + 4095) & ~4095ull);
-		memset(p->io[i].io.data, 0, p->block_size);
+		p->io[i].payload = p->payloads + i * p->stride;
+		p->io[i].io.pages = (struct disk_pages){
+			.buffer = (uint16_t)i, .fd = p->file,
+			.start = (uintptr_t)p->io[i].payload,
+			.at = (off_t)(i * p->stride),
+		};
 		issue(&p->io[i]);
 	}
 }
@@ -340,7 +383,8 @@ main(int argc, char **argv)
 	unsigned conns = (unsigned)atoi(argv[2]);
 	p.depth = (unsigned)atoi(argv[3]);
 	p.block_size = (uint64_t)atoi(argv[4]);
-	p.mode = argv[6][0];
+	p.in_pages = argv[6][0] == 'p';
+	p.mode = p.in_pages ? 'v' : argv[6][0];
 	p.random = 88172645463325252u;
 	if (!nbc_target_parse(&target, argv[1], &error) ||
 	    !nbc_tls_context_load(&tls, &target, &error))
@@ -362,8 +406,8 @@ main(int argc, char **argv)
 	report(&p, (double)(clock_now() - begin) * 1e-9);
 	ring_free(&p.ring);
 	disk_free(p.disk);
-	for (unsigned i = 0; i < p.depth; i++)
-		free(p.io[i].io.data);
+	munmap(p.payloads, p.stride * p.depth);
+	close(p.file);
 	free(p.version);
 	free(p.locked);
 	nbc_tls_context_free(tls);

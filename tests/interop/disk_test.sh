@@ -16,9 +16,10 @@ fi
 sock=$dir/s
 unix="nbd+unix:///?socket=$sock"
 
-# verify NAME URI CONNS DEPTH BLOCK [UNFLUSHED]
+# verify NAME URI CONNS DEPTH BLOCK [UNFLUSHED]; how: verify, or pages
+how=verify
 verify() {
-	run timeout 300 "$probe" "$2" "$3" "$4" "$5" 1 verify $6
+	run timeout 300 "$probe" "$2" "$3" "$4" "$5" 1 $how $6
 	status_is 0 && grep -q "I/Os" "$dir/out"
 	ok "$1"
 }
@@ -60,6 +61,19 @@ status_is 0 && grep -q "I/Os" "$dir/out"
 ok "the oldest style of all, reads"
 stop "$pid"
 
+# Payload that the disk does not see: straight between the socket and pages.
+how=pages
+with "pages, two connections" 2 8 65536 memory 64M
+with "pages, four connections, replies in another order" 4 16 65536 --filter=delay \
+	memory 64M rdelay=1ms wdelay=2ms
+with "pages, small ones" 1 32 4096 memory 32M
+with "pages, simple replies only" 2 8 65536 --no-sr memory 64M
+with "pages, FUA by write and flush" 2 8 65536 --filter=fua memory 64M
+start_nbdkit "$sock" memory 64M
+verify "pages, but what replay keeps" "$unix" 2 8 65536 replay
+stop "$pid"
+how=verify
+
 # A server that says no: the request fails, the connection does not.
 start_nbdkit "$sock" --filter=error memory 32M error-rate=1 error=EIO error-pread-rate=100%
 run timeout 300 "$probe" "$unix" 1 1 4096 1 r
@@ -75,8 +89,17 @@ if have qemu-nbd; then
 	wait_until [ -S "$sock.q" ]
 	verify "qemu-nbd, one connection" "nbd+unix:///?socket=$sock.q" 1 32 4096
 	stop "$pid"
+	# It sends no zeroes, but says where they are.
+	rm "$dir/q"
+	truncate -s 64M "$dir/q"
+	start qemu-nbd -f raw -t -e 8 --discard=unmap --detect-zeroes=unmap -k "$sock.r" "$dir/q"
+	wait_until [ -S "$sock.r" ]
+	how=pages verify "qemu-nbd, pages" "nbd+unix:///?socket=$sock.r" 2 8 65536
+	how=verify
+	stop "$pid"
 else
 	skip "qemu-nbd" "it is not installed"
+	skip "qemu-nbd, pages" "it is not installed"
 fi
 if have nbd-server; then
 	truncate -s 32M "$dir/n"
@@ -116,12 +139,21 @@ start_on_port nbdkit -f -i 127.0.0.1 -p PORT --tls=require \
 verify "TLS, four connections, blocks of 64 KiB" \
 	"nbds://localhost:$port/?tls-certificates=$dir/tls" 4 16 65536
 stop "$pid"
+start_on_port nbdkit -f -i 127.0.0.1 -p PORT --tls=require \
+	--tls-certificates="$dir/tls" memory 64M
+how=pages verify "TLS, pages" "nbds://localhost:$port/?tls-certificates=$dir/tls" 2 8 65536
+stop "$pid"
 
 echo "alice:$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')" >"$dir/keys.psk"
 start_nbdkit "$sock" --tls=require --tls-psk="$dir/keys.psk" memory 64M
 verify "TLS with a pre-shared key, two connections" \
 	"nbds+unix://alice@/?socket=$sock&tls-psk-file=$dir/keys.psk" 2 32 4096
 stop "$pid"
+start_nbdkit "$sock" --tls=require --tls-psk="$dir/keys.psk" memory 64M
+how=pages verify "TLS with a pre-shared key, pages" \
+	"nbds+unix://alice@/?socket=$sock&tls-psk-file=$dir/keys.psk" 2 8 65536
+stop "$pid"
+how=verify
 
 # ---- the server goes away under load ----------------------------------------------
 
@@ -134,13 +166,14 @@ serve() {
 	wait_until [ -S "$sock" ]
 }
 
-# load CONNS DEPTH POLICY: until stop_load, and at most ten minutes; up_again waits for a
+# load CONNS DEPTH POLICY [BLOCK]: until stop_load, and at most ten minutes; up_again waits for a
 # connection more than there was when noted.
 load() {
 	truncate -s 0 "$dir/disk"
 	truncate -s 32M "$dir/disk"
 	serve
-	timeout 900 "$probe" "$unix" "$1" "$2" 4096 600 verify "$3" >"$dir/out" 2>"$dir/err" &
+	timeout 900 "$probe" "$unix" "$1" "$2" ${4:-4096} 600 $how "$3" >"$dir/out" \
+		2>"$dir/err" &
 	load=$!
 }
 stop_load() {
@@ -155,9 +188,9 @@ crash() {
 	kill -9 "$pid"
 	wait "$pid" 2>/dev/null
 }
-# restarts NAME CONNS POLICY COUNT: kill -9 and start again, under the load
+# restarts NAME CONNS POLICY COUNT [BLOCK]: kill -9 and start again, under the load
 restarts() {
-	load "$2" 32 "$3"
+	load "$2" 32 "$3" $5
 	for _ in $(seq "$4"); do
 		sleep 0.3
 		note_ups
@@ -174,6 +207,9 @@ restarts() {
 restarts "a server killed 6 times, replay" 1 replay 6
 restarts "a server killed 6 times, four connections, replay" 4 replay 6
 restarts "a server killed 6 times, unflushed writes ignored" 2 ignore 6
+how=pages
+restarts "a server killed 6 times under payload in pages" 2 replay 6 65536
+how=verify
 
 # Nothing was lost here, but the client cannot know: the next flush says so.
 load 1 32 fail

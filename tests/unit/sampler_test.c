@@ -266,6 +266,29 @@ test_places_are_given_away_by_age(void)
 	sampler_free(s);
 }
 
+/* Payload that is not in memory it cannot look at, so it asks for some. */
+static void
+test_wants_few_reads(void)
+{
+	struct disk_io io;
+	unsigned wanted = 0;
+
+	begin();
+	submit(&io, NBE_READ, 3, 1);
+	io.data = NULL;
+	done(&io, NBE_OK);
+	compare();
+	CHECK(engine.reads == 0);
+	for (unsigned i = 0; i < 1000; i++, now += NBE_SECOND / 1000)
+		wanted += sampler_wants(s, now);
+	CHECK(wanted >= 10 && wanted <= 50);
+	for (unsigned i = 1; i <= SAMPLES; i++)
+		all_of(NBE_READ, i);
+	CHECK(!sampler_wants(s, now + NBE_SECOND / 2));
+	CHECK(sampler_wants(s, now + NBE_SECOND));
+	sampler_free(s);
+}
+
 /* ---- another disk ---------------------------------------------------------- */
 
 static void
@@ -308,6 +331,7 @@ static const struct test tests[] = {
 	TEST(a_read_that_comes_late),
 	TEST(failed_changes_leave_a_doubt),
 	TEST(places_are_given_away_by_age),
+	TEST(wants_few_reads),
 	TEST(one_block_is_enough),
 	TEST(an_error_says_nothing),
 };

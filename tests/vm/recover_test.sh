@@ -58,7 +58,7 @@ run nb recover "$name"
 status_is 1 && err_has "$name: its daemon lives"
 ok "a daemon that lives is left alone"
 kill_daemon && recover && [ "$(realpath "$device")" = /dev/ublkb0 ] && nb show "$name" |
-	grep -qxF "Attached: ublk"
+	grep -q "^Attached: ublk"
 ok "a new daemon, the same device"
 detach
 ok "and it ends as others do"

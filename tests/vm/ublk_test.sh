@@ -21,6 +21,11 @@ detach() {
 }
 no_ublk() { ! ls /dev/ublk[bc]* 2>/dev/null; }
 attached() { nb show "$name" | grep -qxF "Attached: $1"; }
+# Linux 6.16 registers buffers.
+kernel=$(uname -r | awk -F. '{ print $1 * 1000 + $2 }')
+ublk="ublk (registered buffers)"
+[ "$kernel" -ge 6016 ] || ublk=ublk
+straight() { nb show "$name" | sed -n 's/^Straight: //p'; }
 # logged TEXT N: so often the server was asked for it
 logged() { [ "$(grep -c -- "$1" "$dir/log")" = "$2" ]; }
 serve_logged() {
@@ -33,9 +38,9 @@ unserve() { kill_server; }
 
 head -c 64M /dev/urandom >"$dir/disk"
 serve_logged file "$dir/disk"
-attach "$sock" && [ "$node" = ublkb0 ] && attached ublk
+attach "$sock" && [ "$node" = ublkb0 ] && attached "$ublk"
 ok "auto: by ublk"
-nb show --json "$name" | grep -q '"attached": *"ublk"' && nb show --json "$name" |
+nb show --json "$name" | grep -q '"attached": *"ublk' && nb show --json "$name" |
 	grep -q '"node": *"ublkb0"'
 ok "JSON says so, too"
 cmp "$device" "$dir/disk"
@@ -71,6 +76,18 @@ fio --name=verify --filename="$device" --rw=randrw --bsrange=512-256k --iodepth=
 	--ioengine=libaio --direct=1 --size=48M --io_size=24M --verify=crc32c \
 	--verify_fatal=1 --fdatasync=50 --output="$dir/fio" >/dev/null 2>&1
 ok "fio: each block is what was written"
+before=$(straight)
+dd if="$dir/new" of="$device" bs=4k count=64 oflag=direct status=none
+[ "$(straight)" = "$before" ] || before=small
+dd if="$dir/new" of="$device" bs=256k count=4 oflag=direct status=none
+dd if="$device" of=/dev/null bs=256k count=64 iflag=direct status=none
+if [ "$ublk" = ublk ]; then
+	[ "$(straight)" = 0 ]
+	ok "this kernel registers no buffers: all payload is copied here"
+else
+	[ "$(straight)" -gt $((before + 32)) ]	# some the disk wants to see
+	ok "large payload goes straight between the pages and the socket, small does not"
+fi
 
 # ---- sizes and flags, from the server -----------------------------------------------
 

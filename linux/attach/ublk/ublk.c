@@ -4,9 +4,13 @@
  *
  * For each tag there is a command with the kernel, or a request here.  The kernel
  * completes the command when it has a request for the tag; the answer is the next
- * command.  So a request costs one submission and one completion, and with payload one
- * call that copies it: only here it is known how much there is and whether there is
- * room for it, and a request without room waits.
+ * command.  So a request costs one submission and one completion.
+ *
+ * Large payload stays in the pages of who reads or writes, which the kernel has
+ * registered with the ring by the tag's number (Linux 6.16): the socket's copy is the
+ * only one.  Else it goes by way of memory here, with one call that copies it: only
+ * here it is known how much there is and whether there is room for it, and a request
+ * without room waits.
  *
  * When the device is stopped, all commands come back with an error.
  */
@@ -33,6 +37,7 @@ struct ublk_req {
 	struct ublk_req	*next;		/* that waits for room */
 	uint64_t	mark;		/* of a flush */
 	uint16_t	tag;
+	bool		straight;	/* payload stays where it is */
 	bool		held;		/* it is not looked at: the device is left */
 };
 
@@ -46,8 +51,10 @@ struct ublk {
 	unsigned	lent;		/* commands with the kernel */
 	unsigned	in_flight;	/* requests here */
 	unsigned	held;
+	uint64_t	straight;	/* requests, ever */
 	int		fd;
 	bool		read_only, stopping;
+	bool		registers;	/* payload, if the kernel can */
 	struct ublk_note *note;
 	bool		fail_flush, replays;
 	nbe_time	fail_until;	/* 0: none has failed yet */
@@ -59,6 +66,7 @@ struct ublk {
 };
 
 #define FAIL_TIME	NBE_SECOND
+#define STRAIGHT_MIN	(32u << 10)
 
 _Static_assert(UBLK_PAYLOAD_MAX <= POOL_STEP, "there is always room for one");
 
@@ -74,6 +82,8 @@ lend(struct ublk_req *r, uint32_t command, int32_t result)
 	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, u->fd, NULL, 0, 0);
 	sqe->cmd_op = command;
 	*cmd = (struct ublksrv_io_cmd){ .tag = r->tag, .result = result };
+	if (u->registers)
+		sqe->addr = UBLK_AUTO_BUF(r->tag);
 	ring_bind(sqe, &r->op);
 	u->lent++;
 }
@@ -90,6 +100,17 @@ has_payload(const struct ublk_req *r)
 	return r->io.req.op == NBE_READ || r->io.req.op == NBE_WRITE;
 }
 
+/* That of a small one is better copied: it is sent and received with others'. */
+static bool
+goes_straight(const struct ublk_req *r)
+{
+	const struct ublk *u = r->ublk;
+
+	return u->registers && has_payload(r) && r->io.req.length >= STRAIGHT_MIN &&
+	    (u->desc[r->tag].op_flags & UBLK_IO_F_NEED_REG_BUF) == 0 &&
+	    !disk_wants_to_see(u->disk, &r->io.req);
+}
+
 /* Between what somebody reads or writes, and our room.  False: he has taken his pages
  * away, or the device is being stopped. */
 static bool
@@ -100,7 +121,7 @@ copy(const struct ublk_req *r, uint8_t op)
 	int fd = r->ublk->fd;
 	ssize_t n;
 
-	if (r->io.req.op != op)
+	if (r->io.req.op != op || r->straight)
 		return true;
 	n = op == NBE_WRITE ? pread(fd, r->io.data, length, at) :
 	    pwrite(fd, r->io.data, length, at);
@@ -145,13 +166,19 @@ leave_step(struct ublk *u)
 
 static void serve_waiting(struct ublk *);
 
+static bool
+needs_room(const struct ublk_req *r)
+{
+	return has_payload(r) && !r->straight;
+}
+
 static void
 end(struct ublk_req *r, int32_t result)
 {
 	struct ublk *u = r->ublk;
 
 	u->in_flight--;
-	if (has_payload(r))
+	if (needs_room(r))
 		pool_put(&u->pool, r->io.data, r->io.req.length);
 	answer(r, result);
 }
@@ -163,7 +190,7 @@ disk_done(struct disk_io *io)
 	int error = errno_of(io->req.error);
 
 	ublk_note_done(r->ublk->note, &io->req, r->mark);
-	if (error == 0 && !copy(r, NBE_READ))
+	if (error == 0 && (io->torn || !copy(r, NBE_READ)))
 		error = EIO;
 	end(r, error != 0 ? -error : ublk_result(&io->req));
 	serve_waiting(r->ublk);
@@ -176,7 +203,7 @@ serve(struct ublk_req *r)
 {
 	struct ublk *u = r->ublk;
 
-	if (has_payload(r)) {
+	if (needs_room(r)) {
 		r->io.data = pool_take(&u->pool, r->io.req.length);
 		if (r->io.data == NULL)
 			return false;
@@ -252,7 +279,10 @@ take(struct ublk_req *r)
 		return;
 	}
 	u->in_flight++;
-	if ((has_payload(r) && u->first != NULL) || !serve(r))
+	r->straight = goes_straight(r);
+	u->straight += r->straight;
+	r->io.data = NULL;
+	if ((needs_room(r) && u->first != NULL) || !serve(r))
 		wait_for_room(r);
 }
 
@@ -331,6 +361,9 @@ fetch(struct ublk *u)
 
 		r->ublk = u;
 		r->tag = (uint16_t)i;
+		r->io.pages = (struct disk_pages){
+			.buffer = r->tag, .fd = u->fd, .at = UBLK_IO_POS(0, r->tag),
+		};
 		r->io.done = disk_done;
 		r->op.done = fetched;
 		lend(r, UBLK_U_IO_FETCH_REQ, 0);
@@ -363,6 +396,7 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
 	u->fail_flush = c->fail_flush;
 	u->replays = c->replays;
 	u->fd = -1;
+	u->registers = c->dev.registers && ring_have_buffers(ring, UBLK_DEPTH);
 	u->last = &u->first;
 	room = pool_init(&u->pool, ring, (size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX,
 	    more_room);
@@ -386,7 +420,8 @@ ublk_status(const struct ublk *u, struct ublk_status *s)
 {
 	*s = (struct ublk_status){
 		.ended = u->lent == 0 && u->in_flight == 0 && u->held == 0,
-		.in_flight = u->in_flight,
+		.registers = u->registers, .in_flight = u->in_flight,
+		.straight = u->straight,
 	};
 }
 

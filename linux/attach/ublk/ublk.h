@@ -2,9 +2,10 @@
  * ublk.h - serves a block device of ublk from a disk.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * All calls come from the ring's thread.  The kernel copies data between the pages of
- * who does I/O and buffers of ours, one for each request that it may have under way.
- * Requests are independent of each other, so a slow flush or discard holds up no read.
+ * All calls come from the ring's thread.  Large payload goes straight between a socket
+ * and the pages of who does the I/O, where the kernel can (Linux 6.16); else it is
+ * copied by way of memory here.  Requests are independent of each other, so a slow
+ * flush or discard holds up no read.
  */
 #ifndef UBLK_H
 #define UBLK_H
@@ -37,7 +38,9 @@ struct ublk_config {
 
 struct ublk_status {
 	bool		ended;		/* stopped, by us or by somebody */
+	bool		registers;	/* large payload can go straight */
 	unsigned	in_flight;	/* requests at the disk */
+	uint64_t	straight;	/* requests, ever, whose payload did */
 };
 
 /*

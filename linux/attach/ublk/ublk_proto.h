@@ -21,6 +21,7 @@
 #define UBLK_F_CMD_IOCTL_ENCODE	(1ULL << 6)
 #define UBLK_F_USER_COPY	(1ULL << 7)
 #define UBLK_F_UPDATE_SIZE	(1ULL << 10)
+#define UBLK_F_AUTO_BUF_REG	(1ULL << 11)
 #define UBLK_F_SAFE_STOP_DEV	(1ULL << 17)
 
 /* ---- commands for /dev/ublk-control -------------------------------------------- */
@@ -104,6 +105,14 @@ struct ublksrv_io_cmd {
 #define UBLK_IO_POS(queue, tag)	((off_t)(0x80000000 + ((uint64_t)(queue) << 41) + \
 	((uint64_t)(tag) << 25)))
 
+/*
+ * With AUTO_BUF_REG (Linux 6.16): the number by which the payload of a tag's next
+ * request is to be registered with the ring, until that is answered; in the entry's own
+ * addr.  FALLBACK: where that fails, the request has NEED_REG_BUF.
+ */
+#define UBLK_AUTO_BUF_REG_FALLBACK	1u
+#define UBLK_AUTO_BUF(number)	((uint64_t)(number) | UBLK_AUTO_BUF_REG_FALLBACK << 16)
+
 #define UBLK_U_IO_FETCH_REQ		_IOWR('u', 0x20, struct ublksrv_io_cmd)
 #define UBLK_U_IO_COMMIT_AND_FETCH_REQ	_IOWR('u', 0x21, struct ublksrv_io_cmd)
 
@@ -116,6 +125,7 @@ enum {
 #define UBLK_IO_OP_MASK		0xffu
 #define UBLK_IO_F_FUA		(1u << 13)
 #define UBLK_IO_F_NOUNMAP	(1u << 15)
+#define UBLK_IO_F_NEED_REG_BUF	(1u << 17)
 
 /* One per tag, in memory that the kernel writes and a server reads. */
 struct ublksrv_io_desc {

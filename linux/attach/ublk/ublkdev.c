@@ -115,8 +115,8 @@ ublkdev_add(struct ublkdev *u, const struct ublkdev_config *c, struct errtext *e
 		.nr_hw_queues = 1, .queue_depth = UBLK_DEPTH,
 		.max_io_buf_bytes = UBLK_PAYLOAD_MAX, .dev_id = UBLK_NO_NUMBER,
 		.ublksrv_pid = -1, .flags = UBLK_F_CMD_IOCTL_ENCODE |
-		    UBLK_F_USER_COPY | UBLK_F_USER_RECOVERY |
-		    UBLK_F_USER_RECOVERY_REISSUE,
+		    UBLK_F_USER_COPY | UBLK_F_AUTO_BUF_REG |
+		    UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE,
 	};
 	const struct ublk_order order = {
 		.op = UBLK_U_CMD_ADD_DEV, .number = UBLK_NO_NUMBER,
@@ -129,7 +129,10 @@ ublkdev_add(struct ublkdev *u, const struct ublkdev_config *c, struct errtext *e
 	ret = ublk_control(&order);
 	if (ret < 0)
 		return errtext_set(err, "ublk: add a device: %s", strerror(-ret));
-	*u = (struct ublkdev){ .number = info.dev_id, .token = info.ublksrv_flags };
+	*u = (struct ublkdev){
+		.number = info.dev_id, .token = info.ublksrv_flags,
+		.registers = (info.flags & UBLK_F_AUTO_BUF_REG) != 0,
+	};
 	if (set_params(u, c, err))
 		return true;
 	ublkdev_remove_by_force(u, CONTROL_MS);
@@ -210,7 +213,7 @@ fits(const struct ublkdev *u, const struct ublkdev_config *c, struct errtext *er
 }
 
 static bool
-can_take(const struct ublkdev *u, struct errtext *err)
+can_take(struct ublkdev *u, struct errtext *err)
 {
 	struct ublksrv_ctrl_dev_info info;
 
@@ -218,6 +221,7 @@ can_take(const struct ublkdev *u, struct errtext *err)
 		return errtext_set(err, "/dev/ublkb%u is gone", u->number);
 	if ((info.flags & UBLK_F_USER_COPY) == 0)
 		return errtext_set(err, "/dev/ublkb%u is another version's", u->number);
+	u->registers = (info.flags & UBLK_F_AUTO_BUF_REG) != 0;
 	return (info.flags & UBLK_F_USER_RECOVERY) != 0 || errtext_set(err,
 	    "/dev/ublkb%u has ended with its daemon", u->number);
 }
@@ -239,7 +243,7 @@ start_recovery(const struct ublkdev *u)
 }
 
 bool
-ublkdev_take(const struct ublkdev *u, const struct ublkdev_config *c,
+ublkdev_take(struct ublkdev *u, const struct ublkdev_config *c,
     struct errtext *err)
 {
 	int ret;

@@ -38,6 +38,7 @@ struct ublkdev_config {
 struct ublkdev {
 	unsigned	number;		/* the N of /dev/ublkbN */
 	uint64_t	token;
+	bool		registers;	/* payload with the ring of who serves it */
 };
 
 /* Whether this machine has it, for this process; err says what is missing. */
@@ -51,7 +52,7 @@ bool	ublkdev_start(const struct ublkdev *, pid_t server, struct errtext *);
  * disk, which then begins to serve; resume: as ublkdev_start.  Where either fails the
  * requests go on waiting.
  */
-bool	ublkdev_take(const struct ublkdev *, const struct ublkdev_config *,
+bool	ublkdev_take(struct ublkdev *, const struct ublkdev_config *,
 	    struct errtext *);
 bool	ublkdev_resume(const struct ublkdev *, pid_t server, struct errtext *);
 /* Whether number still is this device. */
