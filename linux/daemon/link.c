@@ -211,22 +211,31 @@ to_iov(const struct link *l, const struct nbe_seg *seg, unsigned n, struct iovec
 	return length;
 }
 
+/*
+ * Of several connections that have much to send one is served by this thread, and those
+ * after it on another CPU, while this thread seals for the next one.  Alone, a connection
+ * would only wait longer.
+ */
 static void
-push(struct link *l, struct io_uring_sqe *sqe)
+push(struct link *l, struct io_uring_sqe *sqe, size_t length)
 {
+	if (length >= LINK_PLAIN && *l->sends != 0 &&
+	    (in_process_tls(l) || l->nbc.ktls))
+		ring_set_aside(l->ring, sqe);
 	ring_bind(sqe, &l->send_op);
 	l->sending = true;
+	++*l->sends;
 }
 
 static void
-push_plain(struct link *l)
+push_plain(struct link *l, size_t length)
 {
 	struct io_uring_sqe *sqe = ring_sqe(l->ring);
 
 	/* The kernel's TLS takes no MSG_WAITALL (EOPNOTSUPP). */
 	io_uring_prep_sendmsg(sqe, l->nbc.fd, &l->tx_msg,
 	    MSG_NOSIGNAL | (l->nbc.ktls ? 0 : MSG_WAITALL));
-	push(l, sqe);
+	push(l, sqe, length);
 }
 
 /* Where a part of it begins, for an operation with a registered buffer. */
@@ -243,7 +252,7 @@ send_pages(struct link *l, const struct nbe_seg *seg)
 
 	io_uring_prep_write_fixed(sqe, l->nbc.fd, pages_at(seg), seg->len, 0,
 	    io_of(seg->req)->pages.buffer);
-	push(l, sqe);
+	push(l, sqe, seg->len);
 	return false;
 }
 
@@ -251,10 +260,11 @@ static void
 push_sealed(struct link *l)
 {
 	struct io_uring_sqe *sqe = ring_sqe(l->ring);
+	size_t length = l->sealed_len - l->sealed_pos;
 
-	io_uring_prep_send(sqe, l->nbc.fd, l->sealed + l->sealed_pos,
-	    l->sealed_len - l->sealed_pos, MSG_NOSIGNAL | MSG_WAITALL);
-	push(l, sqe);
+	io_uring_prep_send(sqe, l->nbc.fd, l->sealed + l->sealed_pos, length,
+	    MSG_NOSIGNAL | MSG_WAITALL);
+	push(l, sqe, length);
 }
 
 /* What is sealed cannot be sealed once more: without it the stream ends.  The receive
@@ -316,13 +326,13 @@ seal_pages(struct link *l, const struct nbe_seg *seg)
 
 /* True: the socket took some, and may take more, which flags may tell. */
 static bool
-send_now(struct link *l, int flags)
+send_now(struct link *l, size_t length, int flags)
 {
 	ssize_t sent = sendmsg(l->nbc.fd, &l->tx_msg,
 	    MSG_NOSIGNAL | MSG_DONTWAIT | flags);
 
 	if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
-		push_plain(l);
+		push_plain(l, length);
 		return false;
 	}
 	nbe_tx_end(l->dev, l->conn, sent < 0 ? 0 : (uint64_t)sent,
@@ -348,8 +358,8 @@ send_some(struct link *l)
 		return seal(l, n);
 	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = n };
 	if (length <= SEND_NOW_MAX)
-		return send_now(l, n < all ? MSG_MORE : 0);
-	push_plain(l);
+		return send_now(l, length, n < all ? MSG_MORE : 0);
+	push_plain(l, length);
 	return false;
 }
 
@@ -391,6 +401,7 @@ sent(struct ring_op *op, int res, uint32_t flags)
 
 	(void)flags;
 	l->sending = false;
+	--*l->sends;
 	if (in_process_tls(l))
 		sealed_sent(l, res);
 	else
