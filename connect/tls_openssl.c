@@ -455,8 +455,8 @@ new_session(const struct nbc_tls_context *context, const struct nbc_options *opt
 	}
 	SSL_set_app_data(tls->ssl, tls);
 	SSL_set_connect_state(tls->ssl);
-	if (nbc_tls_ends_attach(&tls->ends, tls->ssl) && (context->type != NBC_TLS_X509 ||
-		set_host(tls->ssl, context->host_name)))
+	if (nbc_tls_ends_attach(&tls->ends, tls->ssl) &&
+	    (context->type != NBC_TLS_X509 || set_host(tls->ssl, context->host_name)))
 		return tls;
 	nbc_fail_no_memory(err);
 	nbc_tls_free(tls);

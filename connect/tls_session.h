@@ -55,8 +55,8 @@ bool	nbc_tls_read(const struct nbc_tls_context *, const struct nbc_options *,
 struct tls_ends {
 	const uint8_t	*in;		/* fed, and not read yet */
 	size_t		in_len;
-	uint8_t		*out;		/* what is written goes here while it has room, */
-	size_t		out_room;
+	uint8_t		*out;		/* what is written goes here, */
+	size_t		out_room;	/* as long as there is room, */
 	BIO		*later;		/* and else to this one */
 };
 

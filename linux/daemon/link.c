@@ -212,9 +212,9 @@ to_iov(const struct link *l, const struct nbe_seg *seg, unsigned n, struct iovec
 }
 
 /*
- * Of several connections that have much to send one is served by this thread, and those
- * after it on another CPU, while this thread seals for the next one.  Alone, a connection
- * would only wait longer.
+ * Of several connections that have much to send one is served by this thread, and
+ * those after it on another CPU, while this thread seals for the next one.  Alone, a
+ * connection would only wait longer.
  */
 static void
 push(struct link *l, struct io_uring_sqe *sqe, size_t length)
@@ -469,9 +469,9 @@ room_for(const struct link *l, const struct nbe_seg *payload)
 }
 
 static void
-recv_header(struct link *l, struct io_uring_sqe *sqe, bool small)
+recv_ahead(struct link *l, struct io_uring_sqe *sqe, bool far)
 {
-	io_uring_prep_recv(sqe, l->nbc.fd, l->ahead, small ? LINK_AHEAD : HEADER_AHEAD,
+	io_uring_prep_recv(sqe, l->nbc.fd, l->ahead, far ? LINK_AHEAD : HEADER_AHEAD,
 	    0);
 }
 
@@ -494,6 +494,18 @@ recv_payload(struct link *l, struct io_uring_sqe *sqe, const struct nbe_seg *pay
 	io_uring_prep_recvmsg(sqe, l->nbc.fd, &l->rx_msg, 0);
 }
 
+/* Payload for pages that are not registered is read ahead, and put there. */
+static bool
+name_room(struct link *l, struct nbe_seg *payload)
+{
+	if (!name_payload(l, payload))
+		return false;
+	if (!in_pages(payload) || io_of(payload->req)->pages.buffer >= 0)
+		return true;
+	nbe_rx_end(l->dev, l->conn, 0, NBE_WHY_NONE, l->now(l->arg));
+	return false;
+}
+
 static void
 start_recv_plain(struct link *l)
 {
@@ -501,8 +513,8 @@ start_recv_plain(struct link *l)
 	bool small = nbe_rx_payload(l->dev, l->conn) < DIRECT_PAYLOAD;
 	struct nbe_seg payload;
 
-	if (!name_payload(l, &payload)) {
-		recv_header(l, sqe, small);
+	if (!name_room(l, &payload)) {
+		recv_ahead(l, sqe, small || nbe_rx_left(l->dev, l->conn) != 0);
 	} else {
 		l->rx_direct = payload.len;
 		if (in_pages(&payload))

@@ -19,10 +19,11 @@ struct disk;
  * Payload that stays in the pages of who does the I/O, from which it goes straight to
  * a socket, or to which it comes: this process need not see it.  They are a buffer
  * that is registered with the ring; and a place in a file, where a piece can be read
- * (of what is to be written to the disk), or written (of what is read from it).
+ * (of what is to be written to the disk), or written (of what is read from it).  What
+ * is written to the disk must be registered.
  */
 struct disk_pages {
-	uint16_t	buffer;
+	int		buffer;		/* -1: they are not registered */
 	uint64_t	start;		/* the buffer's address; 0: only the kernel's */
 	int		fd;
 	off_t		at;

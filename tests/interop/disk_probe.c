@@ -9,8 +9,8 @@
  * and CPU.  verify: writes, zeroes, trims, flushes and reads in random order; every
  * block carries its number and version, and each read is compared.  Ends with a
  * compare of the whole disk.  pages: the same with payload that the disk does not see,
- * but when it wants to (disk_pages).  The times, in seconds, are 10, 60 and 1 if not
- * given.
+ * but when it wants to (disk_pages); every other block is read into pages that are not
+ * registered.  The times, in seconds, are 10, 60 and 1 if not given.
  * SIGINT says that it is enough, before SECONDS are over.
  */
 #include <signal.h>
@@ -176,6 +176,8 @@ submit(struct io *io)
 {
 	struct probe *p = io->probe;
 
+	io->io.pages.buffer = io->io.req.op == NBE_READ && io->block % 2 != 0 ? -1 :
+	    (int)(io - p->io);
 	io->io.data = p->in_pages && !disk_wants_to_see(p->disk, &io->io.req) ? NULL :
 	    io->payload;
 	io->busy = true;
@@ -342,7 +344,7 @@ start(struct probe *p)
 		p->io[i].io.done = done;
 		p->io[i].payload = p->payloads + i * p->stride;
 		p->io[i].io.pages = (struct disk_pages){
-			.buffer = (uint16_t)i, .fd = p->file,
+			.fd = p->file,
 			.start = (uintptr_t)p->io[i].payload,
 			.at = (off_t)(i * p->stride),
 		};

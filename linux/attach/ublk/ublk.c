@@ -6,11 +6,12 @@
  * completes the command when it has a request for the tag; the answer is the next
  * command.  So a request costs one submission and one completion.
  *
- * Large payload stays in the pages of who reads or writes, which the kernel has
- * registered with the ring by the tag's number (Linux 6.16): the socket's copy is the
- * only one.  Else it goes by way of memory here, with one call that copies it: only
- * here it is known how much there is and whether there is room for it, and a request
- * without room waits.
+ * What is read is put into the pages of who reads.  Large payload goes straight from
+ * the socket to pages, and the other way, where the kernel has registered them with the
+ * ring (Linux 6.16, by the tag's number): the socket's copy is the only one.  What else
+ * is written goes by way of memory here, with one call that copies it: only here it is
+ * known how much there is and whether there is room for it, and a request without room
+ * waits.
  *
  * When the device is stopped, all commands come back with an error.
  */
@@ -37,7 +38,7 @@ struct ublk_req {
 	struct ublk_req	*next;		/* that waits for room */
 	uint64_t	mark;		/* of a flush */
 	uint16_t	tag;
-	bool		straight;	/* payload stays where it is */
+	bool		in_pages;	/* payload: there is no room for it here */
 	bool		held;		/* it is not looked at: the device is left */
 };
 
@@ -100,15 +101,33 @@ has_payload(const struct ublk_req *r)
 	return r->io.req.op == NBE_READ || r->io.req.op == NBE_WRITE;
 }
 
-/* That of a small one is better copied: it is sent and received with others'. */
 static bool
-goes_straight(const struct ublk_req *r)
+is_registered(const struct ublk_req *r)
 {
-	const struct ublk *u = r->ublk;
+	return r->ublk->registers &&
+	    (r->ublk->desc[r->tag].op_flags & UBLK_IO_F_NEED_REG_BUF) == 0;
+}
 
-	return u->registers && has_payload(r) && r->io.req.length >= STRAIGHT_MIN &&
-	    (u->desc[r->tag].op_flags & UBLK_IO_F_NEED_REG_BUF) == 0 &&
-	    !disk_wants_to_see(u->disk, &r->io.req);
+/* What is read is put there, wherever it was received.  What is written goes from there
+ * alone if it is large; if it is small it is better sent with others. */
+static bool
+stays_in_pages(const struct ublk_req *r)
+{
+	const struct nbe_req *req = &r->io.req;
+
+	return has_payload(r) && !disk_wants_to_see(r->ublk->disk, req) &&
+	    (req->op == NBE_READ ||
+	     (is_registered(r) && req->length >= STRAIGHT_MIN));
+}
+
+static void
+place_payload(struct ublk_req *r)
+{
+	r->io.data = NULL;
+	r->in_pages = stays_in_pages(r);
+	r->io.pages.buffer = is_registered(r) ? r->tag : -1;
+	r->ublk->straight += r->in_pages && is_registered(r) &&
+	    r->io.req.length >= STRAIGHT_MIN;
 }
 
 /* Between what somebody reads or writes, and our room.  False: he has taken his pages
@@ -121,7 +140,7 @@ copy(const struct ublk_req *r, uint8_t op)
 	int fd = r->ublk->fd;
 	ssize_t n;
 
-	if (r->io.req.op != op || r->straight)
+	if (r->io.req.op != op || r->in_pages)
 		return true;
 	n = op == NBE_WRITE ? pread(fd, r->io.data, length, at) :
 	    pwrite(fd, r->io.data, length, at);
@@ -169,7 +188,7 @@ static void serve_waiting(struct ublk *);
 static bool
 needs_room(const struct ublk_req *r)
 {
-	return has_payload(r) && !r->straight;
+	return has_payload(r) && !r->in_pages;
 }
 
 static void
@@ -279,9 +298,7 @@ take(struct ublk_req *r)
 		return;
 	}
 	u->in_flight++;
-	r->straight = goes_straight(r);
-	u->straight += r->straight;
-	r->io.data = NULL;
+	place_payload(r);
 	if ((needs_room(r) && u->first != NULL) || !serve(r))
 		wait_for_room(r);
 }
@@ -362,7 +379,7 @@ fetch(struct ublk *u)
 		r->ublk = u;
 		r->tag = (uint16_t)i;
 		r->io.pages = (struct disk_pages){
-			.buffer = r->tag, .fd = u->fd, .at = UBLK_IO_POS(0, r->tag),
+			.fd = u->fd, .at = UBLK_IO_POS(0, r->tag),
 		};
 		r->io.done = disk_done;
 		r->op.done = fetched;
