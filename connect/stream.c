@@ -132,11 +132,11 @@ send_tls_output(const struct nbc_stream *s)
 	return NBC_IO_OK;
 }
 
-/* One record and no byte more: what follows may be for somebody else to read. */
+/* One record and no byte more: what follows may be for somebody else to read.  record
+ * has room for one, and belongs to the session until that has read it. */
 static enum nbc_io
-feed_one_record(const struct nbc_stream *s)
+feed_one_record(const struct nbc_stream *s, uint8_t *record)
 {
-	uint8_t record[TLS_RECORD_MAX];
 	size_t len;
 	enum nbc_io io;
 
@@ -145,7 +145,7 @@ feed_one_record(const struct nbc_stream *s)
 		return io;
 	len = TLS_HEADER_LEN + ((size_t)record[3] << 8 | record[4]);
 	/* This cannot be a record; OpenSSL will say why when it sees the header. */
-	if (record[1] != TLS_MAJOR_VERSION || len > sizeof record)
+	if (record[1] != TLS_MAJOR_VERSION || len > TLS_RECORD_MAX)
 		len = TLS_HEADER_LEN;
 	io = recv_exactly(s, record + TLS_HEADER_LEN, len - TLS_HEADER_LEN);
 	if (io != NBC_IO_OK)
@@ -156,6 +156,8 @@ feed_one_record(const struct nbc_stream *s)
 enum nbc_io
 nbc_stream_start_tls(struct nbc_stream *s)
 {
+	uint8_t record[TLS_RECORD_MAX];
+
 	for (;;) {
 		enum nbc_tls_step step = nbc_tls_handshake(s->tls);
 		enum nbc_io io = send_tls_output(s);
@@ -163,7 +165,7 @@ nbc_stream_start_tls(struct nbc_stream *s)
 		if (step == NBC_TLS_BROKEN)
 			return NBC_IO_TLS_BROKEN;
 		if (io == NBC_IO_OK && step == NBC_TLS_MORE)
-			io = feed_one_record(s);
+			io = feed_one_record(s, record);
 		if (io == NBC_IO_CLOSED) {
 			nbc_tls_lost(s->tls);
 			return NBC_IO_TLS_BROKEN;
@@ -176,6 +178,8 @@ nbc_stream_start_tls(struct nbc_stream *s)
 static enum nbc_io
 recv_tls(const struct nbc_stream *s, uint8_t *buf, size_t max, size_t *got)
 {
+	uint8_t record[TLS_RECORD_MAX];
+
 	for (;;) {
 		long n = nbc_tls_open(s->tls, buf, max);
 		enum nbc_io io;
@@ -186,7 +190,7 @@ recv_tls(const struct nbc_stream *s, uint8_t *buf, size_t max, size_t *got)
 		}
 		if (n < 0)
 			return n == -2 ? NBC_IO_CLOSED : NBC_IO_TLS_BROKEN;
-		io = feed_one_record(s);
+		io = feed_one_record(s, record);
 		if (io != NBC_IO_OK)
 			return io;
 	}

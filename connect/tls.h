@@ -48,7 +48,8 @@ long	nbc_tls_seal(struct nbc_tls *, const struct iovec *iov, unsigned iovcnt,
 	    uint8_t *out, size_t out_max, size_t *out_len);
 /* Room that out needs so that len plain bytes fit for certain. */
 size_t	nbc_tls_sealed_max(size_t len);
-/* Feed len bytes from the socket; takes all of them, or -1 when broken. */
+/* Feed len bytes from the socket; takes all of them, or -1 when broken.  They may not
+ * move, and no more are fed, until nbc_tls_handshake said MORE or nbc_tls_open 0. */
 int	nbc_tls_feed(struct nbc_tls *, const uint8_t *buf, size_t len);
 /* Plain bytes into buf: how many; 0: feed more; -1: broken; -2: the peer sent
  * close_notify. */

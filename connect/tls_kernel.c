@@ -104,8 +104,8 @@ can_hand_over(const struct nbc_tls *tls)
 {
 	return tls->for_kernel && !tls->keys_changed &&
 	    SSL_version(tls->ssl) == TLS1_3_VERSION &&
-	    SSL_pending(tls->ssl) == 0 && BIO_pending(tls->in) == 0 &&
-	    BIO_pending(tls->out) == 0;
+	    SSL_pending(tls->ssl) == 0 && tls->ends.in_len == 0 &&
+	    BIO_pending(tls->ends.later) == 0;
 }
 
 #ifdef __linux__

@@ -436,20 +436,6 @@ new_ssl(struct nbc_tls *tls, const struct nbc_options *options, char **typed,
 	return ssl;
 }
 
-static bool
-attach_memory(struct nbc_tls *tls)
-{
-	tls->in = BIO_new(BIO_s_mem());
-	tls->out = BIO_new(BIO_s_mem());
-	if (tls->in == NULL || tls->out == NULL) {
-		BIO_free(tls->in);
-		BIO_free(tls->out);
-		return false;
-	}
-	SSL_set_bio(tls->ssl, tls->in, tls->out);
-	return true;
-}
-
 static struct nbc_tls *
 new_session(const struct nbc_tls_context *context, const struct nbc_options *options,
     char **typed, struct nbc_error *err)
@@ -469,8 +455,8 @@ new_session(const struct nbc_tls_context *context, const struct nbc_options *opt
 	}
 	SSL_set_app_data(tls->ssl, tls);
 	SSL_set_connect_state(tls->ssl);
-	if (attach_memory(tls) && (context->type != NBC_TLS_X509 ||
-		set_host(tls->ssl, context->host_name)))
+	if (nbc_tls_ends_attach(&tls->ends, tls->ssl) &&
+	    (context->type != NBC_TLS_X509 || set_host(tls->ssl, context->host_name)))
 		return tls;
 	nbc_fail_no_memory(err);
 	nbc_tls_free(tls);
@@ -490,6 +476,7 @@ nbc_tls_free(struct nbc_tls *tls)
 	if (tls == NULL)
 		return;
 	SSL_free(tls->ssl);
+	nbc_tls_ends_free(&tls->ends);
 	free(tls->psk_user);
 	OPENSSL_cleanse(tls, sizeof *tls);
 	free(tls);
@@ -597,7 +584,7 @@ nbc_tls_handshake(struct nbc_tls *tls)
 size_t
 nbc_tls_output(struct nbc_tls *tls, uint8_t *out, size_t max)
 {
-	int n = BIO_read(tls->out, out, max > INT_MAX ? INT_MAX : (int)max);
+	int n = BIO_read(tls->ends.later, out, max > INT_MAX ? INT_MAX : (int)max);
 
 	return n > 0 ? (size_t)n : 0;
 }
@@ -658,13 +645,20 @@ gather(struct gather *g, uint8_t *stage, size_t max, size_t *len)
 	return stage;
 }
 
+/* One record of plain, and what TLS puts before it; *used: how much of out it took. */
 static bool
-seal_record(struct nbc_tls *tls, const uint8_t *plain, size_t len)
+seal_record(struct nbc_tls *tls, const uint8_t *plain, size_t len, uint8_t *out,
+    size_t room, size_t *used)
 {
 	int n;
 
+	tls->ends.out = out;
+	tls->ends.out_room = room;
 	ERR_clear_error();
 	n = SSL_write(tls->ssl, plain, (int)len);
+	*used = room - tls->ends.out_room;
+	tls->ends.out_room = 0;
+	*used += nbc_tls_output(tls, out + *used, room - *used);
 	if (n != (int)len) {
 		explain_failure(tls);
 		return false;
@@ -679,22 +673,23 @@ nbc_tls_seal(struct nbc_tls *tls, const struct iovec *iov, unsigned iovcnt,
 {
 	struct gather g = { iov, iovcnt, 0 };
 	const uint8_t *plain;
-	size_t len, room, taken = 0;
+	size_t len, room, used, taken = 0;
+	bool ok = true;
 
 	*out_len = nbc_tls_output(tls, out, out_max);
-	while (out_max - *out_len > RECORD_OVERHEAD) {
+	while (ok && out_max - *out_len > RECORD_OVERHEAD) {
 		room = out_max - *out_len - RECORD_OVERHEAD;
 		if (room > TLS_STAGE_MAX)
 			room = TLS_STAGE_MAX;
 		plain = gather(&g, tls->stage, room, &len);
 		if (len == 0)
 			break;
-		if (!seal_record(tls, plain, len))
-			return -1;
+		ok = seal_record(tls, plain, len, out + *out_len, out_max - *out_len,
+		    &used);
+		*out_len += used;
 		taken += len;
-		*out_len += nbc_tls_output(tls, out + *out_len, out_max - *out_len);
 	}
-	return (long)taken;
+	return ok ? (long)taken : -1;
 }
 
 /* ---- opening ------------------------------------------------------------- */
@@ -702,16 +697,8 @@ nbc_tls_seal(struct nbc_tls *tls, const struct iovec *iov, unsigned iovcnt,
 int
 nbc_tls_feed(struct nbc_tls *tls, const uint8_t *buf, size_t len)
 {
-	while (len > 0) {
-		int n = BIO_write(tls->in, buf, len > INT_MAX ? INT_MAX : (int)len);
-
-		if (n <= 0) {
-			explain(tls, "out of memory");
-			return -1;
-		}
-		buf += n;
-		len -= (size_t)n;
-	}
+	tls->ends.in = buf;
+	tls->ends.in_len = len;
 	if (tls->is_up)
 		tls->rx.records++;
 	return 0;

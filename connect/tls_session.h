@@ -49,10 +49,25 @@ void	nbc_tls_files_free(struct nbc_tls_context *);
 bool	nbc_tls_read(const struct nbc_tls_context *, const struct nbc_options *,
 	    enum nbc_tls_file, struct tls_bytes *, struct nbc_error *);
 
+/* ---- tls_ends.c: where a session's records come from and go to ------------- */
+
+/* OpenSSL's own BIOs of memory copy what they are given; these have it where it is. */
+struct tls_ends {
+	const uint8_t	*in;		/* fed, and not read yet */
+	size_t		in_len;
+	uint8_t		*out;		/* what is written goes here, */
+	size_t		out_room;	/* as long as there is room, */
+	BIO		*later;		/* and else to this one */
+};
+
+/* Makes ends the BIO of ssl, which frees it; later is to be freed afterwards. */
+bool	nbc_tls_ends_attach(struct tls_ends *, SSL *ssl);
+void	nbc_tls_ends_free(struct tls_ends *);
+
 struct nbc_tls {
 	SSL		*ssl;
 	const struct nbc_tls_context *context;
-	BIO		*in, *out;	/* owned by ssl */
+	struct tls_ends	ends;
 	bool		is_up, for_kernel;
 	bool		keys_changed;	/* by KeyUpdate: tx and rx are of the past */
 	struct tls_direction tx, rx;	/* for_kernel only */

@@ -56,6 +56,7 @@ struct disk {
 	nbe_time	tend_every, tend_at;
 	nbe_time	wait_from, wait_until;	/* NBE_NEVER: as long as it takes */
 	struct overdue	overdue;
+	unsigned	sends;		/* of all links, in the ring */
 	struct link	link[NBE_MAX_CONNS];
 };
 
@@ -427,8 +428,8 @@ init_links(struct disk *d)
 	for (unsigned i = 0; i < d->conns_max; i++)
 		d->link[i] = (struct link){
 			.dev = d->dev, .ring = d->ring, .overdue = &d->overdue,
-			.conn = i, .now = now, .arg = d, .keep = d->keep,
-			.nbc.fd = -1,
+			.sends = &d->sends, .conn = i, .now = now, .arg = d,
+			.keep = d->keep, .nbc.fd = -1,
 		};
 }
 

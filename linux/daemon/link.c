@@ -194,27 +194,42 @@ to_iov(const struct link *l, const struct nbe_seg *seg, unsigned n, struct iovec
 	return length;
 }
 
+/*
+ * Of several connections that have much to send one is served by this thread, and
+ * those after it on another CPU, while this thread seals for the next one.  Alone, a
+ * connection would only wait longer.
+ */
 static void
-push_plain(struct link *l)
+push(struct link *l, struct io_uring_sqe *sqe, size_t length)
+{
+	if (length >= SEALED_PLAIN && *l->sends != 0 &&
+	    (in_process_tls(l) || l->nbc.ktls))
+		ring_set_aside(l->ring, sqe);
+	ring_bind(sqe, &l->send_op);
+	l->sending = true;
+	++*l->sends;
+}
+
+static void
+push_plain(struct link *l, size_t length)
 {
 	struct io_uring_sqe *sqe = ring_sqe(l->ring);
 
 	/* The kernel's TLS takes no MSG_WAITALL (EOPNOTSUPP). */
 	io_uring_prep_sendmsg(sqe, l->nbc.fd, &l->tx_msg,
 	    MSG_NOSIGNAL | (l->nbc.ktls ? 0 : MSG_WAITALL));
-	ring_bind(sqe, &l->send_op);
-	l->sending = true;
+	push(l, sqe, length);
 }
 
 static void
 push_sealed(struct link *l)
 {
 	struct io_uring_sqe *sqe = ring_sqe(l->ring);
+	size_t length = l->sealed_len - l->sealed_pos;
 
-	io_uring_prep_send(sqe, l->nbc.fd, l->sealed + l->sealed_pos,
-	    l->sealed_len - l->sealed_pos, MSG_NOSIGNAL | MSG_WAITALL);
-	ring_bind(sqe, &l->send_op);
-	l->sending = true;
+	io_uring_prep_send(sqe, l->nbc.fd, l->sealed + l->sealed_pos, length,
+	    MSG_NOSIGNAL | MSG_WAITALL);
+	push(l, sqe, length);
 }
 
 /* What is sealed cannot be sealed once more: without it the stream ends.  The receive
@@ -263,12 +278,12 @@ seal(struct link *l, unsigned n)
 
 /* True: the socket took some, and may take more. */
 static bool
-send_now(struct link *l)
+send_now(struct link *l, size_t length)
 {
 	ssize_t sent = sendmsg(l->nbc.fd, &l->tx_msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
-		push_plain(l);
+		push_plain(l, length);
 		return false;
 	}
 	nbe_tx_end(l->dev, l->conn, sent < 0 ? 0 : (uint64_t)sent,
@@ -290,8 +305,8 @@ send_some(struct link *l)
 	if (in_process_tls(l))
 		return seal(l, n);
 	if (length <= SEND_NOW_MAX)
-		return send_now(l);
-	push_plain(l);
+		return send_now(l, length);
+	push_plain(l, length);
 	return false;
 }
 
@@ -333,6 +348,7 @@ sent(struct ring_op *op, int res, uint32_t flags)
 
 	(void)flags;
 	l->sending = false;
+	--*l->sends;
 	if (in_process_tls(l))
 		sealed_sent(l, res);
 	else

@@ -27,6 +27,7 @@ struct link {
 	struct nbe_dev	*dev;
 	struct ring	*ring;
 	struct overdue	*overdue;	/* of the disk */
+	unsigned	*sends;		/* of the disk, in the ring */
 	unsigned	conn;		/* its number in the engine */
 	nbe_time	(*now)(void *arg);
 	const uint8_t	*keep;		/* the keep buffer */

@@ -46,7 +46,7 @@ calm(struct ring_op *op, int res, uint32_t flags)
 
 	(void)res;
 	(void)flags;
-	p->short_of = p->again;
+	p->short_of = p->ring->alone = p->again;
 	p->again = false;
 	if (p->short_of)
 		start_calm(p);
@@ -64,7 +64,7 @@ told(struct ring_op *op, int res, uint32_t flags)
 		return;
 	p->again = p->short_of;
 	if (!p->short_of) {
-		p->short_of = true;
+		p->short_of = p->ring->alone = true;
 		set_policy(SCHED_RR);
 		start_calm(p);
 	}

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #ifndef IORING_SETUP_DEFER_TASKRUN
@@ -18,9 +19,31 @@
 
 #define CQES_AT_ONCE	64
 
+/* More CPUs than this and its own would be no device's share. */
+#define WORKERS_MAX	3u
+
 /* Completions per submission entry: operations such as a registered FUSE entry
  * or a multishot receive complete without a new submission. */
 #define CQ_FACTOR	8
+
+/* One CPU is this thread's.  Before Linux 6.1 no ring is calm, and before 5.16 a worker
+ * waits in a send as long as the peer likes. */
+static void
+init_workers(struct ring *r)
+{
+	/* of regular files: as it is; of sockets and devices */
+	unsigned most[] = { 0, 0 }, count;
+	cpu_set_t cpus;
+
+	if (!ring_is_calm(r) || sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
+		return;
+	count = (unsigned)CPU_COUNT(&cpus) - 1;
+	if (count > WORKERS_MAX)
+		count = WORKERS_MAX;
+	most[1] = count;	/* the call leaves there what it was before */
+	if (count != 0 && io_uring_register_iowq_max_workers(&r->uring, most) == 0)
+		r->workers = count;
+}
 
 int
 ring_init(struct ring *r, unsigned entries, bool sqe128)
@@ -52,6 +75,7 @@ ring_init(struct ring *r, unsigned entries, bool sqe128)
 		return ret;
 	/* Saves a look-up per system call; works without. */
 	(void)io_uring_register_ring_fd(&r->uring);
+	init_workers(r);
 	return 0;
 }
 
@@ -74,6 +98,13 @@ bool
 ring_is_calm(const struct ring *r)
 {
 	return (r->uring.flags & IORING_SETUP_DEFER_TASKRUN) != 0;
+}
+
+void
+ring_set_aside(const struct ring *r, struct io_uring_sqe *sqe)
+{
+	if (r->workers != 0 && !r->alone)
+		io_uring_sqe_set_flags(sqe, sqe->flags | IOSQE_ASYNC);
 }
 
 void

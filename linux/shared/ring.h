@@ -31,6 +31,9 @@ struct ring_op {
 struct ring {
 	struct io_uring	uring;
 	bool		stop;
+	bool		alone;		/* nothing is set aside, for this thread goes
+					 * before others now; whoever knows sets it */
+	unsigned	workers;	/* of the kernel, at most, for ring_set_aside */
 };
 
 /* Whether this process may have one; err says who refuses it, and what to do. */
@@ -46,6 +49,10 @@ bool	ring_is_calm(const struct ring *);
  * bind it to the op that its completion goes to. */
 struct io_uring_sqe *ring_sqe(struct ring *);
 void	ring_bind(struct io_uring_sqe *, struct ring_op *);
+/* For a prepared entry that copies or seals much: a worker of the kernel's carries it
+ * out, on another CPU, while this thread goes on.  That costs two switches; and nothing
+ * happens where there is one CPU, or before Linux 6.1. */
+void	ring_set_aside(const struct ring *, struct io_uring_sqe *);
 /* What was prepared goes to the kernel now, not when the loop next waits. */
 void	ring_submit(struct ring *);
 /* The next count entries will be submitted together: for linked ones. */

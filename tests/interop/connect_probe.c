@@ -59,7 +59,7 @@ send_all(const struct nbc_conn *conn, const uint8_t *buf, size_t len)
 static long
 recv_some(const struct nbc_conn *conn, uint8_t *buf, size_t len)
 {
-	uint8_t in[100];	/* small, so that a record comes in many pieces */
+	static uint8_t in[100];	/* small, so that a record comes in many pieces */
 	ssize_t n;
 	long got;
 

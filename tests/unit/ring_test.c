@@ -2,7 +2,9 @@
  * ring_test.c - the loop around io_uring.
  * SPDX-License-Identifier: BSD-2-Clause
  */
+#include <dirent.h>
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -151,11 +153,88 @@ case_reserve(void)
 	ring_free(&t.ring);
 }
 
+static unsigned
+threads(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	const struct dirent *e;
+	unsigned n = 0;
+
+	if (!CHECK(tasks != NULL))
+		return 0;
+	while ((e = readdir(tasks)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(tasks);
+	return n;
+}
+
+/* The threads that there are more, when some were set aside. */
+static unsigned
+set_some_aside(unsigned some)
+{
+	unsigned before = threads();
+
+	for (unsigned i = 0; i < some; i++) {
+		struct io_uring_sqe *sqe = ring_sqe(&t.ring);
+
+		t.op[i].done = done;
+		io_uring_prep_nop(sqe);
+		ring_set_aside(&t.ring, sqe);
+		ring_bind(sqe, &t.op[i]);
+	}
+	t.completed = 0;
+	t.stop_at = some;
+	t.ring.stop = false;
+	CHECK(ring_run(&t.ring, stop_when_completed, NULL) == 0);
+	return threads() - before;
+}
+
+/* Workers end five seconds after their last work, or with the process. */
+static void
+case_set_aside(void)
+{
+	unsigned now[] = { 0, 0 };
+	cpu_set_t cpus;
+
+	if (!begin(false))
+		return;
+	CHECK(sched_getaffinity(0, sizeof(cpus), &cpus) == 0);
+	CHECK(t.ring.workers < (unsigned)CPU_COUNT(&cpus));
+	CHECK(t.ring.workers != 0 || CPU_COUNT(&cpus) == 1 || !ring_is_calm(&t.ring));
+	t.ring.alone = true;
+	CHECK(set_some_aside(10) == 0);
+	t.ring.alone = false;
+	CHECK((set_some_aside(10) != 0) == (t.ring.workers != 0));
+	CHECK(io_uring_register_iowq_max_workers(&t.ring.uring, now) == 0);
+	CHECK(t.ring.workers == 0 || now[1] == t.ring.workers);
+	ring_free(&t.ring);
+}
+
+/* What is this thread's only CPU stays its own. */
+static void
+case_one_cpu(void)
+{
+	cpu_set_t before, one;
+
+	CHECK(sched_getaffinity(0, sizeof(before), &before) == 0);
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	CHECK(sched_setaffinity(0, sizeof(one), &one) == 0);
+	if (begin(false)) {
+		CHECK(t.ring.workers == 0);
+		CHECK(set_some_aside(10) == 0);
+		ring_free(&t.ring);
+	}
+	CHECK(sched_setaffinity(0, sizeof(before), &before) == 0);
+}
+
 static const struct tap_case cases[] = {
 	{ "more operations than entries", case_many },
 	{ "idle runs in time", case_idle_runs_in_time },
 	{ "a completion wakes", case_completion_wakes },
 	{ "reserve", case_reserve },
+	{ "one CPU: nothing is set aside", case_one_cpu },
+	{ "set aside: another thread, unless it goes alone", case_set_aside },
 };
 
 int
