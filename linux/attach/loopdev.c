@@ -132,13 +132,19 @@ read_sequence(unsigned number, uint64_t *sequence)
 
 /* ---- what an earlier user left ------------------------------------------------- */
 
-/* As a new device has them. */
+/*
+ * As a new device has them: what is written, and what is read then, one of them.  Only
+ * what is not so is written, for with most of these the kernel stops the queue and
+ * waits until every CPU has noticed, some 20 ms each time.
+ */
 static const struct {
-	const char	*name, *value;
+	const char	*name, *value, *reads[2];
 } defaults[] = {
-	{ "scheduler", "none" }, { "nomerges", "0" }, { "rq_affinity", "1" },
-	{ "nr_requests", "128" }, { "read_ahead_kb", "128" }, { "iostats", "1" },
-	{ "wbt_lat_usec", "-1" }, { "write_cache", "write back" },
+	{ "scheduler", "none", { "[none]", "none" } },
+	{ "nomerges", "0", { "0" } }, { "rq_affinity", "1", { "1" } },
+	{ "nr_requests", "128", { "128" } }, { "read_ahead_kb", "128", { "128" } },
+	{ "iostats", "1", { "1" } }, { "wbt_lat_usec", "-1", { "2000", "75000" } },
+	{ "write_cache", "write back", { "write back" } },
 };
 
 static bool
@@ -170,11 +176,38 @@ read_queue(unsigned number, const char *name)
 	return n;
 }
 
+/* What is chosen among others is in the first place, or in brackets. */
+static bool
+begins_with(const char *line, const char *value)
+{
+	size_t len = strlen(value);
+	const char *at = value[0] == '[' ? strstr(line, value) : line;
+
+	return at != NULL && strncmp(at, value, len) == 0 &&
+	    (at[len] == '\0' || at[len] == ' ');
+}
+
+static void
+set_default(unsigned number, size_t i)
+{
+	char path[64], line[256];
+
+	snprintf(path, sizeof(path), "queue/%s", defaults[i].name);
+	if (!read_sysfs(number, path, line, sizeof(line)))
+		return;
+	for (unsigned r = 0; r < 2 && defaults[i].reads[r] != NULL; r++)
+		if (begins_with(line, defaults[i].reads[r]))
+			return;
+	(void)write_queue(number, defaults[i].name, defaults[i].value);
+}
+
 static bool
 write_limit(unsigned number, const char *name, uint64_t value)
 {
 	char text[24];
 
+	if (read_queue(number, name) == value)
+		return true;
 	snprintf(text, sizeof(text), "%" PRIu64, value);
 	return write_queue(number, name, text);
 }
@@ -213,7 +246,7 @@ set_back(const struct loopdev *l, const struct loopdev_config *c, struct errtext
 	int off = 0;
 
 	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
-		(void)write_queue(l->number, defaults[i].name, defaults[i].value);
+		set_default(l->number, i);
 	(void)write_limit(l->number, "max_sectors_kb",
 	    read_queue(l->number, "max_hw_sectors_kb"));
 	if (!limit_discards(l->number, c->discard_max) && c->discard_max != UINT64_MAX)

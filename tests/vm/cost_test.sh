@@ -1,15 +1,17 @@
 #!/bin/bash
-# cost_test.sh NBDISK NULL-SERVER [NBD-CLIENT] - instructions of the whole machine for an
-# I/O on a device, ours and the kernel's nbd, in the machine of vm_test.sh; by hand:
+# cost_test.sh NBDISK NULL-SERVER [NBD-CLIENT [UBLK UBLK.NBD]] - instructions of the whole
+# machine for an I/O on a device, in the machine of vm_test.sh; by hand.
+# SPDX-License-Identifier: BSD-2-Clause
 #
 #   NBDISK_VM_QEMU='-icount shift=0,sleep=off' tests/vm/vm_test.sh NBDISK KERNEL \
-#       vm/cost_test.sh NULL-SERVER [NBD-CLIENT]
+#       vm/cost_test.sh NULL-SERVER [NBD-CLIENT [UBLK UBLK.NBD]]
 #
-# Time in the machine then is a nanosecond for each instruction, and stands still for
-# nobody; what the processor was idle is taken off.  Client, server and fio are in it.
-# SPDX-License-Identifier: BSD-2-Clause
+# Beside ours: the kernel's nbd, and ublk with the nbd server that comes with it (ublksrv,
+# built without shared libraries).  Time in the machine then is a nanosecond for each
+# instruction, and stands still for nobody; what the processor was idle is taken off.
+# Client, server and fio are in it.
 
-nbdisk=$1 null=$2 client=$3
+nbdisk=$1 null=$2 client=$3 ublk=$4
 tests=$(dirname "$0")/..
 . "$tests/lib.sh"
 . "$tests/device.sh"
@@ -35,7 +37,8 @@ rows() { # NAME DEVICE
 	disk=$2
 	printf '# %s:' "$1"
 	for shape in "4k 1 randread 8000" "4k 1 randwrite 8000" "4k 32 randread 30000" \
-		"4k 32 randwrite 30000" "256k 8 read 1500" "256k 8 write 1500"; do
+		"4k 32 randwrite 30000" "32k 8 randread 3000" "32k 8 randwrite 3000" \
+		"256k 8 read 1500" "256k 8 write 1500"; do
 		set -- $shape
 		printf '  %s d%s %s %s' "$1" "$2" "$3" "$(cost "$disk" $shape)"
 	done
@@ -56,5 +59,10 @@ for round in 1 2; do
 	[ "$(cat /sys/block/nbd0/size)" -gt 0 ] && rows "nbd.ko" /dev/nbd0
 	ok "round $round: by the kernel's nbd"
 	"$client" -d /dev/nbd0 >/dev/null 2>&1
+	[ -n "$ublk" ] || continue
+	"$ublk" add -t nbd --unix "$sock" >/dev/null 2>&1
+	wait_until [ -b /dev/ublkb0 ] && rows "ublksrv" /dev/ublkb0
+	ok "round $round: by ublk's own nbd server"
+	"$ublk" del -a >/dev/null 2>&1
 done
 finish
