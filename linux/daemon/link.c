@@ -221,7 +221,7 @@ push(struct link *l, struct io_uring_sqe *sqe, size_t length)
 {
 	if (length >= LINK_PLAIN && *l->sends != 0 &&
 	    (in_process_tls(l) || l->nbc.ktls))
-		ring_set_aside(l->ring, sqe);
+		(void)ring_set_aside(l->ring, sqe);
 	ring_bind(sqe, &l->send_op);
 	l->sending = true;
 	++*l->sends;

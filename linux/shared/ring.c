@@ -106,11 +106,13 @@ ring_have_buffers(struct ring *r, unsigned count)
 	return io_uring_register_buffers_sparse(&r->uring, count) == 0;
 }
 
-void
+bool
 ring_set_aside(const struct ring *r, struct io_uring_sqe *sqe)
 {
-	if (r->workers != 0 && !r->alone)
-		io_uring_sqe_set_flags(sqe, sqe->flags | IOSQE_ASYNC);
+	if (r->workers == 0 || r->alone)
+		return false;
+	io_uring_sqe_set_flags(sqe, sqe->flags | IOSQE_ASYNC);
+	return true;
 }
 
 void

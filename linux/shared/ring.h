@@ -43,7 +43,7 @@ int	ring_init(struct ring *, unsigned entries, bool sqe128);
 /* Whatever is still in the ring is cancelled; its done is not called. */
 void	ring_free(struct ring *);
 /* Whether the kernel touches what operations were given only while ring_run waits, or
- * takes them: Linux 6.1.  Else at any time. */
+ * takes them: Linux 6.1.  Else, and what was set aside, at any time. */
 bool	ring_is_calm(const struct ring *);
 /* A free entry (submits what is queued when there is none): prepare it, then
  * bind it to the op that its completion goes to. */
@@ -51,8 +51,8 @@ struct io_uring_sqe *ring_sqe(struct ring *);
 void	ring_bind(struct io_uring_sqe *, struct ring_op *);
 /* For a prepared entry that copies or seals much: a worker of the kernel's carries it
  * out, on another CPU, while this thread goes on.  That costs two switches; and nothing
- * happens where there is one CPU, or before Linux 6.1. */
-void	ring_set_aside(const struct ring *, struct io_uring_sqe *);
+ * happens where there is one CPU, or before Linux 6.1: false. */
+bool	ring_set_aside(const struct ring *, struct io_uring_sqe *);
 /* What was prepared goes to the kernel now, not when the loop next waits. */
 void	ring_submit(struct ring *);
 /* Room for count buffers of the kernel's, registered by their number. */

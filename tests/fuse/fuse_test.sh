@@ -98,6 +98,8 @@ fio_verify() {
 	    --verify_state_save=0 \
 	    --rw=randwrite --bs="$1" --iodepth="$2" --size="$3" --offset=32M
 }
+# A worker of the kernel's is a thread of the server.
+helped() { [ "$(nproc)" = 1 ] || grep -qs iou-wrk "/proc/$server"/task/*/comm; }
 zeroes() { cmp -n $((8 << 20)) "/dev/loop$number" /dev/zero; }
 
 # ---- what every transport and block size must do --------------------------------
@@ -135,7 +137,10 @@ test_loop() {	# block_min
 	ok "$mode: it zeroes" above "$(queue write_zeroes_max_bytes)" 0
 	ok "$mode: it is found" "$tool" is "$loop"
 	ok "$mode: verify 4k, depth 32" fio_verify 4k 32 16M
+	ask "delay 2000" >/dev/null	# so that there are several at the disk
 	ok "$mode: verify 256k, depth 8" fio_verify 256k 8 64M
+	ask "delay 0" >/dev/null
+	[ "$mode" = uring ] || ok "$mode: another CPU copied" helped
 	ok "$mode: asked for whole blocks" equal "$(count unaligned)" 0
 	test_zeroing
 	test_filesystem

@@ -173,13 +173,14 @@ static unsigned
 set_some_aside(unsigned some)
 {
 	unsigned before = threads();
+	bool aside = t.ring.workers != 0 && !t.ring.alone;
 
 	for (unsigned i = 0; i < some; i++) {
 		struct io_uring_sqe *sqe = ring_sqe(&t.ring);
 
 		t.op[i].done = done;
 		io_uring_prep_nop(sqe);
-		ring_set_aside(&t.ring, sqe);
+		CHECK(ring_set_aside(&t.ring, sqe) == aside);
 		ring_bind(sqe, &t.op[i]);
 	}
 	t.completed = 0;

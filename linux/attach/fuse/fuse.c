@@ -115,7 +115,7 @@ void
 fuse_status(const struct fuse *f, struct fuse_status *s)
 {
 	*s = (struct fuse_status){
-		.state = f->state, .in_flight = f->in_flight,
+		.state = f->state, .in_flight = f->in_flight + f->aside,
 		.opens = f->fs.opens, .requests = f->requests,
 		.quiet = f->state == FUSE_ENDED && f->in_flight == 0 &&
 		    f->in_ring == 0,

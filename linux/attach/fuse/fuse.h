@@ -48,7 +48,8 @@ enum fuse_state {
 
 struct fuse_status {
 	enum fuse_state	state;
-	unsigned	in_flight;	/* requests at the disk, or waiting for it */
+	unsigned	in_flight;	/* requests at the disk, or waiting for it, or
+					 * being copied beside this thread */
 	unsigned	opens;		/* of the file; a loop device is one */
 	uint64_t	requests;	/* since the start */
 	bool		quiet;		/* nothing of it is in the ring or the disk */

@@ -11,6 +11,10 @@
  * A request is read to 80 bytes before its page-aligned buffer.  Both headers of
  * WRITE are that long, so its data begins at the buffer; and the header of a
  * reply fits before the data of READ, so a reply is one piece.
+ *
+ * Large payload is copied on another CPU while other requests are at the disk: alone,
+ * a request would only wait longer.  A read behind a poll is not: it may happen when
+ * the buffers are given back.
  */
 #include <errno.h>
 #include <poll.h>
@@ -23,6 +27,8 @@
 
 #define HEADROOM	(sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
 #define BURST_MAX	32u
+#define ANSWER_ASIDE	(64u * 1024)	/* from so much on it pays, */
+#define READ_ASIDE	(128u * 1024)	/* more of which may find nothing */
 
 _Static_assert(sizeof(struct fuse_in_header) + FUSE_ARG_SAFE == HEADROOM,
     "an answer does not overwrite what the decoder still reads");
@@ -40,6 +46,22 @@ put_req(struct fuse *f, struct fuse_req *r)
 	}
 }
 
+static void
+set_aside(struct fuse_req *r, struct io_uring_sqe *sqe)
+{
+	struct fuse *f = r->fuse;
+
+	r->aside = f->in_flight != 0 && ring_set_aside(f->ring, sqe);
+	f->aside += r->aside;
+}
+
+static void
+no_more_aside(struct fuse_req *r)
+{
+	r->fuse->aside -= r->aside;
+	r->aside = false;
+}
+
 /* An error is ENOENT, when the request was given up meanwhile; but without the
  * answer to INIT there is no connection. */
 static void
@@ -50,6 +72,7 @@ written(struct ring_op *op, int res, uint32_t flags)
 
 	(void)flags;
 	f->in_ring--;
+	no_more_aside(r);
 	if (!f->serving && f->fs.inited && res > 0)
 		fuse_hello_done(f);
 	else if (!f->serving && f->fs.inited)
@@ -69,6 +92,8 @@ answer(struct fuse_req *r)
 	head->unique = r->unique;
 	r->op.done = written;
 	io_uring_prep_write(sqe, f->dev.fd, head, head->len, 0);
+	if (head->len >= ANSWER_ASIDE)
+		set_aside(r, sqe);
 	ring_bind(sqe, &r->op);
 	f->in_ring++;
 }
@@ -121,6 +146,7 @@ take(struct fuse *f, struct fuse_req *r, int res)
 			break;
 		}
 		f->dev.got++;
+		f->dev.payload = (uint32_t)res;
 		if (fuse_call_split(&call, r->data - HEADROOM, (size_t)res) &&
 		    fuse_dispatch(r, &call))
 			return;
@@ -136,14 +162,16 @@ was_read(struct ring_op *op, int res, uint32_t flags)
 
 	(void)flags;
 	f->in_ring--;
+	no_more_aside(r);
 	f->dev.reading--;
 	take(f, r, res);
 	if (f->dev.reading == 0 && f->state != FUSE_ENDED)
 		read_on(f);
 }
 
+/* payload: what it is expected to bring, if it may be set aside. */
 static void
-start_read(struct fuse *f)
+start_read(struct fuse *f, uint32_t payload)
 {
 	struct fuse_req *r = f->dev.free;
 	struct io_uring_sqe *sqe = ring_sqe(f->ring);
@@ -154,6 +182,8 @@ start_read(struct fuse *f)
 	r->op.done = was_read;
 	io_uring_prep_read(sqe, f->dev.fd, r->data - HEADROOM,
 	    HEADROOM + FUSE_PAYLOAD_MAX, 0);
+	if (payload >= READ_ASIDE)
+		set_aside(r, sqe);
 	ring_bind(sqe, &r->op);
 }
 
@@ -169,7 +199,7 @@ read_on(struct fuse *f)
 		return;
 	if (more) {
 		for (unsigned i = 0; i < d->burst && d->free != NULL; i++)
-			start_read(f);
+			start_read(f, d->payload);
 		d->burst = d->burst < BURST_MAX / 2 ? 2 * d->burst : BURST_MAX;
 		return;
 	}
@@ -179,7 +209,7 @@ read_on(struct fuse *f)
 	/* Both in one submission, or the link is cut. */
 	ring_reserve(f->ring, 2);
 	start_poll(f);
-	start_read(f);
+	start_read(f, 0);
 }
 
 bool

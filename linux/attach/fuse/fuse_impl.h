@@ -103,6 +103,7 @@ struct fuse_req {
 	uint8_t		steps, step_now;
 	uint8_t		patch_at;	/* step before which bytes are merged */
 	uint16_t	asks;		/* SEEK: questions so far */
+	bool		aside;		/* its op is a worker's of the kernel */
 	bool		exclusive;	/* needs the bounce buffer and no writer */
 	struct fuse_req	*next;		/* free, or waiting at the gate */
 };
@@ -126,6 +127,7 @@ struct fuse_dev {
 	unsigned	depth;
 	unsigned	reading;	/* reads in the ring */
 	unsigned	got;		/* requests read since the last poll */
+	uint32_t	payload;	/* about: of the request read last */
 	unsigned	burst;		/* reads that the next burst starts */
 	bool		drained;	/* one of them found nothing */
 	bool		starved;	/* no free request to read into */
@@ -174,6 +176,7 @@ struct fuse {
 	bool		stopping;
 	bool		serving;	/* INIT was answered */
 	unsigned	in_flight;
+	unsigned	aside;		/* requests that a worker copies */
 	unsigned	in_ring;	/* operations whose done is still to come */
 	uint64_t	requests;
 };
