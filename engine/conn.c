@@ -4,6 +4,8 @@
  */
 #include "device.h"
 
+#define GAP_STEP	(NBE_SECOND / 100000)
+
 void
 conn_close(struct conn *c, enum nbe_why why)
 {
@@ -138,13 +140,24 @@ conn_passed_late_at(const struct nbe_dev *d, const struct conn *c)
 
 /* ---- how fast ------------------------------------------------------------------ */
 
-/* Answers came, one by one or together.  The mean is of about eight times. */
+/*
+ * Answers came, one by one or together.  The mean is of about eight times, and one long
+ * time, in which all stood still, counts no more than a few.  What a command took that
+ * was alone is no pace: it says only that the pace is not slower.  A new connection is
+ * taken for a fast one.
+ */
 void
 conn_pace(struct conn *c, nbe_time now)
 {
 	nbe_time gap = (now - c->answered_at) / c->answers;
+	nbe_time most = 4 * c->gap + GAP_STEP;
+	bool alone = c->in_flight + c->answers == 1;
 
-	c->gap = c->gap == 0 ? gap : c->gap - c->gap / 8 + gap / 8;
+	if (c->gap != 0 && gap > most)
+		gap = most;
+	if (!alone || gap < c->gap)
+		c->gap = c->gap - c->gap / 8 + gap / 8;
+	c->together += c->answers - c->together / 8;
 	c->answered_at = now;
 	c->answers = 0;
 }

@@ -44,8 +44,9 @@
 #define ANSWER_SLOW	(2 * NBE_SECOND)
 
 /* A connection is filled before the next one is used, as long as its last command will
- * be answered within this time. */
+ * be answered within this time; twice of it, when so many answers come together. */
 #define FILL_TIME	(NBE_SECOND / 5000)
+#define FILL_TOGETHER	4u
 
 /* Bytes of one TRIM, ZERO or CACHE likewise. */
 #define EFFECT_MIN	1048576u
@@ -140,6 +141,7 @@ struct conn {
 	nbe_time	window_cut_at;
 	nbe_time	moved_at;	/* bytes moved, or nothing was owed */
 	nbe_time	gap;		/* between answers owed; a mean */
+	uint32_t	together;	/* answers that come at once, a mean; times 8 */
 	nbe_time	answered_at;	/* or nothing was owed */
 	uint32_t	answers;	/* since then */
 	/* The oldest command in flight, if later ones were answered before it. */
@@ -326,6 +328,14 @@ list_empty(const struct list *l)
 	return l->head == NO_SLOT;
 }
 
+/* Where answers come together, they have waited for us and not we for the server: it
+ * would not be faster over several connections. */
+static inline nbe_time
+fill_time(const struct conn *c)
+{
+	return c->together < 8 * FILL_TOGETHER ? FILL_TIME : 2 * FILL_TIME;
+}
+
 /*
  * May the connection take a command?  It may always have its share; and more, as long
  * as the last of what it has will be answered soon, as fast as answers come: then to
@@ -336,7 +346,7 @@ may_take(const struct nbe_dev *d, const struct conn *c, uint32_t share)
 {
 	return c->proven && !c->draining && c->owed < c->window &&
 	    (c->in_flight < share || (c->in_flight < d->cfg.depth &&
-	    c->in_flight * c->gap < FILL_TIME));
+	    c->in_flight * c->gap < fill_time(c)));
 }
 
 static inline bool

@@ -112,6 +112,7 @@ nbe_conn_up(struct nbe_dev *d, unsigned conn, const struct nbe_export *e, nbe_ti
 	c->window = WINDOW_START;
 	c->window_cut_at = 0;
 	c->gap = 0;
+	c->together = 0;
 	c->answers = 0;
 	d->up++;
 	d->proven += c->proven;

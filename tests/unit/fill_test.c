@@ -28,6 +28,8 @@ start(void)
 	for (unsigned i = 1; i < CONNS; i++)
 		(void)rig_up(g, i);
 	rig_submit(g, NBE_READ, 0, 512, 0);
+	rig_send(g, 0);
+	rig_wait(g, MICROSECOND);
 	rig_serve(g, 0);
 	return g;
 }
@@ -95,7 +97,10 @@ test_each_kind_of_server(void)
 		unsigned used;
 	} kinds[] = {
 		{ { 30 * MICROSECOND, false }, 1 },	/* all at once, and soon */
+		{ { 300 * MICROSECOND, false }, 1 },	/* all at once, not so soon */
+		{ { 1000 * MICROSECOND, false }, CONNS },	/* and late */
 		{ { 3 * MICROSECOND, true }, 1 },	/* one by one, but fast */
+		{ { 10 * MICROSECOND, true }, 2 },	/* and not so fast */
 		{ { 1000 * MICROSECOND, true }, CONNS },
 		{ { 100 * MICROSECOND, true }, CONNS },
 	};
@@ -139,6 +144,37 @@ test_it_adapts(void)
 	rig_end(g);
 }
 
+/* A command that is alone waits for the way there and back, which is no pace. */
+static void
+test_one_at_a_time_tells_no_pace(void)
+{
+	static const struct server far = { 150 * MICROSECOND, false };
+	static const struct server fast = { 30 * MICROSECOND, false };
+	struct rig *g = start();
+
+	rig_submit(g, NBE_READ, 0, 512, 0);
+	send_all(g);
+	CHECK(used_after(g, &far, 40) == 1);
+	load(g);
+	CHECK(used_after(g, &fast, 1) == 1);
+	rig_end(g);
+}
+
+/* The machine, or the server, stood still for once. */
+static void
+test_a_standstill_is_forgotten(void)
+{
+	static const struct server fast = { 30 * MICROSECOND, false };
+	static const struct server still = { 100000 * MICROSECOND, false };
+	struct rig *g = start();
+
+	load(g);
+	CHECK(used_after(g, &fast, 40) == 1);
+	CHECK(used_after(g, &still, 1) == 1);
+	CHECK(used_after(g, &fast, 1) == 1);
+	rig_end(g);
+}
+
 /* One slow answer among many fast ones changes nothing. */
 static void
 test_it_does_not_flap(void)
@@ -160,6 +196,8 @@ static const struct test tests[] = {
 	TEST(each_kind_of_server),
 	TEST(no_connection_is_idle_beside_a_queue),
 	TEST(it_adapts),
+	TEST(one_at_a_time_tells_no_pace),
+	TEST(a_standstill_is_forgotten),
 	TEST(it_does_not_flap),
 };
 

@@ -30,19 +30,26 @@ start_proven(unsigned conns)
 	return g;
 }
 
+#define SLOW_READS	6u	/* of each connection */
+
 /* Two connections that answer one by one, and slowly: both are used. */
 static struct rig *
 start_slow(void)
 {
 	struct rig *g = start_proven(2);
 
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 2 * SLOW_READS; i++) {
+		unsigned conn = i / SLOW_READS;
 		struct command c;
 
-		rig_submit(g, NBE_READ, 0, 512, 0);
-		c = rig_command(g, i);
+		while (rig_count(g, conn) == 0) {
+			for (unsigned n = 0; n < SLOW_READS; n++)
+				rig_submit(g, NBE_READ, 0, 512, 0);
+			rig_send(g, conn);
+		}
+		c = rig_take(g, conn);
 		rig_wait(g, NBE_SECOND / 1000);
-		rig_answer(g, i, &c, 0);
+		rig_answer(g, conn, &c, 0);
 	}
 	return g;
 }
@@ -211,7 +218,8 @@ test_point_61_nothing_is_lost_nor_done_twice(void)
 	c = rig_take(g, 0);
 	rig_down(g, 0);
 	rig_serve(g, 1);
-	CHECK(io_ended(g->io[3], NBE_OK) && io_ended(g->io[4], NBE_OK));
+	CHECK(io_ended(g->io[2 * SLOW_READS + 1], NBE_OK) &&
+	    io_ended(g->io[2 * SLOW_READS + 2], NBE_OK));
 	nbe_stats(g->dev, &st);
 	CHECK(c.type == CMD_WRITE && st.retries == 1 && st.conns_lost == 1);
 	rig_end(g);
