@@ -16,12 +16,13 @@
 
 #include "calls.h"
 #include "fuse.h"
+#include "kept.h"
 #include "links.h"
 #include "mounts.h"
 #include "openers.h"
 #include "privilege.h"
 #include "text_file.h"
-#include "ublk_note.h"
+#include "note.h"
 
 #define POLL_MS		20
 #define RESIZE_MS	2000	/* the kernel asks anew when fuse_resize told it to */
@@ -178,6 +179,16 @@ start_ublk(const struct state *s, pid_t server, struct node *n, struct errtext *
 	return false;
 }
 
+static bool
+take_loop(const struct state *s, struct node *n, struct errtext *err)
+{
+	if (!read_note(s, n) || n->kind != NODE_LOOP || !node_hold(n)) {
+		node_init(n);
+		return errtext_set(err, "somebody has detached the block device");
+	}
+	return publish(s, n, err);
+}
+
 bool
 attachment_make(const struct state *s, const struct attachment_config *c,
     struct attachment *a, struct errtext *err)
@@ -194,6 +205,8 @@ attachment_make(const struct state *s, const struct attachment_config *c,
 	if (a->node.kind == NODE_UBLK)
 		return start_ublk(s, c->server, &a->node, err);
 	node_init(&a->node);
+	if (c->takes_over)
+		return take_loop(s, &a->node, err);
 	if (privilege_is_root())
 		return make_loop(s, &config, &a->node, err);
 	if (access(path, R_OK) < 0)
@@ -205,6 +218,7 @@ void
 attachment_find(const struct state *s, struct attachment *a)
 {
 	node_init(&a->node);
+	a->dead = true;
 	if (!read_note(s, &a->node) || node_hold(&a->node))
 		return;
 	forget(s, &a->node);
@@ -222,11 +236,14 @@ attachment_is_on(const struct state *s, const char *node)
 }
 
 bool
-attachment_outlives(const struct state *s)
+attachment_outlives(const struct state *s, enum attach_kind *way)
 {
 	struct node noted;
 
-	return read_note(s, &noted) && noted.kind == NODE_UBLK && node_is(&noted);
+	if (!read_note(s, &noted) || !node_is(&noted))
+		return false;
+	*way = noted.kind == NODE_UBLK ? ATTACH_UBLK : ATTACH_FUSE;
+	return noted.kind == NODE_UBLK || kept_is_there(s);
 }
 
 unsigned
@@ -234,7 +251,7 @@ attachment_last_path(const struct state *s)
 {
 	char path[STATE_PATH_MAX];
 
-	return ublk_note_read(state_path(s, "unflushed", path)).active;
+	return note_read(state_path(s, "unflushed", path)).active;
 }
 
 bool
@@ -365,6 +382,15 @@ stays_in_use(const struct state *s, const struct attachment *a, struct errtext *
 	return true;
 }
 
+/* Where somebody keeps /dev/fuse open, what nobody answers would be waited for. */
+static void
+fail_all(const struct state *s)
+{
+	char path[STATE_PATH_MAX];
+
+	fuse_abort(state_path(s, "mnt", path));
+}
+
 bool
 attachment_undo(const struct state *s, struct attachment *a, bool is_open,
     unsigned timeout_ms, struct errtext *err)
@@ -377,6 +403,10 @@ attachment_undo(const struct state *s, struct attachment *a, bool is_open,
 	if (is_open)
 		return errtext_set(err, "it is in use:\nits file is open, in a "
 		    "container or by a process that cannot be seen from here");
+	if (a->dead)
+		fail_all(s);
+	else if (had_node && !node_write_back(&a->node, err))
+		return false;
 	if (had_node && !node_detach(&a->node, timeout_ms, err))
 		return false;
 	if (had_node)
@@ -394,6 +424,8 @@ attachment_undo_by_force(const struct state *s, struct attachment *a,
 	err->text[0] = '\0';
 	if (attachment_check(s, a) && a->node.kind != NODE_NONE) {
 		(void)(is_kept(a, err) || is_opened(s, a, err));
+		if (a->dead)
+			fail_all(s);
 		node_detach_by_force(&a->node, FORCE_MS);
 		forget(s, &a->node);
 	}

@@ -13,9 +13,11 @@
 #include "errtext.h"
 #include "node.h"
 #include "state.h"
+#include "ways.h"
 
 struct attachment {
 	struct node	node;		/* held where it was made or found */
+	bool		dead;		/* nobody serves it */
 };
 
 struct attachment_config {
@@ -26,24 +28,25 @@ struct attachment_config {
 	uint64_t	size;
 	uint32_t	block_min, block_pref, flags;	/* struct nbe_export's */
 	pid_t		server;		/* attachment_make: of the daemon */
-	bool		takes_over;	/* ublkdev_take */
+	bool		takes_over;	/* what the dead daemon of this state left */
 };
 
 /* Adds a device of ublk, or takes that of a dead daemon over; this daemon is to serve
  * it before attachment_make. */
 bool	attachment_add(const struct state *, const struct attachment_config *,
 	    struct attachment *, struct errtext *);
-/* Starts that, or has it go on; without one, as root, a loop device under the file.
- * And a link to it in /dev/nbdisk. */
+/* Starts that, or has it go on; without one, as root, a loop device under the file, or
+ * the one that there is.  And a link to it in /dev/nbdisk. */
 bool	attachment_make(const struct state *, const struct attachment_config *,
 	    struct attachment *, struct errtext *);
-/* Finds what there is, also after its daemon was killed, or died with a mount name
- * space of its own. */
+/* Finds what there is of one whose daemon is dead: was killed, or died with a mount
+ * name space of its own; nobody else is at it, and nobody will be (state_lock_dead). */
 void	attachment_find(const struct state *, struct attachment *);
 /* Whether the block device of this name in /dev is the disk's; asks no daemon. */
 bool	attachment_is_on(const struct state *, const char *node);
-/* Whether it is one that outlives its daemon, and is there; which server that had. */
-bool	attachment_outlives(const struct state *);
+/* Whether it is one that outlives its daemon, and is there; by which way another one
+ * can take it over; which server that had. */
+bool	attachment_outlives(const struct state *, enum attach_kind *);
 unsigned attachment_last_path(const struct state *);
 /* Whether the block device still is the disk's; all below look first, and never touch
  * one that is another's by now. */

@@ -57,12 +57,58 @@ front_resize(struct front *f)
 }
 
 void
+front_size_seen(struct front *f)
+{
+	if (f->fuse != NULL)
+		fuse_size_seen(f->fuse);
+}
+
+void
 front_rest(struct front *f)
 {
 	if (f->ublk != NULL)
 		ublk_rest(f->ublk);
 	else if (f->fuse != NULL)
 		fuse_rest(f->fuse);
+}
+
+int
+front_to_keep(const struct front *f)
+{
+	int fd;
+
+	if (f->ublk != NULL)
+		return FRONT_NOTHING;
+	fd = fuse_to_keep(f->fuse);
+	return fd >= 0 ? fd : FRONT_NEVER;
+}
+
+void
+front_leave(struct front *f, void (*done)(void *arg), void *arg)
+{
+	if (f->ublk != NULL)
+		ublk_leave(f->ublk, done, arg);
+	else
+		fuse_leave(f->fuse, done, arg);
+}
+
+void
+front_stay(struct front *f)
+{
+	if (f->ublk != NULL)
+		ublk_stay(f->ublk);
+	else
+		fuse_stay(f->fuse);
+}
+
+/* Of ublk nothing comes before the device was taken over. */
+void
+front_abandon(struct front *f)
+{
+	if (f->ublk != NULL)
+		ublk_stop(f->ublk);
+	else
+		fuse_abandon(f->fuse);
 }
 
 void

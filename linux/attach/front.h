@@ -37,11 +37,26 @@ struct front_status {
 	unsigned	opens;		/* of FUSE's file; a loop device is one */
 };
 
+#define FRONT_NOTHING	(-1)
+#define FRONT_NEVER	(-2)
+
 void	front_status(const struct front *, struct front_status *);
 /* disk_export has a new size. */
 void	front_resize(struct front *);
+/* And its users have seen it. */
+void	front_size_seen(struct front *);
 /* With no request here for a while: buffers give their memory back. */
 void	front_rest(struct front *);
+/* What somebody must have open for the device to outlive this process: FRONT_NOTHING,
+ * if it stays by itself; FRONT_NEVER: it ends with the process.  Once it is attached.
+ */
+int	front_to_keep(const struct front *);
+/* As handover_leave and handover_stay; of one that outlives this process. */
+void	front_leave(struct front *, void (*done)(void *arg), void *arg);
+void	front_stay(struct front *);
+/* This process has not taken over what it was to, and ends: what it has got is answered
+ * by another one.  Those at the disk finish as the disk says. */
+void	front_abandon(struct front *);
 /* From now on every request fails; those at the disk finish as the disk says. */
 void	front_stop(struct front *);
 /* After ring_free, with no request at the disk. */

@@ -370,6 +370,19 @@ loopdev_resize(const struct loopdev *l, const char *backing, struct errtext *err
 	    "resize /dev/loop%u: %s", l->number, strerror(errno));
 }
 
+/* No more than that: a flush would wait for a server that is gone, though nothing else
+ * does, and the disk's own comes at its end. */
+bool
+loopdev_write_back(const struct loopdev *l, struct errtext *err)
+{
+	const unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+	    SYNC_FILE_RANGE_WAIT_AFTER;
+
+	return sync_file_range(l->held, 0, 0, all) == 0 || errtext_set(err,
+	    "/dev/loop%u: what was written to it is not on the server: %s", l->number,
+	    strerror(errno));
+}
+
 /* Nobody uses it: the next one of that number is a new one. */
 static void
 remove_worn_out(unsigned number)

@@ -56,6 +56,9 @@ bool	loopdev_hold(struct loopdev *);
 void	loopdev_release(struct loopdev *);
 /* The file has grown (after fuse_resize). */
 bool	loopdev_resize(const struct loopdev *, const char *backing, struct errtext *);
+/* Has what users wrote and did not wait for written: while it is held, nobody's close
+ * is the last one, which would.  Where there is such, waits for the server. */
+bool	loopdev_write_back(const struct loopdev *, struct errtext *);
 /* Lets it go, detaches, and waits until it is gone; false when somebody still uses it
  * then (it goes when they have gone) or when it cannot be.  One that is gone already,
  * or is another's now, is left alone. */

@@ -277,6 +277,13 @@ node_resize(const struct node *n, const char *backing, uint64_t size,
 	return n->kind == NODE_NONE || kinds[n->kind].resize(n, backing, size, err);
 }
 
+/* Nobody holds one of ublk. */
+bool
+node_write_back(const struct node *n, struct errtext *err)
+{
+	return n->kind != NODE_LOOP || loopdev_write_back(&n->loop, err);
+}
+
 bool
 node_detach(struct node *n, unsigned timeout_ms, struct errtext *err)
 {

@@ -54,6 +54,8 @@ void	node_release(struct node *);
  * stands on. */
 bool	node_resize(const struct node *, const char *backing, uint64_t size,
 	    struct errtext *);
+/* What was written to it, and nobody waited for, is written; waits for its server. */
+bool	node_write_back(const struct node *, struct errtext *);
 /* Detaches and lets go; false when somebody uses it, or it cannot be. */
 bool	node_detach(struct node *, unsigned timeout_ms, struct errtext *);
 /* The same, though it may be in use. */

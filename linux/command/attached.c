@@ -113,13 +113,14 @@ attached_find(struct state *s, const char *name, const char *config,
     struct errtext *err)
 {
 	enum attached attached = ATTACHED_OTHER;
+	enum attach_kind way;
 	char *there;
 	bool lives;
 
 	if (!state_open(s, name, err))
 		return ATTACHED_NOT;
 	lives = state_pid(s) != 0;
-	if (!lives && !attachment_outlives(s))
+	if (!lives && !attachment_outlives(s, &way))
 		return ATTACHED_NOT;
 	there = read_config(s);
 	if (there == NULL)

@@ -383,6 +383,7 @@ get_attached(const void *object, struct value *v)
 
 GET_NUMBER(straight, front_straight)
 GET_NUMBER(takeovers, takeovers)
+GET_BOOL(outlives, outlives)
 
 static void
 get_uptime(const void *object, struct value *v)
@@ -401,6 +402,7 @@ static const struct field settings[] = {
 	{ "Straight", "straight", get_straight },
 	{ "Pid", "pid", get_pid },
 	{ "UptimeSeconds", "uptime_seconds", get_uptime },
+	{ "OutlivesDaemon", "outlives_daemon", get_outlives },
 	{ "Takeovers", "takeovers", get_takeovers },
 	{ "State", "state", get_state },
 	{ "ReadOnly", "read_only", get_read_only },

@@ -29,6 +29,8 @@
 #include "fuse.h"
 #include "json.h"
 #include "keeper.h"
+#include "kept.h"
+#include "privilege.h"
 #include "process.h"
 #include "progress.h"
 #include "ring.h"
@@ -54,6 +56,7 @@ struct connecting {
 	uint64_t	export_size;
 	enum attach_kind via;
 	bool		again;		/* in the place of a daemon that was killed */
+	int		taken;		/* what makes its device stay; -1 */
 	int		sock;		/* the child's way to us */
 	struct keeper	keeper;
 };
@@ -412,7 +415,7 @@ start(struct connecting *c)
 		.conn = c->conn, .conns = c->conns, .arg = c,
 		.about = c->about, .hook = c->hook, .via = c->via,
 		.via_only = c->again || c->options->via != ATTACH_AUTO,
-		.takes_over = c->again,
+		.takes_over = c->again, .taken = c->taken,
 	};
 	for (unsigned i = 0; i < c->servers; i++)
 		c->daemon.server[i] = (struct dialer_server){
@@ -420,7 +423,7 @@ start(struct connecting *c)
 		};
 	if (!c->options->foreground)
 		return run_in_child(c);
-	return c->via == ATTACH_UBLK ? run_and_stay(c) : run_here(c);
+	return privilege_is_root() ? run_and_stay(c) : run_here(c);
 }
 
 static enum exit_status
@@ -441,14 +444,31 @@ attach(struct connecting *c)
 
 /* ---- in the place of a daemon that was killed -------------------------------- */
 
+static bool
+take_kept(struct connecting *c)
+{
+	c->taken = -1;
+	if (!attachment_outlives(&c->state, &c->via))
+		return false;
+	if (c->via == ATTACH_FUSE)
+		c->taken = kept_ask(&c->state);
+	return c->via != ATTACH_FUSE || c->taken >= 0;
+}
+
 /* The state is locked. */
 static enum exit_status
 take_over(struct connecting *c)
 {
 	enum exit_status status;
+	struct errtext err;
 
+	if (!take_kept(c)) {
+		errtext_set(&err, "%s left no device that can be taken over",
+		    c->state.name);
+		complain(err.text);
+		return EXIT_FAILED;
+	}
 	c->again = true;
-	c->via = ATTACH_UBLK;
 	c->first = attachment_last_path(&c->state) % c->servers;
 	status = open_all(c);
 	return status == EXIT_OK ? start(c) : status;
@@ -599,7 +619,7 @@ connect_again(const struct options *o, const struct state *dead)
 	enum exit_status status;
 
 	c->state = *dead;
-	if (!prepare(c, o, ATTACH_UBLK))
+	if (!prepare(c, o, ATTACH_AUTO))
 		return EXIT_FAILED;
 	status = servers_init(c->server, &c->servers, o);
 	if (status == EXIT_OK)

@@ -32,6 +32,7 @@ struct ending {
 	pid_t		pid;
 	int		pidfd;		/* readable when it has ended */
 	bool		unheard;	/* there was nobody who could be asked */
+	nbe_time	until;		/* it is tried again */
 	struct errtext	why;
 	struct errtext	loss;		/* what the daemon could not save; "" */
 };
@@ -108,6 +109,8 @@ kill_it(struct ending *e)
 {
 	if (kill(e->pid, SIGKILL) < 0 && errno != ESRCH)
 		return false;
+	/* Its helper may be faster: then the next one is ended, too. */
+	e->until = clock_after(FORCE_MS * MS);
 	return await_end(e);
 }
 
@@ -153,11 +156,16 @@ end_once(struct ending *e)
 	return clean_up(e);
 }
 
-/* Not that process, or its child, if that has taken its place. */
+/* Not that process, or its child, if that has taken its place.  One that has ended may
+ * have its number in the lock still, when the next one has just got that. */
 static bool
 is_stuck(const struct ending *e)
 {
-	return e->pid != 0 && state_pid(&e->state) == e->pid && kill(e->pid, 0) == 0;
+	struct pollfd ended = { .fd = e->pidfd, .events = POLLIN };
+
+	if (e->pid == 0 || (e->pidfd >= 0 && poll(&ended, 1, 0) > 0))
+		return false;
+	return state_pid(&e->state) == e->pid && kill(e->pid, 0) == 0;
 }
 
 /* What is just being attached is waited for: by the next daemon, perhaps, in the place
@@ -167,16 +175,16 @@ end(struct ending *e)
 {
 	const struct timespec pause = { .tv_nsec = AGAIN_NS };
 	const struct options *o = e->options;
-	nbe_time until = clock_after(o->force ? FORCE_MS * MS : o->wait);
 	bool ok, again;
 
+	e->until = clock_after(o->force ? FORCE_MS * MS : o->wait);
 	do {
 		ok = end_once(e);
+		again = !ok && (o->force ? !is_stuck(e) : e->unheard) &&
+		    clock_now() < e->until;
 		if (e->pidfd >= 0)
 			close(e->pidfd);
 		e->pidfd = -1;
-		again = !ok && (o->force ? !is_stuck(e) : e->unheard) &&
-		    clock_now() < until;
 		if (again)
 			(void)nanosleep(&pause, NULL);
 	} while (again);

@@ -75,9 +75,10 @@ struct daemon {
 	struct control_client *upgrader;
 	nbe_time	leave_by;
 	bool		leaving;	/* for an upgrade */
+	bool		outlives;	/* the device, this process */
 	struct attachment attachment;
-	struct ublk_note note;
-	struct ublk_left left;		/* by the daemon before this one */
+	struct note note;
+	struct note_left left;		/* by the daemon before this one */
 	uint64_t	size;		/* as users see it */
 	unsigned	takeovers;
 	enum stage	stage;
@@ -160,7 +161,7 @@ stay(struct daemon *d, const char *why)
 	if (!d->leaving || d->stage != RUNNING)
 		return;
 	d->leaving = d->want_upgrade = false;
-	ublk_stay(d->front.ublk);
+	front_stay(&d->front);
 	answer_no(&d->upgrader, why);
 }
 
@@ -198,7 +199,10 @@ stop_by_force(struct daemon *d)
 	d->want_attach = d->want_check = d->want_detach = d->want_resize = false;
 	d->detached = leaves_all(d);
 	d->want_force = !d->detached;
-	front_stop(&d->front);
+	if (d->detached)
+		front_abandon(&d->front);
+	else
+		front_stop(&d->front);
 	disk_stop(d->disk, false);
 }
 
@@ -340,6 +344,26 @@ next_order(struct daemon *d)
 	return UINT64_MAX;
 }
 
+/* The helper has what makes the device stay. */
+static bool
+keep_front(struct daemon *d)
+{
+	int fd = front_to_keep(&d->front);
+
+	return fd == FRONT_NOTHING ||
+	    (fd != FRONT_NEVER && helper_keep(&d->helper, fd));
+}
+
+/* What the daemon before this one has not told its users. */
+static void
+catch_up(struct daemon *d)
+{
+	if (d->front.fuse == NULL || !fuse_has_grown(d->front.fuse))
+		return;
+	front_resize(&d->front);
+	d->want_resize = true;
+}
+
 static void
 attach_done(struct daemon *d, const struct helper_result *r)
 {
@@ -354,8 +378,12 @@ attach_done(struct daemon *d, const struct helper_result *r)
 	d->taken_over = true;
 	d->takeovers = r->takeovers;
 	d->size = d->helper.order.config.size;
+	if (!d->config->takes_over)
+		d->outlives = keep_front(d);
+	helper_serves(&d->helper);
 	report(d, true, "");
 	tell_hooks(d, HOOK_UP);
+	catch_up(d);
 	if (d->asker != NULL)		/* since before it was there */
 		stop_softly(d);
 }
@@ -399,6 +427,7 @@ resize_done(struct daemon *d, const struct helper_result *r)
 		return;
 	}
 	d->size = d->helper.order.config.size;
+	front_size_seen(&d->front);
 	log_line(&d->log, LOG_INFO, "the device has its new size");
 	tell_hooks(d, HOOK_RESIZED);
 }
@@ -417,9 +446,12 @@ upgrade_done(struct daemon *d, const struct helper_result *r)
 {
 	struct nbe_stats st;
 
-	(void)r;
 	if (!d->leaving || d->stage != RUNNING)
 		return;
+	if (!r->ok) {
+		stay(d, r->why.text);
+		return;
+	}
 	log_line(&d->log, LOG_NOTICE, "leaving the device to the next daemon");
 	disk_stats(d->disk, &st);
 	d->flushes_failed = st.flushes_failed;
@@ -495,7 +527,7 @@ disk_moved(void *arg)
 static void
 disk_leaves(void *arg, uint32_t paths, unsigned path)
 {
-	ublk_note_paths(&((struct daemon *)arg)->note, paths, path);
+	note_paths(&((struct daemon *)arg)->note, paths, path);
 }
 
 /* Asked for again and again, until it has been said. */
@@ -534,7 +566,7 @@ disk_has_stopped(void *arg)
 
 	d->disk_stopped = true;
 	if (leaves_all(d)) {		/* the note tells the next one of a loss */
-		ublk_note_paths(&d->note, 0, disk_path(d->disk));
+		note_paths(&d->note, 0, disk_path(d->disk));
 		return;
 	}
 	d->writes_lost |= has_lost_writes(d);
@@ -593,9 +625,9 @@ ask_upgrade(struct daemon *d, struct control_client *c, uint64_t ns)
 
 	disk_stats(d->disk, &st);
 	head->status = CONTROL_REFUSED;
-	if (d->front.ublk == NULL)
-		errtext_set(&head->why, "only a device of ublk can be left to "
-		    "another daemon");
+	if (!d->outlives || !helper_is_there(&d->helper))
+		errtext_set(&head->why, "it ends with its daemon, and cannot be left "
+		    "to another one");
 	else if (d->stage != RUNNING || d->leaving)
 		errtext_set(&head->why, "somebody else is attaching, detaching or "
 		    "upgrading it");
@@ -610,7 +642,7 @@ ask_upgrade(struct daemon *d, struct control_client *c, uint64_t ns)
 	d->upgrader = c;
 	d->leaving = true;
 	d->leave_by = clock_after(ns);
-	ublk_leave(d->front.ublk, has_left, d);
+	front_leave(&d->front, has_left, d);
 }
 
 static void
@@ -618,6 +650,7 @@ ask_snapshot(struct daemon *d, struct control_client *c, uint64_t unused)
 {
 	(void)unused;
 	d->want_check |= d->stage == RUNNING && !attachment_is_there(&d->attachment);
+	d->outlives &= helper_is_there(&d->helper) || d->front.ublk != NULL;
 	snapshot_take(&control_client_reply(c)->snapshot, &d->source);
 	control_answer(c, true);
 }
@@ -826,13 +859,13 @@ start_helper(struct daemon *d, struct errtext *err)
 	return helper_start(&d->helper, &d->opener, d->config->state, err);
 }
 
-/* Of a new device nothing is left. */
+/* Of a new device nothing is left.  One of a user has no next daemon. */
 static bool
 open_note(struct daemon *d, struct errtext *err)
 {
 	char path[STATE_PATH_MAX];
 
-	return d->config->via != ATTACH_UBLK || ublk_note_open(&d->note,
+	return !privilege_is_root() || note_open(&d->note,
 	    state_path(d->config->state, "unflushed", path), &d->left, err);
 }
 
@@ -848,31 +881,51 @@ start_disk(struct daemon *d, struct errtext *err)
 	return d->disk != NULL || errtext_set(err, "out of memory");
 }
 
+static struct handover_config
+make_handover(struct daemon *d)
+{
+	const enum nbe_unflushed policy = d->config->settings.unflushed;
+
+	return (struct handover_config){
+		.note = &d->note, .fail_flush = d->left.unflushed &&
+		    policy != NBE_UNFLUSHED_IGNORE,
+		.replays = policy == NBE_UNFLUSHED_REPLAY,
+	};
+}
+
 static bool
 start_fuse(struct daemon *d, struct errtext *err)
 {
-	char path[STATE_PATH_MAX], source[DEVICE_NAME_MAX + 16];
+	char path[STATE_PATH_MAX], agreed[STATE_PATH_MAX];
+	char source[DEVICE_NAME_MAX + 16];
 	struct fuse_config config = {
 		.mountpoint = state_path(d->config->state, "mnt", path),
 		.source = source, .read_only = d->config->settings.read_only,
 		.zero_slowly = d->config->settings.discard_max != UINT64_MAX,
 		.want_uring = true, .depth = FUSE_DEPTH,
 		.uid = geteuid(), .gid = getegid(), .mode = 0600,
+		.agreed = !privilege_is_root() ? NULL :
+		    state_path(d->config->state, "fuse", agreed),
+		.taken = d->config->takes_over ? d->config->taken : -1,
+		.handover = make_handover(d),
 	};
 
 	snprintf(source, sizeof(source), "nbdisk-%s", d->config->state->name);
-	return fuse_start(&d->front.fuse, &config, &d->ring, d->disk, err);
+	if (!fuse_start(&d->front.fuse, &config, &d->ring, d->disk, err))
+		return false;
+	/* Before the helper is asked for anything: should this daemon die, the device
+	 * is its helper's business as much as the one's before. */
+	if (d->config->takes_over)
+		d->outlives = keep_front(d);
+	return true;
 }
 
 static bool
 serve_ublk(struct daemon *d, bool read_only, struct errtext *err)
 {
-	const enum nbe_unflushed policy = d->config->settings.unflushed;
 	const struct ublk_config config = {
 		.dev = d->attachment.node.ublk, .read_only = read_only,
-		.note = &d->note, .fail_flush = d->left.unflushed &&
-		    policy != NBE_UNFLUSHED_IGNORE,
-		.replays = policy == NBE_UNFLUSHED_REPLAY,
+		.handover = make_handover(d),
 	};
 
 	return ublk_start(&d->front.ublk, &config, &d->ring, d->disk, err);
@@ -888,8 +941,10 @@ add_ublk(struct daemon *d, struct errtext *err)
 	if (!result.ok)
 		return errtext_set(err, "%s", result.why.text);
 	d->attachment = result.attachment;
-	if (serve_ublk(d, order.config.read_only, err))
+	if (serve_ublk(d, order.config.read_only, err)) {
+		d->outlives = true;
 		return true;
+	}
 	if (leaves_all(d))
 		return false;
 	order.job = HELPER_FORCE;
@@ -983,6 +1038,7 @@ start(struct daemon *d, struct errtext *err)
 		.settings = &d->config->settings, .about = d->config->about,
 		.attachment = &d->attachment, .node_lost = &d->node_lost,
 		.size = &d->size, .takeovers = &d->takeovers,
+		.outlives = &d->outlives,
 		.disk = d->disk, .front = &d->front,
 		.started = clock_now(),
 	};
@@ -1102,7 +1158,7 @@ finish(struct daemon *d)
 		log_line(&d->log, LOG_INFO, "disconnected");
 	}
 	control_server_free(d->control);
-	ublk_note_close(&d->note);
+	note_close(&d->note);
 	log_close(&d->log);
 }
 

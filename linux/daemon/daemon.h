@@ -32,9 +32,10 @@ struct daemon_config {
 	bool			log_to_stderr;
 	enum attach_kind	via;		/* as attach_choose says */
 	bool			via_only;	/* else ATTACH_FUSE, if that fails */
-	bool			takes_over;	/* by ATTACH_UBLK, what the dead daemon
-						 * of state left; where that fails
-						 * it stays as it was */
+	bool			takes_over;	/* what the dead daemon of state left;
+						 * where that fails it stays as it
+						 * was */
+	int			taken;		/* of that, by ATTACH_FUSE: kept_ask */
 	/* Called once: the device is there, or never will be. */
 	void			(*ready)(void *arg, const struct daemon_report *);
 	void			*arg;

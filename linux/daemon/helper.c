@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,12 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "kept.h"
 #include "successor.h"
 
-#define KEPT_FD		3	/* orders */
-#define OPENER_FD	4
+/* What it has open, and no more. */
+enum { ORDERS_FD = STDERR_FILENO + 1, LIFE_FD, OPENER_FD, FILES_END };
+
 #define END_TRIES	100
 #define END_POLL_NS	10000000
 
@@ -49,17 +52,19 @@ carry_out(const struct state *s, const struct helper_order *order,
 	return false;
 }
 
-/* These two descriptors and no others, wherever they were. */
+/* Each to its place, and no others, wherever they were; -1: there is none. */
 static bool
-keep(int orders, int questions)
+keep(int *file)
 {
-	int high = fcntl(orders, F_DUPFD, OPENER_FD + 1);
-
-	if (questions >= 0 && dup2(questions, OPENER_FD) < 0)
-		return false;
-	if (high < 0 || dup2(high, KEPT_FD) < 0)
-		return false;
-	return call_close_range(OPENER_FD + (questions >= 0 ? 1 : 0), ~0u) == 0;
+	for (int i = ORDERS_FD; i < FILES_END; i++)
+		if (file[i] >= 0 && (file[i] = fcntl(file[i], F_DUPFD, FILES_END)) < 0)
+			return false;
+	for (int i = ORDERS_FD; i < FILES_END; i++) {
+		(void)close(i);
+		if (file[i] >= 0 && dup2(file[i], i) < 0)
+			return false;
+	}
+	return call_close_range(FILES_END, ~0u) == 0;
 }
 
 /* What was there before is left for the next one. */
@@ -72,24 +77,52 @@ is_new(const struct helper_order *order, const struct helper_result *result)
 /* Whether there is a device that needs a daemon. */
 static void
 keep_watch(struct successor *next, const struct helper_order *order,
-    struct helper_result *result)
+    const struct helper_result *result)
 {
 	if (!result->ok)
 		return;
-	if (order->job == HELPER_ATTACH &&
-	    result->attachment.node.kind == NODE_UBLK)
-		successor_serves(next, order->config.takes_over);
-	if (order->job == HELPER_DETACH || order->job == HELPER_FORCE)
-		next->serves = false;
+	if (order->job == HELPER_ATTACH)
+		successor_serves(next, &result->attachment.node,
+		    order->config.takes_over);
+	if (order->job == HELPER_DETACH)
+		successor_rests(next);
 	next->upgrades = order->job == HELPER_UPGRADE;
-	result->takeovers = next->count;
+}
+
+/* Also when it takes long, and the daemon does not wait for it. */
+static void
+give_up(struct successor *next)
+{
+	pthread_mutex_lock(&next->lock);
+	successor_rests(next);
+	pthread_mutex_unlock(&next->lock);
+}
+
+/* Whoever looks when the daemon has ended sees what that knew.  False: it is dead. */
+static bool
+answer(struct successor *next, const struct helper_order *order,
+    struct helper_result *result)
+{
+	bool sent;
+
+	pthread_mutex_lock(&next->lock);
+	result->takeovers = next->count + (order->job == HELPER_ATTACH &&
+	    order->config.takes_over);
+	sent = send(ORDERS_FD, result, sizeof(*result), MSG_NOSIGNAL) >= 0;
+	if (sent)
+		keep_watch(next, order, result);
+	pthread_mutex_unlock(&next->lock);
+	return sent;
 }
 
 /* Signals to a whole terminal or unit are the daemon's business, which needs the
  * helper to do as they say. */
 static void
-be_helper(int sock, struct opener *opener, const struct state *s)
+be_helper(int orders, int life, struct opener *opener, const struct state *s)
 {
+	int file[FILES_END] = {
+		[ORDERS_FD] = orders, [LIFE_FD] = life, [OPENER_FD] = opener->serve,
+	};
 	struct helper_order order;
 	struct helper_result result = { .ok = false };
 	struct successor next;
@@ -100,17 +133,17 @@ be_helper(int sock, struct opener *opener, const struct state *s)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	prctl(PR_SET_NAME, "nbdisk-helper");
-	if (!keep(sock, opener->serve))
+	if (!keep(file) || !successor_begin(&next, s, LIFE_FD))
 		_exit(1);
 	opener_serve(opener, OPENER_FD);
-	successor_init(&next, s);
-	while (recv(KEPT_FD, &order, sizeof(order), 0) == sizeof(order)) {
+	while (recv(ORDERS_FD, &order, sizeof(order), 0) == sizeof(order)) {
 		result.job = order.job;
 		result.why.text[0] = '\0';
+		if (order.job == HELPER_FORCE)
+			give_up(&next);
 		result.ok = carry_out(s, &order, &result.attachment, &result.why);
-		keep_watch(&next, &order, &result);
 		unknown = order.job == HELPER_ADD && is_new(&order, &result);
-		if (send(KEPT_FD, &result, sizeof(result), MSG_NOSIGNAL) < 0) {
+		if (!answer(&next, &order, &result)) {
 			unknown |= order.job == HELPER_ATTACH &&
 			    is_new(&order, &result);
 			break;
@@ -118,28 +151,63 @@ be_helper(int sock, struct opener *opener, const struct state *s)
 	}
 	if (unknown)
 		attachment_undo_by_force(s, &result.attachment, &result.why);
-	successor_start(&next, &result.attachment.node);
+	/* Who wants to remove what a dead daemon left must not find a user here. */
+	node_release(&result.attachment.node);
+	successor_await(&next);
 	_exit(0);
 }
 
 /* ---- in the daemon ----------------------------------------------------------- */
 
+static void
+close_pair(const int *pair)
+{
+	close(pair[0]);
+	close(pair[1]);
+}
+
 bool
 helper_start(struct helper *h, struct opener *opener, const struct state *s,
     struct errtext *err)
 {
-	int pair[2];
+	int orders[2], life[2];
 
-	*h = (struct helper){ .sock = -1, .pid = -1 };
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+	*h = (struct helper){ .sock = -1, .life = -1, .pid = -1 };
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, orders) < 0)
 		return errtext_set(err, "socketpair: %s", strerror(errno));
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, life) < 0) {
+		close_pair(orders);
+		return errtext_set(err, "socketpair: %s", strerror(errno));
+	}
 	h->pid = fork();
 	if (h->pid == 0)
-		be_helper(pair[1], opener, s);
-	close(pair[1]);
+		be_helper(orders[1], life[1], opener, s);
+	close(orders[1]);
+	close(life[1]);
 	opener_forked(opener);
-	h->sock = pair[0];
+	h->sock = orders[0];
+	h->life = life[0];
 	return h->pid > 0 || errtext_set(err, "fork: %s", strerror(errno));
+}
+
+bool
+helper_keep(struct helper *h, int fd)
+{
+	return kept_send(h->life, fd);
+}
+
+void
+helper_serves(struct helper *h)
+{
+	(void)kept_send(h->life, -1);
+}
+
+bool
+helper_is_there(const struct helper *h)
+{
+	struct pollfd life = { .fd = h->life };
+
+	return poll(&life, 1, 0) == 0;
 }
 
 static void
@@ -194,6 +262,8 @@ helper_end(struct helper *h)
 
 	if (h->sock >= 0)
 		close(h->sock);
+	if (h->life >= 0)
+		close(h->life);
 	/* It waits for this process then. */
 	if (h->order.job == HELPER_UPGRADE)
 		return;

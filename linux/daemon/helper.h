@@ -5,11 +5,11 @@
  * Attaching, resizing and detaching wait for the ring.  A thread would not do: it
  * shares the open files, so that a daemon that is killed while its thread waits
  * for /dev/fuse would keep /dev/fuse open, and both would stay for ever.  The
- * helper is forked before there is a ring, and has nothing open but its end of a
- * socket pair, and the loop device.  Commands of ublk wait for the ring, too.
+ * helper is forked before there is a ring, and has nothing open but its ends of
+ * socket pairs, and the loop device.  Commands of ublk wait for the ring, too.
  *
  * It ends with the daemon; where that was killed and its device goes on, when there is
- * another one (successor.h).
+ * another one (successor.h).  Then a thread of its own keeps /dev/fuse.
  */
 #ifndef HELPER_H
 #define HELPER_H
@@ -42,7 +42,8 @@ struct helper_result {
 struct helper {
 	struct ring_op	op;
 	struct ring	*ring;
-	int		sock;
+	int		sock;		/* orders, and results */
+	int		life;		/* what it is to keep; ends with the daemon */
 	int		pid;
 	bool		busy;
 	struct helper_order order;
@@ -59,6 +60,11 @@ void	helper_give(struct helper *, const struct helper_order *);
 /* Before the ring runs: waits for the answer. */
 void	helper_ask(struct helper *, const struct helper_order *,
 	    struct helper_result *);
+/* Of what makes the device stay, a copy is kept.  False: there is no helper. */
+bool	helper_keep(struct helper *, int fd);
+/* This daemon serves the device: the next one has that from this helper. */
+void	helper_serves(struct helper *);
+bool	helper_is_there(const struct helper *);
 /* After ring_free and front_free, on which it may still wait. */
 void	helper_end(struct helper *);
 

@@ -65,6 +65,7 @@ snapshot_take(struct control_snapshot *s, const struct snapshot_source *from)
 	    (s->export.flags & NBE_FLAG_READ_ONLY) != 0;
 	s->tls = s->export.tls;
 	s->takeovers = *from->takeovers;
+	s->outlives = *from->outlives;
 	s->detached = *from->node_lost;
 	front_status(from->front, &front);
 	s->front_state = front.state;

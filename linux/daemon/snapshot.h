@@ -21,6 +21,7 @@ struct snapshot_source {
 	const struct attachment	*attachment;
 	const uint64_t		*size;		/* of what is attached */
 	const unsigned		*takeovers;
+	const bool		*outlives;
 	const bool		*node_lost;	/* somebody else has detached it */
 	const struct disk	*disk;
 	const struct front	*front;

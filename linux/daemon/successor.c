@@ -5,15 +5,21 @@
 #include "successor.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "calls.h"
+#include "kept.h"
 #include "log.h"
 #include "text_file.h"
 
@@ -25,6 +31,7 @@
 #define PAUSE_MAX	(10 * NBE_SECOND)
 #define END_TIME	(5 * NBE_SECOND)
 #define END_POLL	(NBE_SECOND / 200)
+#define MS		(NBE_SECOND / 1000)
 
 /* ---- what is counted ------------------------------------------------------------ */
 
@@ -40,33 +47,74 @@ read_counts(const struct state *s, unsigned *count, unsigned *streak)
 	free(text);
 }
 
+/* Unless there is another daemon by now, with counts of its own: who was started by
+ * hand does not wait for this one. */
 static void
-write_counts(const struct successor *n)
+write_counts(const struct successor *n, unsigned before)
 {
+	int dir = open(n->state->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	unsigned count, streak;
 	char text[FILE_MAX];
 
+	if (dir < 0)
+		return;
+	(void)flock(dir, LOCK_EX);
+	read_counts(n->state, &count, &streak);
 	snprintf(text, sizeof(text), "%u %u\n", n->count, n->streak);
-	(void)state_write(n->state, FILE_NAME, text);
+	if (count == before)
+		(void)state_write(n->state, FILE_NAME, text);
+	close(dir);
 }
 
 void
-successor_init(struct successor *n, const struct state *s)
+successor_serves(struct successor *n, const struct node *node, bool takes_over)
 {
-	*n = (struct successor){ .state = s };
-	read_counts(s, &n->count, &n->streak);
-	if (readlink(PROGRAM, n->program, sizeof(n->program) - 1) < 0)
-		n->program[0] = '\0';
-}
-
-void
-successor_serves(struct successor *n, bool takes_over)
-{
-	n->serves = true;
+	n->node = *node;
 	n->since = clock_now();
 	if (!takes_over)
 		return;
 	n->count++;
-	write_counts(n);
+	write_counts(n, n->count - 1);
+}
+
+void
+successor_rests(struct successor *n)
+{
+	node_init(&n->node);
+}
+
+/* ---- what is kept ---------------------------------------------------------------- */
+
+static void
+open_door(struct successor *n)
+{
+	if (n->kept < 0)
+		return;
+	if (n->door >= 0)
+		close(n->door);
+	n->door = kept_listen(n->state);
+}
+
+/* Until fd, or -1: nothing, has something to read, or time is up; false. */
+static bool
+stay(const struct successor *n, int fd, nbe_time time)
+{
+	struct pollfd at[] = {
+		{ .fd = fd, .events = POLLIN }, { .fd = n->door, .events = POLLIN },
+	};
+	nbe_time end = clock_after(time), now;
+
+	while ((now = clock_now()) < end) {
+		nbe_time ms = (end - now + MS - 1) / MS;
+
+		at[0].revents = at[1].revents = 0;
+		(void)poll(at, 2, ms < INT_MAX ? (int)ms : INT_MAX);
+		if (at[1].revents != 0)
+			kept_give(n->door, n->kept);
+		if (at[0].revents != 0)
+			return true;
+	}
+	return false;
 }
 
 /* ---- an attempt ------------------------------------------------------------------ */
@@ -92,7 +140,7 @@ run_program(const struct state *s, const char *program, int errors)
 
 /* What it says, its last line; ends with the program, whose daemon has no terminal. */
 static void
-listen_to(int errors, char *line, size_t size)
+listen_to(const struct successor *after, int errors, char *line, size_t size)
 {
 	char text[1024];
 	size_t used = 0;
@@ -100,6 +148,7 @@ listen_to(int errors, char *line, size_t size)
 	char *last;
 
 	do {
+		(void)stay(after, errors, NBE_NEVER);
 		n = read(errors, text + used, sizeof(text) - 1 - used);
 		used += n > 0 ? (size_t)n : 0;
 	} while (n > 0 || (n < 0 && errno == EINTR));
@@ -111,7 +160,7 @@ listen_to(int errors, char *line, size_t size)
 }
 
 static bool
-attempt(const struct state *s, const char *program, char *line, size_t size)
+attempt(const struct successor *n, const char *program, char *line, size_t size)
 {
 	int pipe_[2], status = -1;
 	pid_t child;
@@ -121,10 +170,10 @@ attempt(const struct state *s, const char *program, char *line, size_t size)
 		return false;
 	child = fork();
 	if (child == 0)
-		run_program(s, program, pipe_[1]);
+		run_program(n->state, program, pipe_[1]);
 	close(pipe_[1]);
 	if (child > 0) {
-		listen_to(pipe_[0], line, size);
+		listen_to(n, pipe_[0], line, size);
 		(void)waitpid(child, &status, 0);
 	}
 	close(pipe_[0]);
@@ -141,36 +190,25 @@ longer(nbe_time pause)
 	return 2 * pause < PAUSE_MAX ? 2 * pause : PAUSE_MAX;
 }
 
-static void
-wait_for(nbe_time pause)
-{
-	struct timespec t = {
-		.tv_sec = (time_t)(pause / NBE_SECOND),
-		.tv_nsec = (long)(pause % NBE_SECOND),
-	};
-
-	while (nanosleep(&t, &t) < 0 && errno == EINTR)
-		;
-}
-
-/* Its number may be another disk's, and its name another device's. */
+/* Its number may be another disk's, its name another device's, or nobody's. */
 static bool
-is_needed(const struct successor *n, const struct node *node)
+is_needed(const struct successor *n)
 {
 	unsigned count, streak;
 
 	read_counts(n->state, &count, &streak);
-	return count == n->count && node_is(node);
+	return access(n->state->dir, F_OK) == 0 && count == n->count &&
+	    node_is(&n->node);
 }
 
 /* What it had goes with its process, a moment after its end of the socket. */
 static void
-await_end(const struct state *s)
+await_end(const struct successor *n)
 {
 	nbe_time end = clock_now() + END_TIME;
 
-	while (state_pid(s) != 0 && clock_now() < end)
-		wait_for(END_POLL);
+	while (state_pid(n->state) != 0 && clock_now() < end)
+		(void)stay(n, -1, END_POLL);
 }
 
 /* How long it waits, as its predecessors have lived. */
@@ -182,29 +220,36 @@ first_pause(struct successor *n)
 	if (n->upgrades)
 		return 0;
 	n->streak = clock_now() - n->since < SHORT_LIFE ? n->streak + 1 : 0;
-	write_counts(n);
+	write_counts(n, n->count);
 	for (unsigned i = 1; i < n->streak && pause < PAUSE_MAX; i++)
 		pause = longer(pause);
 	return pause;
 }
 
-void
-successor_start(struct successor *n, const struct node *node)
+/* A device by FUSE is gone with its daemon, where nobody has /dev/fuse open. */
+static bool
+is_left(const struct successor *n)
+{
+	return n->node.kind == NODE_UBLK || (n->node.kind == NODE_LOOP && n->kept >= 0);
+}
+
+static void
+start_next(struct successor *n)
 {
 	const char *program = n->upgrades ? n->program : PROGRAM;
 	char line[1024], before[1024] = "";
-	nbe_time pause;
 	struct log log;
+	nbe_time pause;
 
-	if (!n->serves || !is_needed(n, node))
-		return;
 	log_open(&log, n->state->name, false);
 	if (!n->upgrades)
 		log_line(&log, LOG_ERR, "the daemon was killed; starting the next one");
-	await_end(n->state);
+	await_end(n);
 	pause = first_pause(n);
-	for (wait_for(pause); is_needed(n, node); wait_for(pause)) {
-		if (attempt(n->state, program, line, sizeof(line)))
+	for (stay(n, -1, pause); is_needed(n); stay(n, -1, pause)) {
+		if (n->door < 0)	/* /run was full, perhaps */
+			open_door(n);
+		if (attempt(n, program, line, sizeof(line)))
 			break;
 		program = PROGRAM;
 		if (strcmp(line, before) != 0)
@@ -213,4 +258,58 @@ successor_start(struct successor *n, const struct node *node)
 		pause = longer(pause);
 	}
 	log_close(&log);
+}
+
+static void
+keep(struct successor *n, int fd)
+{
+	if (n->kept >= 0)
+		close(n->kept);
+	n->kept = fd;
+}
+
+/* Without files of its own it keeps none, and the daemon sees that by its socket. */
+static void *
+watch(void *arg)
+{
+	struct successor *n = arg;
+	int next;
+
+	if (unshare(CLONE_FILES) < 0) {
+		(void)shutdown(n->life, SHUT_RDWR);
+		return NULL;
+	}
+	(void)call_close_range(STDERR_FILENO + 1, (unsigned)n->life - 1);
+	(void)call_close_range((unsigned)n->life + 1, ~0u);
+	while (kept_receive(n->life, &next))
+		if (next < 0)
+			open_door(n);
+		else
+			keep(n, next);
+	pthread_mutex_lock(&n->lock);
+	if (is_left(n) && is_needed(n))
+		start_next(n);
+	pthread_mutex_unlock(&n->lock);
+	if (n->kept >= 0)
+		close(n->kept);
+	return NULL;
+}
+
+bool
+successor_begin(struct successor *n, const struct state *s, int life)
+{
+	*n = (struct successor){ .state = s, .life = life, .kept = -1, .door = -1 };
+	node_init(&n->node);
+	pthread_mutex_init(&n->lock, NULL);
+	read_counts(s, &n->count, &n->streak);
+	if (readlink(PROGRAM, n->program, sizeof(n->program) - 1) < 0)
+		n->program[0] = '\0';
+	return pthread_create(&n->thread, NULL, watch, n) == 0;
+}
+
+void
+successor_await(struct successor *n)
+{
+	close(n->life);		/* only that of the thread counts */
+	(void)pthread_join(n->thread, NULL);
 }

@@ -12,11 +12,19 @@
  * followed after a pause, and so is an attempt that failed: none, then 100 ms, twice
  * as long each time, 10 s at most.  It goes on until the device is gone, or somebody
  * else serves it. A file of the device's directory counts for those that come later.
+ *
+ * Meanwhile it keeps what the device needs to stay: of FUSE, the daemon's /dev/fuse.
+ * The last one who has that open must never wait for the file system, else a machine
+ * would keep both for ever, and no signal would help.  But the helper's work does wait
+ * for it.  So the keeping and the starting is done by a thread with open files of its
+ * own (unshare(2), CLONE_FILES): when the helper is killed in the middle of its work,
+ * this thread ends, /dev/fuse is closed, and who waited gets an error.
  */
 #ifndef SUCCESSOR_H
 #define SUCCESSOR_H
 
 #include <limits.h>
+#include <pthread.h>
 
 #include "clock.h"
 #include "node.h"
@@ -24,18 +32,29 @@
 
 struct successor {
 	const struct state *state;
+	pthread_mutex_t	lock;		/* of what the helper's work changes: */
+	struct node	node;		/* what is served; NODE_NONE: nothing */
 	unsigned	count;		/* daemons before this one */
 	unsigned	streak;		/* of these the last ones, that lived shortly */
 	nbe_time	since;		/* this one serves */
-	bool		serves;
 	bool		upgrades;	/* it leaves in order */
+	/* the thread's own */
+	pthread_t	thread;
+	int		life;		/* its end is the daemon's */
+	int		kept;		/* for the next daemon; -1 */
+	int		door;		/* where that asks for it; -1 */
 	char		program[PATH_MAX];	/* as it was named at first; "" */
 };
 
-void	successor_init(struct successor *, const struct state *);
-/* The daemon serves the device.  takes_over: that of a dead one. */
-void	successor_serves(struct successor *, bool takes_over);
-/* It is dead.  Returns when there is another one, or none is needed. */
-void	successor_start(struct successor *, const struct node *);
+/* life: a socket by which the daemon sends a descriptor to be kept (kept_send), and
+ * none when it serves the device: from then on that is asked for here. */
+bool	successor_begin(struct successor *, const struct state *, int life);
+/* With the lock held.  The daemon serves the device; takes_over: that of a dead one. */
+void	successor_serves(struct successor *, const struct node *, bool takes_over);
+/* With the lock held.  It serves none any more. */
+void	successor_rests(struct successor *);
+/* Waits for the daemon's end; then, if it serves a device, until there is another one,
+ * or none is needed. */
+void	successor_await(struct successor *);
 
 #endif

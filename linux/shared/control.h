@@ -17,7 +17,7 @@
 #include "nbe.h"
 #include "values.h"
 
-#define CONTROL_VERSION	8
+#define CONTROL_VERSION	9
 
 enum control_verb {
 	CONTROL_SNAPSHOT,
@@ -69,6 +69,7 @@ struct control_snapshot {
 	uint8_t		read_only, tls;
 	uint8_t		detached;	/* somebody else has detached the node */
 	uint32_t	takeovers;	/* daemons before this one */
+	uint8_t		outlives;	/* the device, its daemon */
 	uint32_t	paths;		/* servers */
 	uint32_t	fence_by;	/* enum nbe_fence_by */
 	nbe_time	path_timeout, failback;	/* 0: no failback */

@@ -24,7 +24,7 @@
 #define REMOVE_TRIES	10
 
 static const char *const files[] = {
-	"control", "device", "config", "udev", "unflushed", "takeovers",
+	"control", "device", "config", "udev", "unflushed", "takeovers", "fuse", "kept",
 };
 
 /* ---- where ------------------------------------------------------------------- */
@@ -306,9 +306,11 @@ state_remove(struct state *s)
 	char path[STATE_PATH_MAX];
 	bool mounted;
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		(void)unlink(state_path(s, files[i], path));
 	mounted = rmdir(state_path(s, "mnt", path)) < 0 && errno != ENOENT;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		/* What is still there must be found. */
+		if (!mounted || strcmp(files[i], "device") != 0)
+			(void)unlink(state_path(s, files[i], path));
 	/* Who looks for the remains of a dead one may just have made a lock. */
 	for (unsigned i = 0; i < REMOVE_TRIES; i++) {
 		(void)unlink(state_path(s, "lock", path));

@@ -11,7 +11,9 @@
  *	device	the block device (node.h), once it is attached
  *	config	URI and settings, as lines of nbdisk.conf(5); no secrets
  *	udev	what udev names the device by
- *	unflushed	of ublk: what the next daemon must know (ublk_note.h)
+ *	unflushed	what the next daemon must know (note.h)
+ *	fuse	what it must know of a file system (fuse_agreed.h)
+ *	kept	a socket, where it gets what makes that stay (kept.h)
  *	takeovers	how many daemons were killed, and how many of these soon
  * A directory appears complete and locked, by a rename, and so its name is taken.
  */

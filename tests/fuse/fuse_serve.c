@@ -177,9 +177,11 @@ parse(int argc, char **argv, struct fuse_config *f, struct memdisk_config *m)
 int
 main(int argc, char **argv)
 {
+	struct note note = { NULL, 0 };
 	struct fuse_config config = {
 		.source = "nbdisk-test", .depth = 64, .uid = getuid(),
-		.gid = getgid(), .mode = 0600,
+		.gid = getgid(), .mode = 0600, .taken = -1,
+		.handover.note = &note,
 	};
 	struct memdisk_config memory = {
 		.size = 256 * MIB, .block_min = 1, .has_alloc = true, .fast = true,

@@ -31,6 +31,8 @@ static bool uncertain[DISK_SIZE], contested[DISK_SIZE];
 static struct nbe_export exported;
 static struct fuse fuse;
 static struct fuse_fs fs;
+static struct fuse_agreed agreed;
+static struct note note;	/* of nothing */
 static struct slot {
 	struct fuse_req	req;
 	struct fuse_order asked;	/* req.order changes on the way */
@@ -325,7 +327,11 @@ begin(uint8_t config)
 		    (config & 16 ? NBE_FLAG_SEND_WRITE_ZEROES : 0)),
 		.has_alloc = config & 32,
 	};
-	fs = (struct fuse_fs){ .mode = 0600, .read_only = config & 64 };
+	agreed = (struct fuse_agreed){ .started_s = 1 };
+	fs = (struct fuse_fs){
+		.mode = 0600, .read_only = config & 64, .agreed = &agreed,
+	};
+	fuse.handover.config.note = &note;
 	fuse.gate = (struct fuse_gate){ 0 };
 	if (fuse.bounce == NULL)
 		fuse.bounce = malloc(BOUNCE_SIZE);

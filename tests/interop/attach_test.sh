@@ -161,8 +161,8 @@ connect_with() {
 			[ "$(readlink "/proc/$p/fd/$fd")" = /dev/null ] || return
 		done
 	done
-	write_block 2>/dev/null && kill -9 "$dpid" && wait_until gone "$hpid" &&
-		nb disconnect --force "$name" && nothing_left
+	write_block 2>/dev/null && nb disconnect "$name" && wait_until gone "$hpid" &&
+		nothing_left
 }
 for closed in '<&- >/dev/null' '>&-' '2>&- >/dev/null' '<&- >&- 2>&-'; do
 	connect_with "$closed"
@@ -215,6 +215,10 @@ fi
 
 truncate -s 64M "$dir/disk"
 serve_disk
+attach "$sock"
+echo x | dd of="$device" bs=4096 conv=sync,notrunc status=none
+nb disconnect "$name" && [ "$(head -c 1 "$dir/disk")" = x ]
+ok "what was written, and nobody waited for, is on the server"
 in_front "nbd+unix:///?socket=$sock" && write_block 2>/dev/null
 kill_server
 run nb disconnect "$name"

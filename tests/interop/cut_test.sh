@@ -91,13 +91,14 @@ old_write_stays_away() {
 	nb disconnect "$name"
 }
 
-# The daemon dies with a write in its socket: it dies with it.
+# The daemon dies with a write in its socket, and with its helper: it dies with them.
 killed_with_a_write() {
 	put A && cut_network || return
 	put C &
 	old=$!
 	sleep 2			# it is in the socket by now
-	kill -9 "$(nb show "$name" | sed -n 's/^Pid: //p')"
+	daemon=$(nb show "$name" | sed -n 's/^Pid: //p')
+	kill -9 "$(pgrep -P "$daemon" -x nbdisk-helper)" "$daemon"
 	wait "$old"
 	nb disconnect --force "$name"
 	mend_network

@@ -419,7 +419,7 @@ case $(cut -d' ' -f1 "$dir/told" | tr '\n' ' ') in
 esac
 ok "in this order"
 dpid=$(nb show "$name" | sed -n 's/^Pid: //p')
-kill -9 "$dpid"
+kill -9 $(pgrep -P "$dpid" -x nbdisk-helper) "$dpid"
 run nb wait "$name" --for down
 status_is 0
 ok "a dead daemon is down"

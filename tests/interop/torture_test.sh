@@ -2,7 +2,7 @@
 # torture_test.sh NBDISK ROUNDS - faults of the machine, many times over.
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The daemon is killed with -9 under load, ROUNDS times; a server is killed ROUNDS times
+# The daemon and its helper are killed with -9 under load, ROUNDS times; a server is killed ROUNDS times
 # under fio --verify on ext4 and on xfs; the daemon sleeps for a minute; memory,
 # descriptors and the log's disk run out.  Root, and time.
 
@@ -38,7 +38,8 @@ one_death() {
 	nb connect "$sock" --device "$name" -c 2 >"$dir/out" 2>"$dir/err" || return
 	start_writer "$dir/record" || { echo "# nothing was noted in 10 s"; return 1; }
 	moment
-	kill -9 "$(daemon)"
+	dpid=$(daemon)
+	kill -9 "$(pgrep -P "$dpid" -x nbdisk-helper)" "$dpid"
 	wait $writer
 	nb disconnect --force "$name" >"$dir/out" 2>"$dir/err" && nothing_left &&
 		python3 "$here/fsync_writer.py" check "$dir/disk" "$dir/record" \

@@ -33,6 +33,7 @@ struct outcome {
 };
 
 static uint8_t out[FUSE_PAYLOAD_MAX];
+static struct fuse_agreed agreed;
 
 /* One message as read(2) would return it, decoded. */
 static struct outcome
@@ -47,6 +48,7 @@ decode(struct fuse_fs *fs, const struct nbe_export *exp, uint32_t opcode,
 	struct fuse_call call;
 	uint8_t *bytes = malloc(len);
 
+	fs->agreed = &agreed;
 	memcpy(bytes, &head, sizeof(head));
 	if (arg_len > 0)
 		memcpy(bytes + sizeof(head), arg, arg_len);
@@ -322,9 +324,144 @@ case_init(void)
 	fs.inited = false;
 	o = decode(&fs, &export_all, FUSE_INIT, 0, &in, sizeof(in));
 	CHECK(refused(&o, 0) && fs.over_uring && reply->max_write == FUSE_PAYLOAD_MAX);
+	CHECK(fs.can_resend);
+	in.flags2 &= ~(uint32_t)(FUSE_HAS_RESEND >> 32);
+	fs.inited = false;
+	o = decode(&fs, &export_all, FUSE_INIT, 0, &in, sizeof(in));
+	CHECK(refused(&o, 0) && !fs.can_resend);
 	fs = (struct fuse_fs){ .want_uring = false };
 	o = decode(&fs, &export_all, FUSE_INIT, 0, &in, sizeof(in));
 	CHECK(refused(&o, 0) && fs.inited && !fs.over_uring);
+}
+
+/* ---- what outlives the daemon -------------------------------------------------- */
+
+static uint64_t
+open_it(struct fuse_fs *fs, uint64_t unique)
+{
+	struct {
+		struct fuse_in_header head;
+		struct fuse_open_in in;
+	} open = {
+		.head = {
+			.len = sizeof(open), .opcode = FUSE_OPEN, .unique = unique,
+			.nodeid = FUSE_INO_DISK,
+		},
+	};
+	struct fuse_answer answer = { .out = out };
+	struct fuse_call call;
+
+	fs->agreed = &agreed;
+	if (!CHECK(fuse_call_split(&call, &open, sizeof(open)) &&
+	    fuse_decode(fs, &export_all, &call, &answer) == FUSE_ANSWER))
+		return 0;
+	return answer.error == 0 ? ((const struct fuse_open_out *)(void *)out)->fh : 0;
+}
+
+static void
+close_it(struct fuse_fs *fs, uint64_t handle)
+{
+	struct fuse_release_in in = { .fh = handle };
+
+	(void)decode(fs, &export_all, FUSE_RELEASE, FUSE_INO_DISK, &in, sizeof(in));
+}
+
+/* A request that comes again has the highest bit of its number set. */
+static void
+case_open_again(void)
+{
+	struct fuse_fs fs = { .mode = 0600 };
+	uint64_t first, second;
+
+	agreed = (struct fuse_agreed){ .version = FUSE_AGREED_VERSION };
+	first = open_it(&fs, 4);
+	second = open_it(&fs, 6);
+	CHECK(first != 0 && second != 0 && first != second && fs.opens == 2);
+	CHECK(open_it(&fs, 6 | FUSE_UNIQUE_RESEND) == second && fs.opens == 2);
+	close_it(&fs, first);
+	close_it(&fs, first);
+	CHECK(fs.opens == 1);
+	close_it(&fs, 0);
+	close_it(&fs, 12345);
+	CHECK(fs.opens == 1);
+	for (uint64_t i = 1; i < FUSE_HANDLES_MAX; i++)
+		CHECK(open_it(&fs, 100 + 2 * i) != 0);
+	CHECK(open_it(&fs, 2) == 0 && fs.opens == FUSE_HANDLES_MAX);
+	close_it(&fs, second);
+	CHECK(open_it(&fs, 2) != 0);
+}
+
+static void
+case_left(void)
+{
+	static const struct {
+		size_t	less;
+		uint32_t version, max_write;
+		uint64_t size;
+		uint32_t block_min, flags;
+		bool	fits;
+	} t[] = {
+#define ALL	(NBE_FLAG_HAS_FLAGS | NBE_FLAG_SEND_FLUSH | NBE_FLAG_SEND_TRIM | \
+		NBE_FLAG_SEND_WRITE_ZEROES)
+		{ 0, 1, FUSE_PAYLOAD_MAX, DISK_SIZE, 512, ALL, true },
+		{ 0, 1, 4096, DISK_SIZE - 512, 4096, NBE_FLAG_SEND_FLUSH |
+		    NBE_FLAG_CAN_MULTI_CONN, true },
+		{ 1, 1, FUSE_PAYLOAD_MAX, DISK_SIZE, 512, ALL, false },
+		{ sizeof(agreed), 1, FUSE_PAYLOAD_MAX, DISK_SIZE, 512, ALL, false },
+		{ 0, 0, FUSE_PAYLOAD_MAX, DISK_SIZE, 512, ALL, false },
+		{ 0, 2, FUSE_PAYLOAD_MAX, DISK_SIZE, 512, ALL, false },
+		{ 0, 1, FUSE_PAYLOAD_MAX + 1, DISK_SIZE, 512, ALL, false },
+		{ 0, 1, 0, DISK_SIZE, 512, ALL, false },
+		{ 0, 1, FUSE_PAYLOAD_MAX, DISK_SIZE + 1, 512, ALL, false },
+		{ 0, 1, FUSE_PAYLOAD_MAX, DISK_SIZE, 256, ALL, false },
+		{ 0, 1, FUSE_PAYLOAD_MAX, DISK_SIZE, 512, ALL | NBE_FLAG_SEND_FUA,
+		    false },
+		{ 0, 1, FUSE_PAYLOAD_MAX, DISK_SIZE, 512, ALL | NBE_FLAG_READ_ONLY,
+		    false },
+	};
+	struct errtext err;
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct fuse_agreed a = {
+			.version = t[i].version, .max_write = t[i].max_write,
+			.size = t[i].size, .block_min = t[i].block_min,
+			.flags = t[i].flags,
+		};
+		size_t len = sizeof(a) - t[i].less;
+		void *bytes = calloc(1, len + 1);
+
+		memcpy(bytes, &a, len);
+		CHECK(fuse_agreed_check(bytes, len, &export_all, &err) == t[i].fits);
+		CHECK(!fuse_agreed_check(bytes, len + 1, &export_all, &err) ||
+		    t[i].less == 1);
+		free(bytes);
+	}
+}
+
+/* What is noted is there for the next one, and nothing for who has no file. */
+static void
+case_left_in_file(void)
+{
+	char path[] = "/tmp/fuse_agreed.XXXXXX";
+	struct fuse_agreed *a;
+	struct errtext err;
+	int fd = mkstemp(path);
+
+	a = fuse_agreed_new(path, &export_all, 77, &err);
+	CHECK(a != NULL && fuse_agreed_open(a, 4) && fuse_agreed_opens(a) == 1);
+	fuse_agreed_free(a);
+	a = fuse_agreed_take(path, &export_all, &err);
+	CHECK(a != NULL && a->started_s == 77 && fuse_agreed_opens(a) == 1);
+	fuse_agreed_free(a);
+	CHECK(ftruncate(fd, sizeof(*a) + 1) == 0);
+	CHECK(fuse_agreed_take(path, &export_all, &err) == NULL);
+	close(fd);
+	unlink(path);
+	CHECK(fuse_agreed_take(path, &export_all, &err) == NULL);
+	CHECK(fuse_agreed_new("/nowhere/at/all", &export_all, 0, &err) == NULL);
+	a = fuse_agreed_new(NULL, &export_all, 0, &err);
+	CHECK(a != NULL && fuse_agreed_opens(a) == 0);
+	fuse_agreed_free(a);
 }
 
 static const struct tap_case cases[] = {
@@ -338,6 +475,9 @@ static const struct tap_case cases[] = {
 	{ "read-only", case_read_only },
 	{ "readdir", case_readdir },
 	{ "lookup", case_lookup },
+	{ "a file that is opened or closed again", case_open_again },
+	{ "what a daemon has left: versions, lengths, another disk", case_left },
+	{ "what a daemon has left: its file", case_left_in_file },
 	{ "init", case_init },
 };
 

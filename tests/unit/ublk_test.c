@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "test.h"
-#include "ublk_note.h"
+#include "note.h"
 #include "ublk_op.h"
 #include "ublk_params.h"
 
@@ -202,7 +202,7 @@ test_discards(void)
 static bool
 is_noted(const char *path)
 {
-	return ublk_note_read(path).unflushed;
+	return note_read(path).unflushed;
 }
 
 static void
@@ -213,6 +213,8 @@ test_unflushed(void)
 		bool	noted;		/* afterwards */
 	} t[] = {
 		{ NBE_READ, 0, NBE_OK, false },
+		{ NBE_EXTENTS, 0, NBE_OK, false },
+		{ NBE_CACHE, 0, NBE_OK, false },
 		{ NBE_WRITE, NBE_FUA, NBE_OK, false },
 		{ NBE_WRITE, 0, NBE_OK, true },
 		{ NBE_FLUSH, 0, NBE_EIO, true },
@@ -221,28 +223,29 @@ test_unflushed(void)
 		{ NBE_FLUSH, 0, NBE_OK, false },
 		{ NBE_ZERO, 0, NBE_OK, true },
 		{ NBE_READ, 0, NBE_OK, true },
+		{ NBE_EXTENTS, 0, NBE_OK, true },
 		{ NBE_FLUSH, 0, NBE_OK, false },
 		{ NBE_WRITE, NBE_FUA, NBE_EIO, true },	/* a piece may be there */
 	};
 	char path[] = "/tmp/ublk_test.XXXXXX";
-	struct ublk_note n;
+	struct note n;
 	struct errtext err;
 	int fd = mkstemp(path);
-	struct ublk_left left = { .unflushed = true };
+	struct note_left left = { .unflushed = true };
 
-	CHECK(ublk_note_open(&n, path, &left, &err) && !left.unflushed);
+	CHECK(note_open(&n, path, &left, &err) && !left.unflushed);
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		struct nbe_req r = {
 			.op = t[i].op, .flags = t[i].flags, .error = t[i].error,
 		};
 
-		ublk_note_done(&n, &r, ublk_note_mark(&n));
+		note_done(&n, &r, note_mark(&n));
 		CHECK(is_noted(path) == t[i].noted);
 	}
-	ublk_note_close(&n);
+	note_close(&n);
 	close(fd);
 	unlink(path);
-	CHECK(!ublk_note_open(&n, "/nowhere/at/all", &left, &err) && !left.unflushed);
+	CHECK(!note_open(&n, "/nowhere/at/all", &left, &err) && !left.unflushed);
 }
 
 /* A flush covers what was acknowledged before it, not what was meanwhile. */
@@ -251,20 +254,20 @@ test_flush_and_write(void)
 {
 	char path[] = "/tmp/ublk_test.XXXXXX";
 	struct nbe_req write = { .op = NBE_WRITE }, flush = { .op = NBE_FLUSH };
-	struct ublk_note n;
+	struct note n;
 	struct errtext err;
 	int fd = mkstemp(path);
-	struct ublk_left left;
+	struct note_left left;
 	uint64_t mark;
 
-	CHECK(ublk_note_open(&n, path, &left, &err));
-	mark = ublk_note_mark(&n);
-	ublk_note_done(&n, &write, 0);
-	ublk_note_done(&n, &flush, mark);
+	CHECK(note_open(&n, path, &left, &err));
+	mark = note_mark(&n);
+	note_done(&n, &write, 0);
+	note_done(&n, &flush, mark);
 	CHECK(is_noted(path));
-	ublk_note_done(&n, &flush, ublk_note_mark(&n));
+	note_done(&n, &flush, note_mark(&n));
 	CHECK(!is_noted(path));
-	ublk_note_close(&n);
+	note_close(&n);
 	close(fd);
 	unlink(path);
 }
@@ -274,28 +277,28 @@ static void
 test_paths_left(void)
 {
 	char path[] = "/tmp/ublk_test.XXXXXX";
-	struct ublk_left left;
-	struct ublk_note n;
+	struct note_left left;
+	struct note n;
 	struct errtext err;
 	int fd = mkstemp(path);
 
-	left = ublk_note_read("/nowhere/at/all");
+	left = note_read("/nowhere/at/all");
 	CHECK(!left.unflushed && left.paths == 0);
-	CHECK(ublk_note_open(&n, path, &left, &err) && left.paths == 0);
-	ublk_note_paths(&n, 6, 2);
-	left = ublk_note_read(path);
+	CHECK(note_open(&n, path, &left, &err) && left.paths == 0);
+	note_paths(&n, 6, 2);
+	left = note_read(path);
 	CHECK(!left.unflushed && left.paths == 6 && left.active == 2);
-	ublk_note_close(&n);
-	CHECK(ublk_note_open(&n, path, &left, &err) && left.paths == 6);
+	note_close(&n);
+	CHECK(note_open(&n, path, &left, &err) && left.paths == 6);
 	CHECK(left.active == 2);
-	ublk_note_close(&n);
+	note_close(&n);
 	CHECK(ftruncate(fd, 0) == 0 && pwrite(fd, "\1", 1, 0) == 1);
-	CHECK(ublk_note_open(&n, path, &left, &err));
+	CHECK(note_open(&n, path, &left, &err));
 	CHECK(left.unflushed && left.paths == 255 && left.active == 0);
-	ublk_note_paths(&n, 1, 0);
-	left = ublk_note_read(path);
+	note_paths(&n, 1, 0);
+	left = note_read(path);
 	CHECK(left.unflushed && left.paths == 1);
-	ublk_note_close(&n);
+	note_close(&n);
 	close(fd);
 	unlink(path);
 }

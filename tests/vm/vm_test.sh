@@ -28,7 +28,7 @@ done
 
 tree=$dir/tree
 mkdir -p "$tree/tests"
-cp -r "$tests/lib.sh" "$tests/device.sh" "$tests/interop" "$tests/vm" "$tree/tests"
+cp -r "$tests/lib.sh" "$tests/device.sh" "$tests/outlives.sh" "$tests/interop" "$tests/vm" "$tree/tests"
 cp "$nbdisk" "$tree/nbdisk"
 cp "$tests/../linux/boot/60-nbdisk.rules" "$tree"
 for argument; do

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -43,14 +44,45 @@ init_fs(struct fuse *f, const struct fuse_config *config)
 	f->fs = (struct fuse_fs){
 		.uid = config->uid, .gid = config->gid, .mode = config->mode & 0777,
 		.read_only = config->read_only, .zero_slowly = config->zero_slowly,
-		.started_s = time(NULL),
+		.agreed = f->fs.agreed, .opens = fuse_agreed_opens(f->fs.agreed),
 	};
+	f->outlives = config->agreed != NULL;
+	if (config->taken >= 0) {
+		f->fs.inited = f->fs.can_resend = f->serving = true;
+		f->state = FUSE_CLASSIC;
+		return;
+	}
 	f->fs.want_uring = config->want_uring && can_uring &&
 	    fuse_uring_init(f, config->depth);
 	if (f->fs.want_uring)
 		background = f->uring.queues * f->uring.per_queue;
 	f->fs.max_background = (uint16_t)(background < UINT16_MAX ? background :
 	    UINT16_MAX);
+}
+
+static bool
+agree(struct fuse *f, const struct fuse_config *c, struct errtext *err)
+{
+	const struct nbe_export *exp = disk_export(f->disk);
+
+	f->fs.agreed = c->taken >= 0 ? fuse_agreed_take(c->agreed, exp, err) :
+	    fuse_agreed_new(c->agreed, exp, time(NULL), err);
+	return f->fs.agreed != NULL;
+}
+
+/* A new file system, or the one of a dead process. */
+static bool
+begin(struct fuse *f, const struct fuse_config *c, struct errtext *err)
+{
+	if (!agree(f, c, err))
+		return false;
+	if (c->taken < 0)
+		f->dev.fd = fuse_mount(c, err);
+	if (f->dev.fd < 0)
+		return false;
+	init_fs(f, c);
+	return c->taken < 0 || fuse_dev_resend(f) ||
+	    errtext_set(err, "take the file system over: %s", strerror(errno));
 }
 
 bool
@@ -64,21 +96,17 @@ fuse_start(struct fuse **out, const struct fuse_config *given, struct ring *ring
 		return errtext_set(err, "out of memory");
 	f->ring = ring;
 	f->disk = disk;
-	f->dev.fd = -1;
+	f->dev.fd = config.taken;
+	handover_init(&f->handover, &config.handover, disk);
 	if ((disk_export(disk)->flags & NBE_FLAG_READ_ONLY) != 0)
 		config.read_only = true;
-	if (!init_bounce(f) || !fuse_dev_init(f, config.depth)) {
+	if (!init_bounce(f) || !fuse_dev_init(f, config.depth))
 		errtext_set(err, "out of memory");
-		goto fail;
+	else if (begin(f, &config, err)) {
+		fuse_dev_start(f);
+		*out = f;
+		return true;
 	}
-	f->dev.fd = fuse_mount(&config, err);
-	if (f->dev.fd < 0)
-		goto fail;
-	init_fs(f, &config);
-	fuse_dev_start(f);
-	*out = f;
-	return true;
-fail:
 	fuse_free(f);
 	return false;
 }
@@ -92,6 +120,7 @@ fuse_free(struct fuse *f)
 	fuse_uring_free(&f->uring);
 	if (f->bounce != NULL)
 		munmap(f->bounce, f->bounce_size);
+	fuse_agreed_free(f->fs.agreed);
 	free(f);
 }
 
@@ -99,14 +128,58 @@ void
 fuse_stop(struct fuse *f)
 {
 	f->stopping = true;
+	fuse_stay(f);
 }
+
+/* ---- another process ----------------------------------------------------------- */
+
+int
+fuse_to_keep(const struct fuse *f)
+{
+	return f->outlives && f->fs.can_resend && f->state == FUSE_CLASSIC &&
+	    !f->fs.over_uring ? f->dev.fd : -1;
+}
+
+void
+fuse_leave(struct fuse *f, void (*done)(void *arg), void *arg)
+{
+	handover_leave(&f->handover, done, arg);
+	handover_step(&f->handover, f->in_flight);
+}
+
+void
+fuse_stay(struct fuse *f)
+{
+	handover_stay(&f->handover);
+	fuse_dev_go_on(f);
+}
+
+void
+fuse_abandon(struct fuse *f)
+{
+	f->abandoned = true;
+}
+
+bool
+fuse_has_grown(const struct fuse *f)
+{
+	return f->fs.agreed->size < disk_export(f->disk)->size;
+}
+
+void
+fuse_size_seen(struct fuse *f)
+{
+	f->fs.agreed->size = disk_export(f->disk)->size;
+}
+
+/* ---- life ---------------------------------------------------------------------- */
 
 void
 fuse_rest(struct fuse *f)
 {
 	if (f->bounce != NULL)
 		pages_rest(f->bounce, f->bounce_size);
-	pages_rest(f->dev.buffers, f->dev.buffers_size);
+	fuse_dev_rest(f);
 	if (f->uring.payloads != NULL)
 		pages_rest(f->uring.payloads, f->uring.payloads_size);
 }
@@ -124,6 +197,13 @@ fuse_status(const struct fuse *f, struct fuse_status *s)
 		s->state = FUSE_CLASSIC;
 }
 
+/* A flush, after a loss that nobody can mend. */
+static bool
+fails(struct fuse *f, const struct fuse_order *o)
+{
+	return o->goal == GOAL_FLUSH && handover_fails_flush(&f->handover);
+}
+
 bool
 fuse_dispatch(struct fuse_req *r, const struct fuse_call *call)
 {
@@ -138,14 +218,14 @@ fuse_dispatch(struct fuse_req *r, const struct fuse_call *call)
 	r->out_len = answer.len;
 	if (verdict == FUSE_SILENCE)
 		return false;
-	if (verdict == FUSE_ORDER && !f->stopping) {
+	if (verdict == FUSE_ORDER && !f->stopping && !fails(f, &answer.order)) {
 		f->in_flight++;
 		r->order = answer.order;
 		fuse_io_start(f, r);
 		return true;
 	}
 	if (verdict == FUSE_ORDER)
-		r->error = ENOTCONN;
+		r->error = f->stopping ? ENOTCONN : EIO;
 	r->answer(r);
 	return true;
 }
@@ -153,8 +233,11 @@ fuse_dispatch(struct fuse_req *r, const struct fuse_call *call)
 void
 fuse_order_done(struct fuse_req *r)
 {
-	r->fuse->in_flight--;
+	struct fuse *f = r->fuse;
+
+	f->in_flight--;
 	r->answer(r);
+	handover_step(&f->handover, f->in_flight);
 }
 
 void

@@ -15,6 +15,10 @@
  * Large payload is copied on another CPU while other requests are at the disk: alone,
  * a request would only wait longer.  A read behind a poll is not: it may happen when
  * the buffers are given back.
+ *
+ * The kernel copies into one page after the other.  Of a process that is killed in the
+ * middle of this it makes no page ready any more, and the request fails.  So where the
+ * device outlives the process a buffer is in memory before it is given to a read.
  */
 #include <errno.h>
 #include <poll.h>
@@ -85,8 +89,13 @@ answer(struct fuse_req *r)
 {
 	struct fuse_out_header *head = (void *)(r->data - sizeof(*head));
 	struct fuse *f = r->fuse;
-	struct io_uring_sqe *sqe = ring_sqe(f->ring);
+	struct io_uring_sqe *sqe;
 
+	if (f->abandoned) {
+		put_req(f, r);
+		return;
+	}
+	sqe = ring_sqe(f->ring);
 	head->len = (uint32_t)sizeof(*head) + (r->error == 0 ? r->out_len : 0);
 	head->error = -r->error;
 	head->unique = r->unique;
@@ -128,6 +137,15 @@ start_poll(struct fuse *f)
 	f->in_ring += !can_skip(f);
 }
 
+/* It comes again in the next process, unless this one stays. */
+static void
+hold(struct fuse_req *r, uint32_t len)
+{
+	r->len = len;
+	r->next = r->fuse->dev.held;
+	r->fuse->dev.held = r;
+}
+
 static void
 take(struct fuse *f, struct fuse_req *r, int res)
 {
@@ -147,6 +165,10 @@ take(struct fuse *f, struct fuse_req *r, int res)
 		}
 		f->dev.got++;
 		f->dev.payload = (uint32_t)res;
+		if (handover_is_leaving(&f->handover) && !f->stopping) {
+			hold(r, (uint32_t)res);
+			return;
+		}
 		if (fuse_call_split(&call, r->data - HEADROOM, (size_t)res) &&
 		    fuse_dispatch(r, &call))
 			return;
@@ -164,9 +186,18 @@ was_read(struct ring_op *op, int res, uint32_t flags)
 	f->in_ring--;
 	no_more_aside(r);
 	f->dev.reading--;
+	r->reading = false;
 	take(f, r, res);
 	if (f->dev.reading == 0 && f->state != FUSE_ENDED)
 		read_on(f);
+}
+
+/* Whether it is or not, the read goes on. */
+static void
+make_ready(struct fuse_req *r)
+{
+	if (fuse_to_keep(r->fuse) >= 0 && !r->ready)
+		r->ready = pages_ready(r->data - HEADROOM, HEADROOM + FUSE_PAYLOAD_MAX);
 }
 
 /* payload: what it is expected to bring, if it may be set aside. */
@@ -180,6 +211,8 @@ start_read(struct fuse *f, uint32_t payload)
 	f->dev.reading++;
 	f->in_ring++;
 	r->op.done = was_read;
+	r->reading = true;
+	make_ready(r);
 	io_uring_prep_read(sqe, f->dev.fd, r->data - HEADROOM,
 	    HEADROOM + FUSE_PAYLOAD_MAX, 0);
 	if (payload >= READ_ASIDE)
@@ -194,6 +227,8 @@ read_on(struct fuse *f)
 	struct fuse_dev *d = &f->dev;
 	bool more = !d->drained && (d->burst > 1 || f->in_flight > 1);
 
+	if (f->abandoned || (handover_is_leaving(&f->handover) && !f->stopping))
+		return;
 	d->starved = d->free == NULL;
 	if (d->starved)
 		return;
@@ -243,6 +278,44 @@ void
 fuse_dev_start(struct fuse *f)
 {
 	read_on(f);
+}
+
+bool
+fuse_dev_resend(struct fuse *f)
+{
+	const struct fuse_out_header notice = {
+		.len = sizeof(notice), .error = FUSE_NOTIFY_RESEND,
+	};
+
+	return write(f->dev.fd, &notice, sizeof(notice)) == (ssize_t)sizeof(notice);
+}
+
+/* What a read may write to at any time is in memory again. */
+void
+fuse_dev_rest(struct fuse *f)
+{
+	pages_rest(f->dev.buffers, f->dev.buffers_size);
+	for (unsigned i = 0; i < f->dev.depth; i++) {
+		struct fuse_req *r = &f->dev.reqs[i];
+
+		r->ready = false;
+		if (r->reading)
+			make_ready(r);
+	}
+}
+
+void
+fuse_dev_go_on(struct fuse *f)
+{
+	struct fuse_req *r = f->dev.held, *next;
+
+	f->dev.held = NULL;
+	for (; r != NULL; r = next) {
+		next = r->next;
+		take(f, r, (int)r->len);
+	}
+	if (f->dev.reading == 0 && f->state != FUSE_ENDED)
+		read_on(f);
 }
 
 void

@@ -8,12 +8,14 @@
  *                              the disk; pure, no I/O
  *   fuse_io.c                  an order to disk requests, whole blocks only
  *   fuse_mount.c               mount and unmount
+ *   fuse_agreed.c              what outlives the process of it
  *   fuse.c                     start and stop, and the glue
  */
 #ifndef FUSE_IMPL_H
 #define FUSE_IMPL_H
 
 #include "fuse.h"
+#include "fuse_agreed.h"
 #include "fuse_proto.h"
 
 #define FUSE_PAYLOAD_MAX	(1u << 20)	/* bytes of one READ or WRITE */
@@ -28,10 +30,11 @@ struct fuse_fs {
 	mode_t		mode;
 	bool		read_only, want_uring, zero_slowly;
 	uint16_t	max_background;
-	int64_t		started_s;		/* the file's times */
-	unsigned	opens;			/* of the file, now */
+	struct fuse_agreed *agreed;
+	unsigned	opens;			/* of the file, as agreed has them */
 	/* set by INIT */
 	bool		inited, over_uring;
+	bool		can_resend;		/* the kernel, what was not answered */
 };
 
 /* One request of the kernel.  arg is the fixed part and aligned to 8. */
@@ -95,6 +98,7 @@ struct fuse_req {
 	uint8_t		*data;		/* FUSE_PAYLOAD_MAX bytes, page-aligned: what
 					 * was written, is read, or is answered */
 	uint64_t	unique;
+	uint64_t	mark;		/* of a flush */
 	int		error;		/* of the answer */
 	uint32_t	out_len;	/* of the answer, in data */
 	struct fuse_order order;
@@ -105,7 +109,10 @@ struct fuse_req {
 	uint16_t	asks;		/* SEEK: questions so far */
 	bool		aside;		/* its op is a worker's of the kernel */
 	bool		exclusive;	/* needs the bounce buffer and no writer */
-	struct fuse_req	*next;		/* free, or waiting at the gate */
+	struct fuse_req	*next;		/* free, waiting at the gate, or held */
+	uint32_t	len;		/* held: bytes that were read */
+	bool		reading;	/* the kernel may write into its buffer */
+	bool		ready;		/* that is in memory */
 };
 
 /* Keeps read-modify-write apart from all that writes. */
@@ -122,6 +129,7 @@ void	fuse_io_start(struct fuse *, struct fuse_req *);
 struct fuse_dev {
 	struct ring_op	poll;
 	struct fuse_req	*reqs, *free;
+	struct fuse_req	*held;		/* not looked at: the device is left */
 	uint8_t		*buffers;
 	size_t		buffers_size;
 	unsigned	depth;
@@ -136,6 +144,11 @@ struct fuse_dev {
 
 bool	fuse_dev_init(struct fuse *, unsigned depth);
 void	fuse_dev_start(struct fuse *);
+/* Of a device that goes on: asks for what was not answered.  False with errno. */
+bool	fuse_dev_resend(struct fuse *);
+void	fuse_dev_rest(struct fuse *);
+/* What is held is taken. */
+void	fuse_dev_go_on(struct fuse *);
 void	fuse_dev_free(struct fuse_dev *);
 
 struct fuse_uring_entry;
@@ -173,7 +186,10 @@ struct fuse {
 	struct fuse_notice notice;
 	bool		notifying, notify_again;
 	enum fuse_state	state;
+	struct handover	handover;
 	bool		stopping;
+	bool		abandoned;	/* nothing is answered: who comes next does */
+	bool		outlives;	/* it may have a next one */
 	bool		serving;	/* INIT was answered */
 	unsigned	in_flight;
 	unsigned	aside;		/* requests that a worker copies */

@@ -341,6 +341,7 @@ step_done(struct disk_io *io)
 	struct fuse_req *r = (struct fuse_req *)io;
 	const struct fuse_step *s = &r->step[r->step_now];
 
+	note_done(r->fuse->handover.config.note, &io->req, r->mark);
 	/* TRIM is advice, WRITE_ZEROES follows. */
 	if (io->req.error != NBE_OK && s->op != NBE_TRIM) {
 		finish(r, errno_of(io->req.error));
@@ -372,6 +373,7 @@ run(struct fuse_req *r)
 	r->io.req.extents_max = EXTENTS_MAX;
 	r->io.data = s->data;
 	r->io.done = step_done;
+	r->mark = note_mark(r->fuse->handover.config.note);
 	disk_submit(r->fuse->disk, &r->io);
 }
 

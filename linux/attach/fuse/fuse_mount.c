@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "fuse_impl.h"
+#include "kept.h"
 
 #define HELPER		"fusermount3"
 #define HELPER_FD	3	/* the number of the socket in the helper */
@@ -144,38 +145,13 @@ helper_run(const char *const argv[], int sock, struct errtext *err)
 	return errtext_set(err, "%s", said[0] != '\0' ? said : HELPER " failed");
 }
 
-/* -1: no descriptor came. */
-static int
-receive_fd(int sock)
-{
-	union {
-		struct cmsghdr	align;
-		char		buf[CMSG_SPACE(sizeof(int))];
-	} control;
-	char byte;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
-	};
-	const struct cmsghdr *c;
-	int fd = -1;
-
-	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < 0)
-		return -1;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c != NULL && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
-}
-
 static int
 mount_by_helper(const struct fuse_config *c, struct errtext *err)
 {
 	char options[512];
 	const char *const argv[] = { HELPER, "-o", options, "--", c->mountpoint, NULL };
 	int sock[2], fd = -1;
+	bool ok;
 
 	snprintf(options, sizeof(options), "fsname=%s,subtype=nbdisk,"
 	    "default_permissions,nosuid,nodev%s", c->source,
@@ -184,13 +160,11 @@ mount_by_helper(const struct fuse_config *c, struct errtext *err)
 		errtext_set(err, "socketpair: %s", strerror(errno));
 		return -1;
 	}
-	if (helper_run(argv, sock[1], err)) {
-		fd = receive_fd(sock[0]);
-		if (fd < 0)
-			errtext_set(err, "%s passed no descriptor", HELPER);
-	}
+	ok = helper_run(argv, sock[1], err);
+	close(sock[1]);		/* else what never came would be waited for */
+	if (ok && (!kept_receive(sock[0], &fd) || fd < 0))
+		errtext_set(err, "%s passed no descriptor", HELPER);
 	close(sock[0]);
-	close(sock[1]);
 	if (fd >= 0)
 		(void)fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
 	return fd;
@@ -200,6 +174,13 @@ int
 fuse_mount(const struct fuse_config *c, struct errtext *err)
 {
 	return geteuid() == 0 ? mount_as_root(c, err) : mount_by_helper(c, err);
+}
+
+/* An unmount by force begins so, and may end there. */
+void
+fuse_abort(const char *mountpoint)
+{
+	(void)umount2(mountpoint, UMOUNT_NOFOLLOW | MNT_FORCE);
 }
 
 bool

@@ -65,7 +65,7 @@ fill_attr(const struct fuse_fs *fs, const struct nbe_export *exp, uint64_t ino,
 	attr->size = is_disk ? exp->size : 0;
 	attr->blocks = attr->size / 512;
 	attr->blksize = suitable_io(exp);
-	attr->atime = attr->mtime = attr->ctime = (uint64_t)fs->started_s;
+	attr->atime = attr->mtime = attr->ctime = (uint64_t)fs->agreed->started_s;
 }
 
 static bool
@@ -128,14 +128,18 @@ static enum fuse_verdict
 op_open(struct query *q)
 {
 	const struct fuse_open_in *in = q->call->arg;
+	uint64_t unique = q->call->head->unique & ~FUSE_UNIQUE_RESEND;
 	struct fuse_open_out *out;
 
 	if (q->call->head->nodeid != FUSE_INO_DISK)
 		return refuse(q, EISDIR);
 	if (q->fs->read_only && (in->flags & O_ACCMODE) != O_RDONLY)
 		return refuse(q, EROFS);
-	q->fs->opens++;
+	if (!fuse_agreed_open(q->fs->agreed, unique))
+		return refuse(q, ENFILE);
+	q->fs->opens = fuse_agreed_opens(q->fs->agreed);
 	out = answer(q, sizeof(*out));
+	out->fh = unique;
 	out->open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
 	return FUSE_ANSWER;
 }
@@ -143,8 +147,10 @@ op_open(struct query *q)
 static enum fuse_verdict
 op_release(struct query *q)
 {
-	if (q->fs->opens > 0)
-		q->fs->opens--;
+	const struct fuse_release_in *in = q->call->arg;
+
+	fuse_agreed_release(q->fs->agreed, in->fh);
+	q->fs->opens = fuse_agreed_opens(q->fs->agreed);
 	return FUSE_ANSWER;
 }
 
@@ -363,7 +369,7 @@ init_flags(const struct fuse_fs *fs, const struct fuse_init_in *in, uint32_t len
 	uint64_t offered = in->flags;
 	uint64_t wanted = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ASYNC_DIO |
 	    FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_INIT_EXT |
-	    FUSE_DIRECT_IO_ALLOW_MMAP;
+	    FUSE_DIRECT_IO_ALLOW_MMAP | FUSE_HAS_RESEND;
 
 	if ((in->flags & FUSE_INIT_EXT) != 0 &&
 	    len >= offsetof(struct fuse_init_in, flags2) + sizeof(in->flags2))
@@ -398,6 +404,7 @@ op_init(struct query *q)
 	out->max_pages = (uint16_t)(FUSE_PAYLOAD_MAX / sysconf(_SC_PAGESIZE));
 	out->time_gran = 1;
 	q->fs->inited = true;
+	q->fs->can_resend = (flags & FUSE_HAS_RESEND) != 0;
 	q->fs->over_uring = (flags & FUSE_OVER_IO_URING) != 0;
 	return FUSE_ANSWER;
 }
@@ -417,7 +424,7 @@ static const struct {
 	[FUSE_READ]	= { op_read, sizeof(struct fuse_read_in), false },
 	[FUSE_WRITE]	= { op_write, sizeof(struct fuse_write_in), true },
 	[FUSE_STATFS]	= { op_statfs, 0, false },
-	[FUSE_RELEASE]	= { op_release, 0, false },
+	[FUSE_RELEASE]	= { op_release, sizeof(struct fuse_release_in), false },
 	[FUSE_FSYNC]	= { op_fsync, 0, false },
 	[FUSE_FLUSH]	= { op_never_again, 0, false },
 	[FUSE_INIT]	= { op_init, offsetof(struct fuse_init_in, flags2), false },

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * linux/fuse.h of Debian 12 is protocol 7.38; FUSE over io_uring came with 7.42
- * (Linux 6.14).  Names and layouts are the kernel's.
+ * (Linux 6.14), that requests can be had again with 7.40 (6.9).  Names and layouts are
+ * the kernel's.
  */
 #ifndef FUSE_PROTO_H
 #define FUSE_PROTO_H
@@ -14,6 +15,11 @@
 
 #ifndef FUSE_DIRECT_IO_ALLOW_MMAP
 #define FUSE_DIRECT_IO_ALLOW_MMAP	(1ULL << 36)
+#endif
+#ifndef FUSE_HAS_RESEND
+#define FUSE_HAS_RESEND			(1ULL << 39)
+#define FUSE_UNIQUE_RESEND		(1ULL << 63)
+#define FUSE_NOTIFY_RESEND		7
 #endif
 #ifndef FUSE_OVER_IO_URING
 #define FUSE_OVER_IO_URING		(1ULL << 41)

@@ -25,7 +25,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "nbe_errno.h"
 #include "pool.h"
 #include "ublk_op.h"
@@ -56,17 +55,9 @@ struct ublk {
 	int		fd;
 	bool		read_only, stopping;
 	bool		registers;	/* payload, if the kernel can */
-	struct ublk_note *note;
-	bool		fail_flush, replays;
-	nbe_time	fail_until;	/* 0: none has failed yet */
-	struct disk_io	own_flush;
-	uint64_t	own_mark;
-	bool		flushing;
-	void		(*left)(void *arg);	/* NULL: it is not being left */
-	void		*left_arg;
+	struct handover	handover;
 };
 
-#define FAIL_TIME	NBE_SECOND
 #define STRAIGHT_MIN	(32u << 10)
 
 _Static_assert(UBLK_PAYLOAD_MAX <= POOL_STEP, "there is always room for one");
@@ -147,40 +138,6 @@ copy(const struct ublk_req *r, uint8_t op)
 	return n == (ssize_t)length;
 }
 
-/* ---- leaving -------------------------------------------------------- */
-
-/* What it says of a loss nobody else would: then the next flush of a user does. */
-static void
-own_flush_done(struct disk_io *io)
-{
-	struct ublk *u = container_of(io, struct ublk, own_flush);
-
-	u->flushing = false;
-	if (io->req.error != NBE_OK) {
-		u->fail_flush = true;
-		u->fail_until = 0;
-	}
-	ublk_note_done(u->note, &io->req, u->own_mark);
-	if (u->left != NULL)
-		u->left(u->left_arg);
-}
-
-static void
-leave_step(struct ublk *u)
-{
-	if (u->left == NULL || u->in_flight != 0 || u->flushing)
-		return;
-	if ((disk_export(u->disk)->flags & NBE_FLAG_SEND_FLUSH) == 0) {
-		u->left(u->left_arg);
-		return;
-	}
-	u->flushing = true;
-	u->own_flush.req = (struct nbe_req){ .op = NBE_FLUSH };
-	u->own_flush.done = own_flush_done;
-	u->own_mark = ublk_note_mark(u->note);
-	disk_submit(u->disk, &u->own_flush);
-}
-
 /* ---- requests -------------------------------------------------------- */
 
 static void serve_waiting(struct ublk *);
@@ -208,12 +165,12 @@ disk_done(struct disk_io *io)
 	struct ublk_req *r = container_of(io, struct ublk_req, io);
 	int error = errno_of(io->req.error);
 
-	ublk_note_done(r->ublk->note, &io->req, r->mark);
+	note_done(r->ublk->handover.config.note, &io->req, r->mark);
 	if (error == 0 && (io->torn || !copy(r, NBE_READ)))
 		error = EIO;
 	end(r, error != 0 ? -error : ublk_result(&io->req));
 	serve_waiting(r->ublk);
-	leave_step(r->ublk);
+	handover_step(&r->ublk->handover, r->ublk->in_flight);
 }
 
 /* False: there is no room. */
@@ -231,7 +188,7 @@ serve(struct ublk_req *r)
 		end(r, -EIO);
 		return true;
 	}
-	r->mark = ublk_note_mark(u->note);
+	r->mark = note_mark(u->handover.config.note);
 	disk_submit(u->disk, &r->io);
 	return true;
 }
@@ -263,24 +220,7 @@ more_room(struct pool *p)
 	struct ublk *u = container_of(p, struct ublk, pool);
 
 	serve_waiting(u);
-	leave_step(u);
-}
-
-/* Whether this flush must. */
-static bool
-fails(struct ublk *u, const struct nbe_req *r)
-{
-	nbe_time now;
-
-	if (!u->fail_flush || r->op != NBE_FLUSH)
-		return false;
-	if (u->replays && disk_has_old_writes(u->disk))
-		return true;
-	now = clock_now();
-	if (u->fail_until == 0)
-		u->fail_until = now + FAIL_TIME;
-	u->fail_flush = now < u->fail_until;
-	return u->fail_flush;
+	handover_step(&u->handover, u->in_flight);
 }
 
 static void
@@ -291,7 +231,8 @@ take(struct ublk_req *r)
 
 	error = u->stopping ? ENOTCONN : ublk_decode(&u->desc[r->tag],
 	    disk_export(u->disk), u->read_only, &r->io.req);
-	if (error == 0 && fails(u, &r->io.req))
+	if (error == 0 && r->io.req.op == NBE_FLUSH &&
+	    handover_fails_flush(&u->handover))
 		error = EIO;
 	if (error != 0) {
 		answer(r, -error);
@@ -313,7 +254,7 @@ fetched(struct ring_op *op, int res, uint32_t flags)
 	u->lent--;
 	if (res != UBLK_IO_RES_OK)
 		return;
-	r->held = u->left != NULL && !u->stopping;
+	r->held = handover_is_leaving(&u->handover) && !u->stopping;
 	u->held += r->held;
 	if (!r->held)
 		take(r);
@@ -336,15 +277,14 @@ take_held(struct ublk *u)
 void
 ublk_leave(struct ublk *u, void (*done)(void *arg), void *arg)
 {
-	u->left = done;
-	u->left_arg = arg;
-	leave_step(u);
+	handover_leave(&u->handover, done, arg);
+	handover_step(&u->handover, u->in_flight);
 }
 
 void
 ublk_stay(struct ublk *u)
 {
-	u->left = NULL;
+	handover_stay(&u->handover);
 	take_held(u);
 }
 
@@ -409,9 +349,7 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
 	u->ring = ring;
 	u->disk = disk;
 	u->read_only = c->read_only;
-	u->note = c->note;
-	u->fail_flush = c->fail_flush;
-	u->replays = c->replays;
+	handover_init(&u->handover, &c->handover, disk);
 	u->fd = -1;
 	u->registers = c->dev.registers && ring_have_buffers(ring, UBLK_DEPTH);
 	u->last = &u->first;

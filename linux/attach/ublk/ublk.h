@@ -14,8 +14,8 @@
 
 #include "disk.h"
 #include "errtext.h"
+#include "handover.h"
 #include "ring.h"
-#include "ublk_note.h"
 #include "ublkdev.h"
 
 struct ublk;
@@ -23,17 +23,7 @@ struct ublk;
 struct ublk_config {
 	struct ublkdev	dev;
 	bool		read_only;
-	struct ublk_note *note;		/* outlives it */
-	/*
-	 * Another server had it before, and died (ublkdev_take), with changes that were
-	 * acknowledged and not flushed.  They may be lost, for the NBD server may have
-	 * been restarted while nobody looked.  So flushes fail, as after any loss that
-	 * nobody can mend, with those that come within a second of the first one: they
-	 * were asked for before anybody could know.  replays: that begins when the old
-	 * commands are fenced, for one of them may be a replay, which brings back what
-	 * is older still.
-	 */
-	bool		fail_flush, replays;
+	struct handover_config handover;
 };
 
 struct ublk_status {
@@ -51,12 +41,7 @@ struct ublk_status {
 bool	ublk_start(struct ublk **, const struct ublk_config *, struct ring *,
 	    struct disk *, struct errtext *);
 void	ublk_status(const struct ublk *, struct ublk_status *);
-/*
- * Leaves the device to another process: takes no more requests, which stay with the
- * kernel, as good as unseen; when those at the disk are done, and what is unflushed is
- * flushed, or was tried to be, calls done, and from then on has nothing at the disk.
- * stay: not yet, or not any more; then all is as before.
- */
+/* As handover_leave and handover_stay. */
 void	ublk_leave(struct ublk *, void (*done)(void *arg), void *arg);
 void	ublk_stay(struct ublk *);
 /* With no request here for a while: buffers give their memory back. */

@@ -1,8 +1,8 @@
 /*
- * ublk_note.c - what who serves after this process must know of it.
+ * note.c - what who serves after this process must know of it.
  * SPDX-License-Identifier: BSD-2-Clause
  */
-#include "ublk_note.h"
+#include "note.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,30 +12,30 @@
 
 _Static_assert(NBE_MAX_PATHS <= 8, "a byte has a bit for each");
 
-static struct ublk_left
+static struct note_left
 as_left(const uint8_t *byte, ssize_t len)
 {
-	return (struct ublk_left){
-		.unflushed = len > 0 && byte[UBLK_NOTE_UNFLUSHED] != 0,
+	return (struct note_left){
+		.unflushed = len > 0 && byte[NOTE_UNFLUSHED] != 0,
 		/* Of a file that does not say: all of them. */
-		.paths = len == UBLK_NOTE_BYTES ? byte[UBLK_NOTE_PATHS] :
+		.paths = len == NOTE_BYTES ? byte[NOTE_PATHS] :
 		    len > 0 ? UINT8_MAX : 0,
-		.active = len == UBLK_NOTE_BYTES ? byte[UBLK_NOTE_ACTIVE] : 0,
+		.active = len == NOTE_BYTES ? byte[NOTE_ACTIVE] : 0,
 	};
 }
 
-static struct ublk_left
+static struct note_left
 read_left(int fd)
 {
-	uint8_t byte[UBLK_NOTE_BYTES];
+	uint8_t byte[NOTE_BYTES];
 
 	return as_left(byte, pread(fd, byte, sizeof(byte), 0));
 }
 
-struct ublk_left
-ublk_note_read(const char *path)
+struct note_left
+note_read(const char *path)
 {
-	struct ublk_left left = { 0 };
+	struct note_left left = { 0 };
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
@@ -47,30 +47,30 @@ ublk_note_read(const char *path)
 
 /* Written, not only made longer: there must be room for it. */
 static bool
-write_left(int fd, const struct ublk_left *left)
+write_left(int fd, const struct note_left *left)
 {
-	const uint8_t byte[UBLK_NOTE_BYTES] = {
-		[UBLK_NOTE_UNFLUSHED] = left->unflushed,
-		[UBLK_NOTE_PATHS] = (uint8_t)left->paths,
-		[UBLK_NOTE_ACTIVE] = (uint8_t)left->active,
+	const uint8_t byte[NOTE_BYTES] = {
+		[NOTE_UNFLUSHED] = left->unflushed,
+		[NOTE_PATHS] = (uint8_t)left->paths,
+		[NOTE_ACTIVE] = (uint8_t)left->active,
 	};
 
 	return pwrite(fd, byte, sizeof(byte), 0) == (ssize_t)sizeof(byte);
 }
 
 bool
-ublk_note_open(struct ublk_note *n, const char *path, struct ublk_left *left,
+note_open(struct note *n, const char *path, struct note_left *left,
     struct errtext *err)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	void *map = MAP_FAILED;
 
-	*n = (struct ublk_note){ NULL, 0 };
-	*left = (struct ublk_left){ 0 };
+	*n = (struct note){ NULL, 0 };
+	*left = (struct note_left){ 0 };
 	if (fd >= 0) {
 		*left = read_left(fd);
 		if (write_left(fd, left))
-			map = mmap(NULL, UBLK_NOTE_BYTES, PROT_READ | PROT_WRITE,
+			map = mmap(NULL, NOTE_BYTES, PROT_READ | PROT_WRITE,
 			    MAP_SHARED, fd, 0);
 	}
 	if (map == MAP_FAILED)
@@ -83,37 +83,43 @@ ublk_note_open(struct ublk_note *n, const char *path, struct ublk_left *left,
 }
 
 void
-ublk_note_close(struct ublk_note *n)
+note_close(struct note *n)
 {
 	if (n->byte != NULL)
-		munmap((void *)(uintptr_t)n->byte, UBLK_NOTE_BYTES);
+		munmap((void *)(uintptr_t)n->byte, NOTE_BYTES);
 	n->byte = NULL;
 }
 
 /* A flush covers what was acknowledged before it. */
 void
-ublk_note_done(struct ublk_note *n, const struct nbe_req *r, uint64_t mark)
+note_done(struct note *n, const struct nbe_req *r, uint64_t mark)
 {
-	if (r->op == NBE_READ)
+	static const bool changes[NBE_OPS] = {
+		[NBE_WRITE] = true, [NBE_TRIM] = true, [NBE_ZERO] = true,
+	};
+
+	if (n->byte == NULL)
 		return;
 	if (r->op == NBE_FLUSH) {
 		if (r->error == NBE_OK && mark == n->changes)
-			n->byte[UBLK_NOTE_UNFLUSHED] = 0;
+			n->byte[NOTE_UNFLUSHED] = 0;
 		return;
 	}
 	/* Also of one that failed a piece may be there. */
+	if (!changes[r->op])
+		return;
 	if ((r->flags & NBE_FUA) == 0 || r->error != NBE_OK) {
-		n->byte[UBLK_NOTE_UNFLUSHED] = 1;
+		n->byte[NOTE_UNFLUSHED] = 1;
 		n->changes++;
 	}
 }
 
 /* The set first: what is active is one of it. */
 void
-ublk_note_paths(struct ublk_note *n, uint32_t paths, unsigned active)
+note_paths(struct note *n, uint32_t paths, unsigned active)
 {
 	if (n->byte == NULL)
 		return;
-	n->byte[UBLK_NOTE_PATHS] = (uint8_t)paths;
-	n->byte[UBLK_NOTE_ACTIVE] = (uint8_t)active;
+	n->byte[NOTE_PATHS] = (uint8_t)paths;
+	n->byte[NOTE_ACTIVE] = (uint8_t)active;
 }
