@@ -516,7 +516,7 @@ void	 nbe_tx_end(struct nbe_dev *, unsigned conn, uint64_t sent,
  * *used says how many bytes are consumed; the front gives the rest again, in
  * front of what comes next.  A rest is left only when seg[] was full.  What came in
  * several buffers may be handed over one by one before nbe_rx_end; no other call on
- * the device may be in between.
+ * the device but nbe_rx_left may be in between.
  *
  * Either way nbe_rx_end closes it; only then are requests done.  got counts the
  * bytes that came into the segments of nbe_rx_begin; 0 after nbe_rx_ahead.

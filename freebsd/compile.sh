@@ -68,16 +68,16 @@ check_library() {
 	ln -sfn "$srctop/sys/opencrypto" "$dir/crypto"
 	for source in "$here"/lib/*.c $(sed -n 's/^SRCS+=//p' \
 	    "$here/lib/Makefile" | grep -o '[a-z_]*\.c' |
-	    sed "s|^|$here/../connect/|"); do
-		[ -e "$source" ] || continue	# geom(8)'s own
+	    sed "s|.*|$here/../common/& $here/../connect/&|"); do
+		[ -e "$source" ] || continue	# geom(8)'s own, or the other's
 		clang -target "$target-unknown-freebsd${release%?????}" \
 		    -fsyntax-only -std=gnu11 -nostdinc -Wall -Wextra -Werror \
 		    -Wno-missing-field-initializers -I"$dir" \
 		    -isystem "$(clang -print-resource-dir)/include" \
 		    -isystem "$srctop/include" -isystem "$srctop/lib/libgeom" \
 		    -isystem "$srctop/sys" -I"$srctop/sbin/geom" \
-		    -I"$here/../connect" -I"$here/../engine" \
-		    "$source"
+		    -I"$here/../common" -I"$here/../connect" \
+		    -I"$here/../engine" "$source"
 	done
 }
 

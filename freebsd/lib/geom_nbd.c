@@ -44,7 +44,7 @@ static void nbd_watch(struct gctl_req *, unsigned);
 
 struct g_command class_commands[] = {
 	{ "connect", G_FLAG_LOADKLD, nbd_connect, {
-		{ 'c', "connections", "1", G_TYPE_NUMBER },
+		{ 'c', "connections", G_VAL_OPTIONAL, G_TYPE_NUMBER },
 		{ 'n', "name", G_VAL_OPTIONAL, G_TYPE_STRING },
 		{ 'p', "port", G_VAL_OPTIONAL, G_TYPE_STRING },
 		{ 't', "timeout", G_VAL_OPTIONAL, G_TYPE_NUMBER },
@@ -62,7 +62,7 @@ struct g_command class_commands[] = {
 	    "[-c num] [-n name] [-p port] [-t seconds] [-T seconds] "
 	    "[-f seconds] [-u fail|replay|ignore] [-s sectorsize] "
 	    "[-S stripesize] [-F time|store|program] [-P seconds] [-b seconds] "
-	    TLS_USAGE " host ..."
+	    TLS_USAGE " host ... | file.conf"
 	},
 	{ "exports", G_FLAG_NONE, nbd_exports, {
 		{ 'p', "port", G_VAL_OPTIONAL, G_TYPE_STRING },
@@ -131,16 +131,16 @@ tell(struct gctl_req *req, const struct nbc_error *err)
 	gctl_error(req, "%s", err->text);
 }
 
-/* The server that an operand and the options name; NULL: see err. */
+/* NULL: see err. */
 static struct gnbd_peer *
-peer_of_operand(struct gctl_req *req, int i, struct nbc_error *err)
+peer_of(struct gctl_req *req, const char *server, struct nbc_error *err)
 {
 	struct gnbd_peer *p = calloc(1, sizeof(*p));
 	struct gnbd_tls tls = tls_options(req);
 
 	if (p == NULL)
 		(void)nbc_fail_no_memory(err);
-	else if (nbc_target_parse(&p->target, gctl_get_ascii(req, "arg%d", i), err) &&
+	else if (nbc_target_parse(&p->target, server, err) &&
 	    gnbd_set(&p->target.port, option(req, "port"), err) &&
 	    gnbd_set(&p->target.export_name, option(req, "name"), err) &&
 	    gnbd_peer_tls(p, &tls, err) && gnbd_peer_load(p, GNBD_ATTEMPT_MS, err))
@@ -153,6 +153,7 @@ peer_of_operand(struct gctl_req *req, int i, struct nbc_error *err)
 
 /* The servers of one disk. */
 struct servers {
+	struct gnbd_config config;	/* or hosts are operands */
 	struct gnbd_peer *peer[NBE_MAX_PATHS];
 	int		 count;
 	uint32_t	 active;	/* has the sockets */
@@ -165,18 +166,43 @@ servers_free(struct servers *s)
 
 	for (int i = 0; i < s->count; i++)
 		gnbd_peer_free(s->peer[i]);
+	gnbd_config_free(&s->config);
+}
+
+/* A file is alone, for it names the servers.  False: see err. */
+static bool
+take_file(struct gctl_req *req, struct servers *s, int *n, struct nbc_error *err)
+{
+	const char *operand = NULL;
+
+	*n = gctl_get_int(req, "nargs");
+	for (int i = 0; i < *n && operand == NULL; i++) {
+		operand = gctl_get_ascii(req, "arg%d", i);
+		if (!gnbd_is_config(operand))
+			operand = NULL;
+	}
+	if (operand == NULL)
+		return (true);
+	if (*n > 1)
+		return (nbc_fail(err, NBC_USAGE, "%s names the servers; no host goes "
+		    "with it.", operand));
+	if (!gnbd_config_load(&s->config, operand, req, err))
+		return (false);
+	*n = (int)s->config.count;
+	return (true);
 }
 
 static bool
-servers_of_operands(struct gctl_req *req, struct servers *s, struct nbc_error *err)
+servers_load(struct gctl_req *req, struct servers *s, int n, struct nbc_error *err)
 {
-	int n = gctl_get_int(req, "nargs");
 
 	if (n < 1 || n > NBE_MAX_PATHS)
 		return (nbc_fail(err, NBC_USAGE, "One host is needed, or up to %d that "
 		    "have the same disk.", NBE_MAX_PATHS));
 	for (; s->count < n; s->count++) {
-		struct gnbd_peer *p = peer_of_operand(req, s->count, err);
+		const char *server = s->config.count != 0 ? s->config.uri[s->count] :
+		    gctl_get_ascii(req, "arg%d", s->count);
+		struct gnbd_peer *p = peer_of(req, server, err);
 
 		s->peer[s->count] = p;
 		if (p == NULL)
@@ -309,13 +335,21 @@ wanted_conns(struct gctl_req *req, int *n)
 static void
 nbd_connect(struct gctl_req *req, unsigned flags __unused)
 {
+	static const intmax_t one = 1;
 	struct servers s = { .count = 0 };
 	struct nbc_error err;
-	int n;
+	int operands, n;
 
-	if (!wanted_conns(req, &n))
+	if (!take_file(req, &s, &operands, &err)) {
+		tell(req, &err);
+		servers_free(&s);
 		return;
-	if (servers_of_operands(req, &s, &err) && servers_open(&s, n, &err)) {
+	}
+	if (!gctl_has_param(req, "connections"))
+		gctl_ro_param(req, "connections", sizeof(one), &one);
+	if (!wanted_conns(req, &n))
+		;
+	else if (servers_load(req, &s, operands, &err) && servers_open(&s, n, &err)) {
 		servers_check(&s);
 		issue_connect(req, &s);
 	} else
@@ -350,7 +384,7 @@ nbd_exports(struct gctl_req *req, unsigned flags __unused)
 		gctl_error(req, "Exactly one host is needed.");
 		return;
 	}
-	p = peer_of_operand(req, 0, &err);
+	p = peer_of(req, gctl_get_ascii(req, "arg0"), &err);
 	if (p == NULL || !nbc_list(&list, &p->target, p->tls, &p->options, &err))
 		tell(req, &err);
 	print_exports(&list);

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  *	geom_nbd.c	the verbs
+ *	gnbd_config.c	a device's file, in place of options and hosts
  *	gnbd_peer.c	a server, and sockets that are connected to it
  *	gnbd_kernel.c	what the kernel shows of a device, and what it is told
  *	gnbd_tend.c	does what a device asks for: dial, try, fence a server
@@ -33,6 +34,24 @@
 struct gnbd_tls {
 	const char	*ca, *cert, *key;
 };
+
+/* ---- gnbd_config.c: a device's file ----------------------------------------- */
+
+#define	GNBD_SETTINGS	14
+
+/* Begins as zeroes.  Parameters of the request lie in it. */
+struct gnbd_config {
+	char		*text;
+	char		*uri[NBE_MAX_PATHS];
+	unsigned	 count;
+	intmax_t	 number[GNBD_SETTINGS];
+};
+/* Is it a path that ends in .conf? */
+bool	gnbd_is_config(const char *operand);
+/* Adds a parameter for each line, but where the request has it already. */
+bool	gnbd_config_load(struct gnbd_config *, const char *path, struct gctl_req *,
+	    struct nbc_error *);
+void	gnbd_config_free(struct gnbd_config *);
 
 /* ---- gnbd_peer.c: a server ------------------------------------------------- */
 

@@ -43,6 +43,7 @@
 #define	G_NBD_NOW_REQS		8	/* sent by start itself: so few at a time, */
 #define	G_NBD_NOW_BYTES		(64 * 1024)	/* ... and no longer write */
 #define	G_NBD_NOW_SENDS		4		/* then the sender goes on */
+#define	G_NBD_LONG		(16 * 1024)	/* payload that is named at once */
 #define	G_NBD_COPY_LOCKED	(4 * 1024)	/* received bytes copied under sc_mtx */
 /* Of a receive buffer.  When so little is taken from it, TCP has no news for the
  * peer: it tells of new room from a quarter on, and need not be asked. */

@@ -521,10 +521,17 @@ g_nbd_advance(struct g_nbd_cursor *c, u_int len)
 	}
 }
 
+static bool
+g_nbd_amid_long(const struct g_nbd_conn *nc)
+{
+
+	return (nbe_rx_left(nc->nc_sc->sc_dev, nc->nc_index) >= G_NBD_LONG);
+}
+
 /*
- * Hand bytes to the engine until nc_rx_seg[] is full or all are used.  The copies
- * are made later, and the mbufs stay until then.  Behind the end of the chain there may
- * still be a hole to name, which has no bytes.
+ * Hand bytes to the engine until nc_rx_seg[] is full, all are used, or a long payload
+ * goes on in the next mbuf.  The copies are made later, and the mbufs stay until then.
+ * Behind the end of the chain there may still be a hole to name, which has no bytes.
  */
 static u_int
 g_nbd_parse(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
@@ -539,8 +546,56 @@ g_nbd_parse(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
 		n += nbe_rx_ahead(nc->nc_sc->sc_dev, nc->nc_index, at, len,
 		    &nc->nc_rx_seg[n], G_NBD_RX_SEGS - n, &used);
 		g_nbd_advance(c, used);
-	} while (c->c_m != NULL && n < G_NBD_RX_SEGS);
+	} while (c->c_m != NULL && n < G_NBD_RX_SEGS && !g_nbd_amid_long(nc));
 	return (n);
+}
+
+/* What there is of the payload that seg names; no lock.  How much that is. */
+static uint64_t
+g_nbd_take(struct g_nbd_cursor *c, const struct nbe_seg *seg)
+{
+	const struct bio *bp = seg->kind == NBE_SEG_SKIP ? NULL :
+	    g_nbd_io_of(seg->req)->io_bio;
+	const uint8_t *from;
+	uint8_t *to = NULL;
+	uint64_t got;
+	size_t room = 0;
+	u_int n;
+
+	for (got = 0; got < seg->len && c->c_m != NULL; got += n, room -= n) {
+		if (room == 0) {
+			room = seg->len - got;
+			to = bp == NULL ? NULL :
+			    g_nbd_bio_at(bp, seg->off + got, &room);
+		}
+		from = g_nbd_at(c, &n);
+		n = MIN(n, room);
+		if (to != NULL) {
+			memcpy(to, from, n);
+			to += n;
+		}
+		g_nbd_advance(c, n);
+	}
+	return (got);
+}
+
+/* A long payload comes in many mbufs: its place is named once.  Enters and leaves with
+ * the lock. */
+static void
+g_nbd_go_on(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
+{
+	struct g_nbd_softc *sc = nc->nc_sc;
+	uint64_t got, need;
+
+	if (nbe_rx_begin(sc->sc_dev, nc->nc_index, nc->nc_rx_seg, G_NBD_RX_SEGS,
+	    &need) == 0) {
+		c->c_m = NULL;		/* the connection is given up */
+		return;
+	}
+	mtx_unlock(&sc->sc_mtx);
+	got = g_nbd_take(c, &nc->nc_rx_seg[0]);
+	mtx_lock(&sc->sc_mtx);
+	nbe_rx_end(sc->sc_dev, nc->nc_index, got, NBE_WHY_NONE, g_nbd_now(sc));
 }
 
 /*
@@ -564,6 +619,19 @@ g_nbd_fill(struct g_nbd_conn *nc, u_int nseg)
 		mtx_lock(&sc->sc_mtx);
 }
 
+/* Enters and leaves with the lock.  How many segments there were. */
+static u_int
+g_nbd_go_through(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
+{
+	u_int n;
+
+	n = g_nbd_parse(nc, c);
+	g_nbd_fill(nc, n);
+	nbe_rx_end(nc->nc_sc->sc_dev, nc->nc_index, 0, NBE_WHY_NONE,
+	    g_nbd_now(nc->nc_sc));
+	return (n);
+}
+
 /* All of the chain goes to the engine and into the bios. */
 static uint64_t
 g_nbd_feed(struct g_nbd_conn *nc, struct mbuf *m)
@@ -571,19 +639,19 @@ g_nbd_feed(struct g_nbd_conn *nc, struct mbuf *m)
 	struct g_nbd_softc *sc = nc->nc_sc;
 	struct g_nbd_cursor c = { .c_m = m };
 	struct nbe_req *done;
-	nbe_time now;
 	uint64_t left;
 	u_int n;
 
 	do {
+		n = 0;
 		mtx_lock(&sc->sc_mtx);
-		n = g_nbd_parse(nc, &c);
-		g_nbd_fill(nc, n);
-		now = g_nbd_now(sc);
-		nbe_rx_end(sc->sc_dev, nc->nc_index, 0, NBE_WHY_NONE, now);
+		if (!g_nbd_amid_long(nc))
+			n = g_nbd_go_through(nc, &c);
+		if (c.c_m != NULL && g_nbd_amid_long(nc))
+			g_nbd_go_on(nc, &c);
 		if (sc->sc_silent)
 			g_nbd_heard(sc);
-		done = g_nbd_turn(sc, now);
+		done = g_nbd_turn(sc, sc->sc_now);
 		left = nbe_rx_left(sc->sc_dev, nc->nc_index);
 		mtx_unlock(&sc->sc_mtx);
 		g_nbd_complete(done);

@@ -180,6 +180,33 @@ event_dead_body()
 	atf_check -o inline:"$dev\n" cat dead
 }
 
+gnbd_test_case event_resized "devd(8) is told that the disk has grown"
+event_resized_body()
+{
+	local size
+
+	gnbd_require_server
+	cat >devd.conf <<-EOF
+	notify 10 {
+		match "system" "GEOM";
+		match "subsystem" "NBD";
+		match "type" "RESIZED";
+		action "echo \$geom >>$PWD/resized";
+	};
+	EOF
+	gnbd_devd_start "$PWD/devd.conf"
+	gnbd_connect
+	size=$(diskinfo "$dev" | cut -f 3)
+	gnbd_server grow
+	# The new connection has the new size; the old one is left, and made anew.
+	atf_check gnbd scale -c 2 "$dev"
+	gnbd_wait gnbd_active_is 1
+	atf_check gnbd reconnect "$dev"
+	gnbd_wait test -s resized
+	atf_check_equal $((size + 64 * MIB)) "$(diskinfo "$dev" | cut -f 3)"
+	atf_check -o inline:"$dev\n" cat resized
+}
+
 # What is in rc.conf(5) otherwise; the script's start is not run here.
 gnbd_test_case resume "the rc.d script reconnects after a sleep"
 resume_body()
@@ -241,7 +268,7 @@ unload_under_load_body()
 atf_init_test_cases()
 {
 	for name in reconnect waiting tasting silent dead_timeout scale_under_load \
-	    disconnect_under_load dead_disconnect event event_dead resume \
+	    disconnect_under_load dead_disconnect event event_dead event_resized resume \
 	    devd_sample unload_under_load; do
 		atf_add_test_case $name
 	done

@@ -5,8 +5,8 @@
 #
 #   server	HOST:PORT of an NBD server whose default export may be overwritten:
 #		64 MiB or more, TRIM, FLUSH, several connections
-#   control	HOST:PORT that takes "stop", "start", "freeze" or "thaw" as a line, does
-#		that to the server, and answers "done"
+#   control	HOST:PORT that takes "stop", "start", "freeze", "thaw" or "grow" as a
+#		line, does that to the server, and answers "done"
 #   other_server	HOST:PORT of a second server of the same disk
 #   other_control	as control, of that one
 #   small_server	a server of a smaller disk
@@ -69,8 +69,8 @@ gnbd_require_other_server()
 	OTHER=nbd://$OTHER
 }
 
-# gnbd_server stop | start | freeze | thaw [other_]: stop is kill -9; a frozen server
-# keeps its connections, and is silent.
+# gnbd_server stop | start | freeze | thaw | grow [other_]: stop is kill -9; a frozen
+# server keeps its connections, and is silent; one that grows has 64 MiB more.
 gnbd_server()
 {
 	local control port=10818
@@ -91,6 +91,9 @@ gnbd_server()
 		;;
 	thaw)
 		kill -CONT "$(cat "$2server.pid")"
+		;;
+	grow)
+		truncate -s +64m disk
 		;;
 	start)
 		rm -f "$2server.pid"

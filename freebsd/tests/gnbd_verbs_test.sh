@@ -81,6 +81,34 @@ scale_body()
 	atf_check -s exit:1 -e match:"Invalid number" gnbd scale -c 0 "$dev"
 }
 
+gnbd_test_case file "connect takes server and options from a file"
+file_body()
+{
+	gnbd_require_server
+	gnbd_load
+	cat >disk.conf <<-EOF
+	# The disk of this test.
+	uri = nbd://$HOST:$PORT
+	connections = 3
+	dead-timeout = 2m
+	sector-size = 4K
+	EOF
+	atf_check -o save:connected gnbd connect "$PWD/disk.conf"
+	dev=$(cat connected)
+	echo "$dev" >>$DEVS
+	gnbd_wait test -c "/dev/$dev"
+	atf_check_equal 3 "$(gnbd_field ActiveConnections)"
+	atf_check_equal 4096 "$(diskinfo "$dev" | cut -f 2)"
+	atf_check gnbd disconnect "$dev"
+	atf_check -o save:connected gnbd connect -c 1 ./disk.conf
+	dev=$(cat connected)
+	echo "$dev" >>$DEVS
+	atf_check_equal 1 "$(gnbd_field ActiveConnections)"
+	echo "conections = 2" >>disk.conf
+	atf_check -s exit:1 -e match:'disk.conf:6: gnbd has no "conections"' \
+	    gnbd connect ./disk.conf
+}
+
 gnbd_test_case mistakes "mistakes are named"
 mistakes_body()
 {
@@ -209,7 +237,7 @@ no_leaks_body()
 
 atf_init_test_cases()
 {
-	for name in load_unload connect list attributes four_connections scale \
+	for name in load_unload connect list attributes four_connections scale file \
 	    mistakes local busy mounted unload_connected no_leaks; do
 		atf_add_test_case $name
 	done

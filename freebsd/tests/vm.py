@@ -80,7 +80,7 @@ class Server:
     name have one file."""
 
     def __init__(self, directory, name, *options, mib=128):
-        disk = os.path.join(directory, name)
+        self.disk = disk = os.path.join(directory, name)
         with open(disk, 'ab') as file:
             file.truncate(mib << 20)
         self.port = free_port()
@@ -90,6 +90,9 @@ class Server:
 
     def start(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
+
+    def grow(self):
+        os.truncate(self.disk, os.path.getsize(self.disk) + (64 << 20))
 
     def stop(self):
         self.process.kill()
@@ -107,6 +110,8 @@ def serve_control(listener, server):
                 server.stop()
             elif order == 'start' and server.process.poll() is not None:
                 server.start()
+            elif order == 'grow':
+                server.grow()
             elif order in ('freeze', 'thaw'):
                 server.process.send_signal(
                     signal.SIGSTOP if order == 'freeze' else signal.SIGCONT)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config_text.h"
 #include "text_file.h"
 
 char *
@@ -33,7 +34,7 @@ read_config(const struct state *s)
 {
 	char path[STATE_PATH_MAX];
 
-	return text_file_read(state_path(s, "config", path), OPTIONS_FILE_MAX, NULL);
+	return text_file_read(state_path(s, "config", path), CONFIG_TEXT_MAX, NULL);
 }
 
 /* ---- lines ----------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config_text.h"
 #include "text_file.h"
 
 enum exit_status
@@ -16,7 +17,7 @@ config_load(struct options *o, enum verb_id verb, const char *path, char **text)
 	struct errtext err;
 	size_t len;
 
-	*text = text_file_read(path, OPTIONS_FILE_MAX + 1, &len);
+	*text = text_file_read(path, CONFIG_TEXT_MAX + 1, &len);
 	if (*text == NULL) {
 		errtext_set(&err, "%s: %s", path, strerror(errno));
 		complain(err.text);

@@ -4,11 +4,11 @@
  */
 #include "options.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "config_text.h"
 #include "os.h"
 #include "values.h"
 
@@ -581,38 +581,13 @@ options_parse(struct options *o, enum verb_id verb, int argc, char **argv,
 
 /* ---- the configuration file -------------------------------------------------- */
 
-static char *
-trim(char *s)
-{
-	char *end;
-
-	while (isspace((unsigned char)*s))
-		s++;
-	end = s + strlen(s);
-	while (end > s && isspace((unsigned char)end[-1]))
-		end--;
-	*end = '\0';
-	return s;
-}
-
 /* One file: where it has said what, for what is said twice. */
 struct loading {
 	struct options	*options;
 	enum verb_id	verb;
 	uint64_t	given;		/* on the command line */
-	unsigned	line;		/* the present one */
 	unsigned	uris, row_line[64];		/* 0: not yet */
 };
-
-static bool
-load_once(struct loading *l, unsigned *first, const char *name, struct errtext *err)
-{
-	if (*first != 0)
-		return errtext_set(err, "\"%s\" is in line %u already; say it once",
-		    name, *first);
-	*first = l->line;
-	return true;
-}
 
 /* The servers of one disk, by order; those of the command line, if there are any. */
 static bool
@@ -648,14 +623,15 @@ load_flag(struct options *o, const struct option_row *row, const char *value,
 }
 
 static bool
-load_option(struct loading *l, const char *name, const char *value, struct errtext *err)
+load_option(struct loading *l, unsigned line, const char *name, const char *value,
+    struct errtext *err)
 {
 	const struct option_row *row = find_name(l->verb, name, strlen(name));
 	size_t number = (size_t)(row - option_table);
 
 	if (row == NULL || row->field == AT(config_file) || row->field == AT(help))
 		return errtext_set(err, "unknown option \"%s\"", name);
-	if (!load_once(l, &l->row_line[number], name, err))
+	if (!config_once(&l->row_line[number], line, name, err))
 		return false;
 	if ((l->given >> number & 1) != 0)
 		return true;
@@ -664,42 +640,11 @@ load_option(struct loading *l, const char *name, const char *value, struct errte
 }
 
 static bool
-load_line(struct loading *l, char *line, struct errtext *err)
+load(void *arg, unsigned line, const char *name, char *value, struct errtext *err)
 {
-	char *equals = strchr(line, '='), *name, *value;
-
-	if (equals == NULL)
-		return errtext_set(err, "\"%s\": expected name = value", line);
-	*equals = '\0';
-	name = trim(line);
-	value = trim(equals + 1);
 	if (strcmp(name, "uri") == 0)
-		return load_uri(l, value, err);
-	return load_option(l, name, value, err);
-}
-
-static unsigned
-line_of(const char *text, const char *place)
-{
-	unsigned line = 1;
-
-	for (; text < place; text++)
-		line += *text == '\n';
-	return line;
-}
-
-/* Else what is behind them would be passed over without a word. */
-static bool
-is_text(const char *path, const char *text, size_t len, struct errtext *err)
-{
-	const char *nul = memchr(text, '\0', len);
-
-	if (nul != NULL)
-		return errtext_set(err, "%s:%u: a NUL byte; this is no text", path,
-		    line_of(text, nul));
-	return len <= OPTIONS_FILE_MAX || errtext_set(err, "%s:%u: the file is longer "
-	    "than %d bytes", path, line_of(text, text + OPTIONS_FILE_MAX),
-	    OPTIONS_FILE_MAX);
+		return load_uri(arg, value, err);
+	return load_option(arg, line, name, value, err);
 }
 
 bool
@@ -707,19 +652,6 @@ options_load(struct options *o, enum verb_id verb, const char *path, char *text,
     size_t len, struct errtext *err)
 {
 	struct loading l = { .options = o, .verb = verb, .given = o->given };
-	struct errtext why;
-	char *line, *rest = text;
 
-	if (!is_text(path, text, len, err))
-		return false;
-	while ((line = strsep(&rest, "\n")) != NULL) {
-		l.line++;
-		line = trim(line);
-		if (line[0] == '\0' || line[0] == '#')
-			continue;
-		if (!load_line(&l, line, &why))
-			return errtext_set(err, "%s:%u: %.900s", path, l.line,
-			    why.text);
-	}
-	return true;
+	return config_text_load(path, text, len, load, &l, err);
 }

@@ -78,12 +78,10 @@ void	options_init(struct options *);
 bool	options_parse(struct options *, enum verb_id, int argc, char **argv,
 	    struct errtext *);
 /*
- * A configuration file: lines "name = value" with the long names, and "uri", for each
- * operand one; empty lines and those that begin with # are skipped.  Any other name may
- * be given once.  What the command line said stays.  text, which a NUL ends behind len
- * bytes, is changed, and must outlive the options.
+ * A configuration file (config_text.h) with the long names, and "uri", for each operand
+ * one.  Any other name may be given once.  What the command line said stays.  text,
+ * which a NUL ends behind len bytes, is changed, and must outlive the options.
  */
-#define OPTIONS_FILE_MAX 65536
 bool	options_load(struct options *, enum verb_id, const char *path, char *text,
 	    size_t len, struct errtext *);
 /* --fence-by and --fence-command go together. */

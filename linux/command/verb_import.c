@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config_text.h"
 #include "options.h"
 #include "text_file.h"
 #include "values.h"
@@ -177,7 +178,7 @@ verb_import(const struct options *o)
 	struct import in = { .wanted = o->operands > 1 ? o->operand[1] : NULL };
 	const char *path = o->operand[0];
 	struct errtext err;
-	char *text = text_file_read(path, OPTIONS_FILE_MAX, NULL);
+	char *text = text_file_read(path, CONFIG_TEXT_MAX, NULL);
 	bool ok;
 
 	if (text == NULL) {

@@ -93,7 +93,7 @@ grow(struct pool *p, size_t step)
 	p->step = step;
 	sqe = ring_sqe(p->ring);
 	io_uring_prep_madvise(sqe, p->base + p->ready * p->page,
-	    (off_t)(step * p->page), MADV_POPULATE_WRITE);
+	    (uint32_t)(step * p->page), MADV_POPULATE_WRITE);
 	ring_bind(sqe, &p->op);
 }
 

@@ -56,6 +56,52 @@ ok "a device that is not there"
 run "$gnbd" "connect $dir/nobody"
 status_is 1 && [ -s "$dir/err" ]
 ok "nobody listens"
+# ---- a device's file ------------------------------------------------------------
+
+cat >"$dir/disk.conf" <<END
+# The disk of the test.
+uri = $sock
+name = nothing
+
+connections = 3
+timeout = 2m
+dead-timeout = never
+sector-size = 4K
+unflushed = replay
+END
+run "$gnbd" "connect $dir/disk.conf" "list nbd0" "io nbd0" "disconnect nbd0"
+status_is 0 && out_has "Connections: 3" && out_has "Name: nothing" && out_has "Host: $sock"
+ok "connect: server and options from a file"
+run "$gnbd" "connect -c 2 -n other $dir/disk.conf" "list nbd0" "io nbd0"
+status_is 0 && out_has "Connections: 2" && out_has "Name: other"
+ok "an option counts more than the file"
+run "$gnbd" "connect $dir/disk.conf $sock"
+status_is 1 && err_has "names the servers; no host goes with it"
+ok "no host beside a file"
+run "$gnbd" "connect $dir/nothing.conf"
+status_is 1 && err_has "nothing.conf: No such file or directory"
+ok "a file that is not there"
+while IFS='|' read -r lines said; do
+	printf '%b\n' "$lines" >"$dir/bad.conf"
+	run "$gnbd" "connect $dir/bad.conf"
+	status_is 1 && err_has "bad.conf:$said"
+	ok "a file is refused:$said"
+done <<'END'
+uri = h\n\nconections = 2|3: gnbd has no "conections"
+uri = h\ntimeout = 10\ntimeout = 20|3: "timeout" is in line 2 already
+uri|1: "uri": expected name = value
+uri = h\ntimeout = 500ms|2: timeout = 500ms: expected whole seconds
+uri = h\nconnections = many|2: connections = many: expected a number
+uri = h\nsector-size = 4Q|2: sector-size = 4Q: expected bytes
+# nothing| no line "uri = SERVER"
+uri = h\nvia = ublk|2: gnbd has no "via"
+uri = h\nfence-by = command|2: fence-by = command: fence-command is missing
+uri = h\nfence-by = time\nfence-command = /x|3: fence-command: fence-by says time
+END
+run "$gnbd" "connect -c 0 $dir/disk.conf"
+status_is 1 && err_has "Invalid number of connections"
+ok "an option is looked at, also beside a file"
+
 run "$gnbd" "connect -S 777 $sock"
 status_is 1 && grep -q "stripe size is to be a multiple" "$dir/err"
 ok "a stripe size that is none"
@@ -123,6 +169,23 @@ status_is 0 && out_has "Paths: 2" && out_has "ActivePath: 0" && out_has "Path0Ho
 	out_has "Path1Host: $two" && out_has "Path0State: ACTIVE" &&
 	out_has "Path1State: STANDBY" && out_has "Host: $one" && out_has "FenceBy: time"
 ok "two servers, the first one is used"
+printf '#!/bin/sh\n' >"$dir/fence"
+chmod +x "$dir/fence"
+cat >"$dir/two.conf" <<END
+uri = $one
+uri = $two
+path-timeout = 1s
+fence = 0
+fence-by = command
+fence-command = $dir/fence
+unflushed = ignore
+END
+run "$gnbd" "connect $dir/two.conf" "list nbd0" "io nbd0" "sh ${unserve//NAME/one}" \
+	"await State DISCONNECTED" "reconnect -r 1 nbd0" "io nbd0" "list nbd0" \
+	"sh ${serve//NAME/one}"
+status_is 0 && out_has "Paths: 2" && out_has "Path1Host: $two" && out_has "ActivePath: 1" &&
+	out_has "FenceBy: $dir/fence"
+ok "a file with two servers"
 run "$gnbd" "connect $dir/nobody $two" "list nbd0" "io nbd0"
 status_is 0 && out_has "ActivePath: 1" && out_has "Host: $two" && out_has "Path0State: STANDBY"
 ok "the first one that answers is used"
@@ -194,6 +257,44 @@ run "$gnbd" "connect -b 1 -P 1 -f 0 -u ignore $one $two" "background watch" \
 	"await ActivePath 0" "io nbd0" "list nbd0" "foreground"
 status_is 0 && out_has "Failovers: 1" && out_has "Moves: 1"
 ok "watch: goes back to the first server, after a while"
+# ---- renewal: no server is lost, and nothing fails ---------------------------------
+
+# One record more than a session may have; later ones are new.
+limit=$((23726566 - (1 << 22) + 1))
+if have openssl; then
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=ca" -keyout "$dir/ca-key.pem" \
+		-out "$dir/ca.pem" 2>/dev/null
+	start_nbdkit "$sock" file "$dir/disk"
+	for conns in 1 2; do
+		run "$gnbd" "tls $limit" "connect -c $conns -A $dir/ca.pem $sock" "tls 0" \
+			"background io nbd0" "told DISCONNECTED" \
+			"await ActiveConnections 0" "reconnect -A $dir/ca.pem nbd0" "list nbd0" "io nbd0" \
+			"disconnect nbd0"
+		status_is 0 && out_has "TLS: yes" && out_has "ActiveConnections: $conns" &&
+			out_has "FlushesFailed: 0" && out_has "Retries: 0"
+		ok "TLS sessions at their limit, connections: $conns; reconnect makes them anew"
+	done
+	run "$gnbd" "tls $limit" "connect -c 2 -A $dir/ca.pem $sock" "tls 0" \
+		"background watch -A $dir/ca.pem" "io nbd0" "await ConnectionsMade 4" \
+		"await ActiveConnections 2" "io nbd0" "list nbd0" "foreground"
+	status_is 0 && out_has "FlushesFailed: 0" && out_has "Retries: 0" &&
+		out_has "nbd0: is connected"
+	ok "watch makes them anew by itself"
+	run "$gnbd" "tls 0" "connect -A $dir/ca.pem $one $two" "move -A $dir/ca.pem nbd0" \
+		"list nbd0" "io nbd0"
+	status_is 0 && out_has "ActivePath: 1" && out_has "TLS: yes" && out_has "Moves: 1"
+	ok "move, with TLS"
+	stop "$pid"
+fi
+
+cp "$dir/disk" "$dir/grows"
+start_nbdkit "$dir/g" file "$dir/grows"
+run "$gnbd" "connect $dir/g" "io nbd0" "sh truncate -s 128M $dir/grows" "background watch" \
+	"scale -c 2 nbd0" "told RESIZED" "await Size 134217728" "await ActiveConnections 2" \
+	"io nbd0" "list nbd0" "foreground"
+status_is 0 && out_has "FlushesFailed: 0"
+ok "a disk that has grown: what knows the old size is made anew, and devd is told"
+stop "$pid"
 for name in one two; do
 	sh -c "${unserve//NAME/$name}"
 done

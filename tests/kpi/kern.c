@@ -813,6 +813,20 @@ kpi_sysctl(const char *parent, const char *name)
 static pthread_mutex_t devctl_lock = PTHREAD_MUTEX_INITIALIZER;
 static char devctl_text[128];
 static u_int devctl_events;
+static struct { char type[16]; u_int told; } devctl_types[8];
+
+/* With its lock; the types are few. */
+static u_int *
+devctl_told(const char *type)
+{
+	u_int i;
+
+	for (i = 0; devctl_types[i].type[0] != '\0'; i++)
+		if (strcmp(devctl_types[i].type, type) == 0)
+			return &devctl_types[i].told;
+	kpi_strlcpy(devctl_types[i].type, type, sizeof(devctl_types[i].type));
+	return &devctl_types[i].told;
+}
 
 void
 devctl_notify(const char *system, const char *subsystem, const char *type,
@@ -823,6 +837,7 @@ devctl_notify(const char *system, const char *subsystem, const char *type,
 	snprintf(devctl_text, sizeof(devctl_text), "%s %s %s %s", system,
 	    subsystem, type, data);
 	devctl_events++;
+	++*devctl_told(type);
 	pthread_mutex_unlock(&devctl_lock);
 }
 
@@ -830,6 +845,17 @@ u_int
 kpi_devctl_count(void)
 {
 	return __atomic_load_n(&devctl_events, __ATOMIC_SEQ_CST);
+}
+
+u_int
+kpi_devctl_told(const char *type)
+{
+	u_int n;
+
+	pthread_mutex_lock(&devctl_lock);
+	n = *devctl_told(type);
+	pthread_mutex_unlock(&devctl_lock);
+	return n;
 }
 
 void

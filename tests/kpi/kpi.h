@@ -35,6 +35,8 @@ uint64_t kpi_lock_count(const char *name);
 void	*kpi_sysctl(const char *parent, const char *name);
 /* The last devctl event, and how many there were. */
 u_int	kpi_devctl_count(void);
+/* How many of them were of this type. */
+u_int	kpi_devctl_told(const char *type);
 void	kpi_devctl_last(char *buf, size_t len);
 
 /* A connected socket of the system as a descriptor of the playing process, which a

@@ -393,6 +393,14 @@ field_is(const char *name, const char *value)
 	return field_is_within(name, value, 4);
 }
 
+static bool
+comes_to_told(const char *type, u_int n)
+{
+	for (int i = 0; i < 200 && kpi_devctl_told(type) < n; i++)
+		usleep(20000);
+	return kpi_devctl_told(type) == n;
+}
+
 /* ---- several servers ----------------------------------------------------- */
 
 /* What user space says of a wish; problem NULL: it did that. */
@@ -851,13 +859,15 @@ test_scale(void)
 	    "a connection to a smaller disk is refused");
 	note("refusal", error);
 	want.lie_size = 2 * (uint64_t)DISK_SIZE;
-	ok(scale("nbd0", 2, 1), "one to a larger disk is taken");
+	ok(kpi_devctl_told("RESIZED") == 0 && scale("nbd0", 2, 1),
+	    "one to a larger disk is taken");
 	want.lie_size = 0;
 	for (int i = 0; i < 100 && pp->mediasize != 2 * DISK_SIZE; i++) {
 		usleep(20000);
 		kpi_event_drain();
 	}
-	ok(pp->mediasize == 2 * DISK_SIZE, "and GEOM is told of its size");
+	ok(pp->mediasize == 2 * DISK_SIZE && comes_to_told("RESIZED", 1),
+	    "and GEOM is told of its size, and devd once");
 	ok(detach("nbd0", 0) && nothing_left(), "nothing is left after scaling");
 	ok(kpi_sockets_reset() == resets, "nor was a connection reset");
 	stop(SIGTERM);
@@ -904,6 +914,7 @@ test_loss(int conns, const char *unflushed, bool tls)
 static void
 test_dead(void)
 {
+	u_int dead = kpi_devctl_told("DEAD");
 	struct g_provider *pp;
 	int err;
 
@@ -914,10 +925,16 @@ test_dead(void)
 	stop(SIGKILL);
 	err = simple(pp, BIO_READ, 0, 4096, shadow[0], false);
 	ok(err == ETIMEDOUT, "dead_timeout fails a request");
+	ok(simple(pp, BIO_READ, 0, 4096, shadow[0], false) == ETIMEDOUT &&
+	    comes_to_told("DEAD", dead + 1),
+	    "devd is told once that the device is dead");
 	start_file();
 	ok(scale("nbd0", 1, 1) &&
 	    simple(pp, BIO_WRITE, 0, 4096, shadow[0], true) == 0,
 	    "new sockets bring the device back");
+	stop(SIGKILL);
+	ok(simple(pp, BIO_READ, 0, 4096, shadow[0], false) == ETIMEDOUT &&
+	    comes_to_told("DEAD", dead + 2), "and again after it was back");
 	ok(detach("nbd0", 0) && nothing_left(), "nothing is left after death");
 	stop(SIGTERM);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config_text.h"
 #include "json.h"
 #include "options.h"
 #include "record.h"
@@ -295,7 +296,7 @@ test_print_from_anywhere(void)
 static void
 test_file_is_no_text(void)
 {
-	static char text[OPTIONS_FILE_MAX + 2];
+	static char text[CONFIG_TEXT_MAX + 2];
 	struct line l;
 
 	CHECK(parse(&l, VERB_CONNECT, "--config f"));
@@ -305,8 +306,8 @@ test_file_is_no_text(void)
 	memset(text, '\n', sizeof(text) - 1);
 	CHECK(!options_load(&l.o, VERB_CONNECT, "f", text, sizeof(text) - 1, &l.err));
 	CHECK(strstr(l.err.text, "f:65537: the file is longer than 65536") != NULL);
-	text[OPTIONS_FILE_MAX] = '\0';
-	CHECK(options_load(&l.o, VERB_CONNECT, "f", text, OPTIONS_FILE_MAX, &l.err));
+	text[CONFIG_TEXT_MAX] = '\0';
+	CHECK(options_load(&l.o, VERB_CONNECT, "f", text, CONFIG_TEXT_MAX, &l.err));
 }
 
 /* What the help, the manual's test and the completion rely on. */

@@ -181,8 +181,8 @@ RULES = (
         ('a circle of two', edit('| `common` | `engine` |',
                                  '| `common` | `engine` `linux/shared` |')),)),
     ('each line has a use', stale, (
-        ('a direction that nobody takes', edit('| `freebsd/lib` | `connect` |',
-                                               '| `freebsd/lib` | `connect` `common` |')),
+        ('a direction that nobody takes', edit('| `freebsd/mod` | `engine` |',
+                                               '| `freebsd/mod` | `engine` `common` |')),
         ('a header that nobody includes',
          edit('`nbe.h` `wire.h`', '`nbe.h` `wire.h` `device.h`')))),
 )

@@ -42,9 +42,21 @@ glue_tid(void)
 }
 
 int
-glue_install(int fd)
+glue_install(int fd, bool tls)
 {
-	return kpi_fd_install(fd, AF_LOCAL, false);
+	return kpi_fd_install(fd, AF_LOCAL, tls);
+}
+
+void
+glue_tls_records(unsigned long long n)
+{
+	kpi_tls_records(n);
+}
+
+unsigned
+glue_told(const char *type)
+{
+	return kpi_devctl_told(type);
 }
 
 void

@@ -14,7 +14,11 @@ void	glue_load(void);
 /* 0, or an errno; and what is left over panics. */
 int	glue_unload(void);
 long	glue_tid(void);
-int	glue_install(int fd);
+int	glue_install(int fd, bool tls);
+/* kpi_tls_records */
+void	glue_tls_records(unsigned long long);
+/* kpi_devctl_told */
+unsigned glue_told(const char *type);
 void	glue_close(int kfd);
 void	*glue_req(const char *verb);
 void	glue_add(void *req, const char *name, const void *value, int len);

@@ -5,8 +5,9 @@
  *	gnbd_kpi COMMAND...
  *
  * Each argument is one command line of gnbd(8), or "list NAME", "io NAME", "open NAME",
- * "sh COMMAND", "await FIELD VALUE" of the device, "background" and a command line,
- * "foreground" to end that.
+ * "sh COMMAND", "await FIELD VALUE" of the device, "told TYPE" to wait for an event of
+ * devctl(4), "tls RECORDS" to play ktls(4) with sessions that have protected so many,
+ * "background" and a command line, "foreground" to end that.
  * Ends at the first that fails, with status 1, else unloads the module, which must
  * leave nothing behind.
  */
@@ -22,6 +23,7 @@
 
 #include <sys/thr.h>
 
+#include "connect.h"
 #include "core/geom.h"
 #include "glue.h"
 #include "misc/subr.h"
@@ -179,6 +181,54 @@ gctl_error(struct gctl_req *req, const char *fmt, ...)
 	req->error = req->text;
 }
 
+/* ---- TLS, played ----------------------------------------------------------- */
+
+static bool plays_tls;
+
+bool __real_nbc_open(struct nbc_conn *, const struct nbc_target *,
+    const struct nbc_tls_context *, const struct nbc_options *, struct nbc_error *);
+bool __wrap_nbc_open(struct nbc_conn *, const struct nbc_target *,
+    const struct nbc_tls_context *, const struct nbc_options *, struct nbc_error *);
+void __real_nbc_close(struct nbc_conn *, bool polite);
+void __wrap_nbc_close(struct nbc_conn *, bool polite);
+
+/* In clear, and said to be the kernel's TLS. */
+bool
+__wrap_nbc_open(struct nbc_conn *c, const struct nbc_target *target,
+    const struct nbc_tls_context *tls, const struct nbc_options *options,
+    struct nbc_error *err)
+{
+	struct nbc_target clear = *target;
+
+	if (!plays_tls)
+		return __real_nbc_open(c, target, tls, options, err);
+	clear.tls = NBE_TLS_OFF;
+	c->ktls = false;
+	if (!__real_nbc_open(c, &clear, NULL, options, err))
+		return false;
+	c->ktls = true;
+	return true;
+}
+
+/* No alert in the middle of what the module sends. */
+void
+__wrap_nbc_close(struct nbc_conn *c, bool polite)
+{
+	if (plays_tls)
+		c->ktls = false;
+	__real_nbc_close(c, polite);
+}
+
+static bool
+play_tls(const char *records)
+{
+	plays_tls = true;
+	glue_tls_records(strtoull(records, NULL, 10));
+	return true;
+}
+
+/* ---- the kernel ------------------------------------------------------------ */
+
 /* The sockets' descriptors are given to the kernel that is played. */
 static int
 install(const struct gctl_arg *a, int *kfd)
@@ -186,7 +236,8 @@ install(const struct gctl_arg *a, int *kfd)
 	int n = a->len / (int)sizeof(int);
 
 	for (int i = 0; i < n; i++)
-		kfd[i] = glue_install(dup(((const int *)a->value)[i]));
+		kfd[i] = glue_install(dup(((const int *)a->value)[i]),
+		    plays_tls);
 	return n;
 }
 
@@ -404,6 +455,14 @@ await(const char *field, const char *value)
 	return true;
 }
 
+static bool
+told(const char *type)
+{
+	while (glue_told(type) == 0)
+		usleep(20000);
+	return true;
+}
+
 static bool run_line(char *);
 
 static void *
@@ -448,6 +507,10 @@ run_line(char *line)
 		return foreground();
 	if (strcmp(argv[0], "await") == 0)
 		return await(argv[1], argv[2]);
+	if (strcmp(argv[0], "told") == 0)
+		return told(argv[1]);
+	if (strcmp(argv[0], "tls") == 0)
+		return play_tls(argv[1]);
 	if (strcmp(argv[0], "io") == 0)
 		return glue_io(argv[1], 8192, 'x');
 	if (strcmp(argv[0], "open") == 0)
