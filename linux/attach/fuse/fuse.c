@@ -144,7 +144,7 @@ void
 fuse_leave(struct fuse *f, void (*done)(void *arg), void *arg)
 {
 	handover_leave(&f->handover, done, arg);
-	handover_step(&f->handover, f->in_flight);
+	handover_step(&f->handover, f->in_flight + f->aside);
 }
 
 void
@@ -237,7 +237,7 @@ fuse_order_done(struct fuse_req *r)
 
 	f->in_flight--;
 	r->answer(r);
-	handover_step(&f->handover, f->in_flight);
+	handover_step(&f->handover, f->in_flight + f->aside);
 }
 
 void

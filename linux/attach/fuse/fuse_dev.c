@@ -18,7 +18,9 @@
  *
  * The kernel copies into one page after the other.  Of a process that is killed in the
  * middle of this it makes no page ready any more, and the request fails.  So where the
- * device outlives the process a buffer is in memory before it is given to a read.
+ * device outlives the process a buffer is in memory before it is given to a read.  A
+ * worker of the kernel's sees to that, one buffer after the other, for who serves a
+ * disk must not wait for memory (pool.h); while that is short, any buffer will do.
  */
 #include <errno.h>
 #include <poll.h>
@@ -39,16 +41,89 @@ _Static_assert(sizeof(struct fuse_in_header) + FUSE_ARG_SAFE == HEADROOM,
 
 static void read_on(struct fuse *);
 
+/* ---- buffers ------------------------------------------------------------------ */
+
+static void
+push(struct fuse_dev *d, struct fuse_req *r)
+{
+	struct fuse_req **list = r->ready ? &d->ready : &d->cold;
+
+	r->next = *list;
+	*list = r;
+}
+
+static struct fuse_req *
+pop(struct fuse_req **list)
+{
+	struct fuse_req *r = *list;
+
+	if (r != NULL)
+		*list = r->next;
+	return r;
+}
+
 static void
 put_req(struct fuse *f, struct fuse_req *r)
 {
-	r->next = f->dev.free;
-	f->dev.free = r;
+	push(&f->dev, r);
 	if (f->dev.starved) {
 		f->dev.starved = false;
 		read_on(f);
 	}
 }
+
+/* If the kernel has no memory for it, it is used as it is. */
+static void
+is_ready(struct ring_op *op, int res, uint32_t flags)
+{
+	struct fuse_req *r = container_of(op, struct fuse_req, op);
+	struct fuse *f = r->fuse;
+
+	(void)res;
+	(void)flags;
+	f->in_ring--;
+	f->dev.warming = false;
+	r->ready = true;
+	put_req(f, r);
+}
+
+static void
+warm(struct fuse *f)
+{
+	struct fuse_req *r = f->dev.warming ? NULL : pop(&f->dev.cold);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct io_uring_sqe *sqe;
+
+	if (r == NULL)
+		return;
+	f->dev.warming = true;
+	f->in_ring++;
+	sqe = ring_sqe(f->ring);
+	io_uring_prep_madvise(sqe, r->data - page, (uint32_t)(page + FUSE_PAYLOAD_MAX),
+	    MADV_POPULATE_WRITE);
+	r->op.done = is_ready;
+	ring_bind(sqe, &r->op);
+}
+
+static bool
+any_will_do(const struct fuse *f)
+{
+	return fuse_to_keep(f) < 0 || f->ring->alone;
+}
+
+static bool
+has_free(const struct fuse *f)
+{
+	return f->dev.ready != NULL || (f->dev.cold != NULL && any_will_do(f));
+}
+
+static struct fuse_req *
+take_free(struct fuse *f)
+{
+	return pop(f->dev.ready != NULL ? &f->dev.ready : &f->dev.cold);
+}
+
+/* ---- answers ------------------------------------------------------------------ */
 
 static void
 set_aside(struct fuse_req *r, struct io_uring_sqe *sqe)
@@ -77,6 +152,7 @@ written(struct ring_op *op, int res, uint32_t flags)
 	(void)flags;
 	f->in_ring--;
 	no_more_aside(r);
+	handover_step(&f->handover, f->in_flight + f->aside);
 	if (!f->serving && f->fs.inited && res > 0)
 		fuse_hello_done(f);
 	else if (!f->serving && f->fs.inited)
@@ -186,33 +262,21 @@ was_read(struct ring_op *op, int res, uint32_t flags)
 	f->in_ring--;
 	no_more_aside(r);
 	f->dev.reading--;
-	r->reading = false;
 	take(f, r, res);
 	if (f->dev.reading == 0 && f->state != FUSE_ENDED)
 		read_on(f);
-}
-
-/* Whether it is or not, the read goes on. */
-static void
-make_ready(struct fuse_req *r)
-{
-	if (fuse_to_keep(r->fuse) >= 0 && !r->ready)
-		r->ready = pages_ready(r->data - HEADROOM, HEADROOM + FUSE_PAYLOAD_MAX);
 }
 
 /* payload: what it is expected to bring, if it may be set aside. */
 static void
 start_read(struct fuse *f, uint32_t payload)
 {
-	struct fuse_req *r = f->dev.free;
+	struct fuse_req *r = take_free(f);
 	struct io_uring_sqe *sqe = ring_sqe(f->ring);
 
-	f->dev.free = r->next;
 	f->dev.reading++;
 	f->in_ring++;
 	r->op.done = was_read;
-	r->reading = true;
-	make_ready(r);
 	io_uring_prep_read(sqe, f->dev.fd, r->data - HEADROOM,
 	    HEADROOM + FUSE_PAYLOAD_MAX, 0);
 	if (payload >= READ_ASIDE)
@@ -220,24 +284,23 @@ start_read(struct fuse *f, uint32_t payload)
 	ring_bind(sqe, &r->op);
 }
 
-/* No read is in the ring: start one behind a poll, or a burst. */
 static void
-read_on(struct fuse *f)
+read_burst(struct fuse *f)
 {
 	struct fuse_dev *d = &f->dev;
-	bool more = !d->drained && (d->burst > 1 || f->in_flight > 1);
 
-	if (f->abandoned || (handover_is_leaving(&f->handover) && !f->stopping))
-		return;
-	d->starved = d->free == NULL;
-	if (d->starved)
-		return;
-	if (more) {
-		for (unsigned i = 0; i < d->burst && d->free != NULL; i++)
-			start_read(f, d->payload);
-		d->burst = d->burst < BURST_MAX / 2 ? 2 * d->burst : BURST_MAX;
-		return;
-	}
+	for (unsigned i = 0; i < d->burst && has_free(f); i++)
+		start_read(f, d->payload);
+	d->burst = d->burst < BURST_MAX / 2 ? 2 * d->burst : BURST_MAX;
+	if (!has_free(f))
+		warm(f);
+}
+
+static void
+read_behind_poll(struct fuse *f)
+{
+	struct fuse_dev *d = &f->dev;
+
 	d->burst = d->got > 1 ? d->got : 1;
 	d->got = 0;
 	d->drained = false;
@@ -245,6 +308,23 @@ read_on(struct fuse *f)
 	ring_reserve(f->ring, 2);
 	start_poll(f);
 	start_read(f, 0);
+}
+
+/* No read is in the ring. */
+static void
+read_on(struct fuse *f)
+{
+	struct fuse_dev *d = &f->dev;
+
+	if (f->abandoned || (handover_is_leaving(&f->handover) && !f->stopping))
+		return;
+	d->starved = !has_free(f);
+	if (d->starved)
+		warm(f);
+	else if (!d->drained && (d->burst > 1 || f->in_flight > 1))
+		read_burst(f);
+	else
+		read_behind_poll(f);
 }
 
 bool
@@ -268,10 +348,10 @@ fuse_dev_init(struct fuse *f, unsigned depth)
 		r->fuse = f;
 		r->answer = answer;
 		r->data = d->buffers + stride * i + page;
-		r->next = d->free;
-		d->free = r;
+		r->ready = i == 0;
+		push(d, r);
 	}
-	return true;
+	return pages_ready(d->buffers, stride);
 }
 
 void
@@ -290,18 +370,19 @@ fuse_dev_resend(struct fuse *f)
 	return write(f->dev.fd, &notice, sizeof(notice)) == (ssize_t)sizeof(notice);
 }
 
-/* What a read may write to at any time is in memory again. */
+/* One buffer stays, which a read may write to at any time. */
 void
 fuse_dev_rest(struct fuse *f)
 {
-	pages_rest(f->dev.buffers, f->dev.buffers_size);
-	for (unsigned i = 0; i < f->dev.depth; i++) {
-		struct fuse_req *r = &f->dev.reqs[i];
+	struct fuse_dev *d = &f->dev;
+	size_t stride = d->buffers_size / d->depth;
 
+	for (struct fuse_req *r = pop(&d->ready); r != NULL; r = pop(&d->ready)) {
 		r->ready = false;
-		if (r->reading)
-			make_ready(r);
+		push(d, r);
 	}
+	for (struct fuse_req *r = d->cold; r != NULL; r = r->next)
+		pages_rest(d->buffers + stride * (size_t)(r - d->reqs), stride);
 }
 
 void

@@ -111,8 +111,7 @@ struct fuse_req {
 	bool		exclusive;	/* needs the bounce buffer and no writer */
 	struct fuse_req	*next;		/* free, waiting at the gate, or held */
 	uint32_t	len;		/* held: bytes that were read */
-	bool		reading;	/* the kernel may write into its buffer */
-	bool		ready;		/* that is in memory */
+	bool		ready;		/* that is in memory, as far as known */
 };
 
 /* Keeps read-modify-write apart from all that writes. */
@@ -128,7 +127,8 @@ void	fuse_io_start(struct fuse *, struct fuse_req *);
 
 struct fuse_dev {
 	struct ring_op	poll;
-	struct fuse_req	*reqs, *free;
+	struct fuse_req	*reqs;
+	struct fuse_req	*ready, *cold;	/* free; their buffers are in memory, or not */
 	struct fuse_req	*held;		/* not looked at: the device is left */
 	uint8_t		*buffers;
 	size_t		buffers_size;
@@ -139,6 +139,7 @@ struct fuse_dev {
 	unsigned	burst;		/* reads that the next burst starts */
 	bool		drained;	/* one of them found nothing */
 	bool		starved;	/* no free request to read into */
+	bool		warming;	/* a worker makes one ready */
 	int		fd;
 };
 
