@@ -1,0 +1,234 @@
+/*
+ * link_send.c - one connection of a disk: what goes to the server.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include <errno.h>
+
+#include "link_impl.h"
+
+/* So much is given to the socket at once, not by way of the ring: there the end of a
+ * send is one more event to wake up for. */
+#define SEND_NOW_MAX	(64 * 1024)
+
+/* A list of buffers has none that is registered: payload in pages goes alone. */
+static unsigned
+before_pages(const struct nbe_seg *seg, unsigned n)
+{
+	unsigned i = 0;
+
+	while (i < n && !in_pages(&seg[i]))
+		i++;
+	return i;
+}
+
+/* Their length. */
+static size_t
+to_iov(const struct link *l, const struct nbe_seg *seg, unsigned n, struct iovec *iov)
+{
+	size_t length = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		iov[i].iov_len = seg[i].len;
+		length += seg[i].len;
+		if (seg[i].kind == NBE_SEG_CORE)
+			iov[i].iov_base = seg[i].base;
+		else if (seg[i].kind == NBE_SEG_DATA)
+			iov[i].iov_base = io_of(seg[i].req)->data + seg[i].off;
+		else
+			iov[i].iov_base = (void *)(uintptr_t)(l->keep + seg[i].off);
+	}
+	return length;
+}
+
+/*
+ * Of several connections that have much to send one is served by this thread, and
+ * those after it on another CPU, while this thread seals for the next one.  Alone, a
+ * connection would only wait longer.
+ */
+static void
+push(struct link *l, struct io_uring_sqe *sqe, size_t length)
+{
+	if (length >= LINK_PLAIN && *l->sends != 0 &&
+	    (in_process_tls(l) || l->nbc.ktls))
+		(void)ring_set_aside(l->ring, sqe);
+	ring_bind(sqe, &l->send_op);
+	l->sending = true;
+	++*l->sends;
+}
+
+static void
+push_plain(struct link *l, size_t length)
+{
+	struct io_uring_sqe *sqe = ring_sqe(l->ring);
+
+	/* The kernel's TLS takes no MSG_WAITALL (EOPNOTSUPP). */
+	io_uring_prep_sendmsg(sqe, l->nbc.fd, &l->tx_msg,
+	    MSG_NOSIGNAL | (l->nbc.ktls ? 0 : MSG_WAITALL));
+	push(l, sqe, length);
+}
+
+static bool
+send_pages(struct link *l, const struct nbe_seg *seg)
+{
+	struct io_uring_sqe *sqe = ring_sqe(l->ring);
+
+	io_uring_prep_write_fixed(sqe, l->nbc.fd, pages_at(seg), seg->len, 0,
+	    io_of(seg->req)->pages.buffer);
+	push(l, sqe, seg->len);
+	return false;
+}
+
+static void
+push_sealed(struct link *l)
+{
+	struct io_uring_sqe *sqe = ring_sqe(l->ring);
+	size_t length = l->sealed_len - l->sealed_pos;
+
+	io_uring_prep_send(sqe, l->nbc.fd, l->sealed + l->sealed_pos, length,
+	    MSG_NOSIGNAL | MSG_WAITALL);
+	push(l, sqe, length);
+}
+
+/* What is sealed cannot be sealed once more: without it the stream ends.  The receive
+ * side sees that, and the reason if there is one. */
+static void
+cut(const struct link *l)
+{
+	(void)shutdown(l->nbc.fd, SHUT_RDWR);
+}
+
+/* True: the socket took all, and may take more. */
+static bool
+send_sealed_now(struct link *l)
+{
+	ssize_t sent = send(l->nbc.fd, l->sealed, l->sealed_len,
+	    MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+		cut(l);
+		return false;
+	}
+	l->sealed_pos = sent > 0 ? (size_t)sent : 0;
+	if (l->sealed_pos == l->sealed_len)
+		return true;
+	push_sealed(l);
+	return false;
+}
+
+/* Once sealed, the plain bytes of tx_iov are of no more use: they count as sent. */
+static bool
+seal(struct link *l, unsigned n)
+{
+	long taken = nbc_tls_seal(l->nbc.tls, l->tx_iov, n, l->sealed,
+	    nbc_tls_sealed_max(LINK_PLAIN), &l->sealed_len);
+
+	l->sealed_pos = 0;
+	nbe_tx_end(l->dev, l->conn, taken < 0 ? 0 : (uint64_t)taken,
+	    taken < 0 ? link_tls_lost(l) : NBE_WHY_NONE, l->now(l->arg));
+	if (l->sealed_len == 0)
+		return false;
+	if (l->sealed_len <= SEND_NOW_MAX)
+		return send_sealed_now(l);
+	push_sealed(l);
+	return false;
+}
+
+static bool
+seal_pages(struct link *l, const struct nbe_seg *seg)
+{
+	size_t length = seg->len < LINK_PLAIN ? seg->len : LINK_PLAIN;
+
+	if (!payload_get(io_of(seg->req), seg->off, l->plain, length)) {
+		nbe_tx_end(l->dev, l->conn, 0, link_lost(l, EFAULT), l->now(l->arg));
+		return false;
+	}
+	l->tx_iov[0] = (struct iovec){ l->plain, length };
+	return seal(l, 1);
+}
+
+/* True: the socket took some, and may take more, which flags may tell. */
+static bool
+send_now(struct link *l, size_t length, int flags)
+{
+	ssize_t sent = sendmsg(l->nbc.fd, &l->tx_msg,
+	    MSG_NOSIGNAL | MSG_DONTWAIT | flags);
+
+	if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
+		push_plain(l, length);
+		return false;
+	}
+	nbe_tx_end(l->dev, l->conn, sent < 0 ? 0 : (uint64_t)sent,
+	    sent < 0 ? link_lost(l, errno) : NBE_WHY_NONE, l->now(l->arg));
+	return sent > 0;
+}
+
+/* False: nothing more can be sent for now. */
+static bool
+send_some(struct link *l)
+{
+	struct nbe_seg seg[LINK_TX_SEGS];
+	unsigned all = nbe_tx_begin(l->dev, l->conn, seg, LINK_TX_SEGS, l->now(l->arg));
+	unsigned n = before_pages(seg, all);
+	size_t length;
+
+	if (all == 0)
+		return false;
+	if (n == 0)
+		return in_process_tls(l) ? seal_pages(l, seg) : send_pages(l, seg);
+	length = to_iov(l, seg, n, l->tx_iov);
+	if (in_process_tls(l))
+		return seal(l, n);
+	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = n };
+	if (length <= SEND_NOW_MAX)
+		return send_now(l, length, n < all ? MSG_MORE : 0);
+	push_plain(l, length);
+	return false;
+}
+
+/* What the server asked for comes before all else. */
+void
+link_update_keys(struct link *l)
+{
+	if (l->sending || l->closing || l->nbc.keys == NULL ||
+	    !nbc_ktls_owes_update(l->nbc.keys))
+		return;
+	if (!nbc_ktls_send_update(l->nbc.keys, l->nbc.fd))
+		cut(l);
+}
+
+void
+link_send(struct link *l)
+{
+	link_update_keys(l);
+	while (!l->sending && !l->closing && send_some(l))
+		;
+}
+
+static void
+sealed_sent(struct link *l, int res)
+{
+	if (res <= 0) {
+		cut(l);
+		return;
+	}
+	l->sealed_pos += (size_t)res;
+	if (l->sealed_pos < l->sealed_len && !l->closing)
+		push_sealed(l);
+}
+
+void
+link_sent(struct ring_op *op, int res, uint32_t flags)
+{
+	struct link *l = container_of(op, struct link, send_op);
+
+	(void)flags;
+	l->sending = false;
+	--*l->sends;
+	if (in_process_tls(l))
+		sealed_sent(l, res);
+	else
+		nbe_tx_end(l->dev, l->conn, res < 0 ? 0 : (uint64_t)res,
+		    res < 0 ? link_lost(l, -res) : NBE_WHY_NONE, l->now(l->arg));
+	link_finish(l);
+}
+
