@@ -23,6 +23,16 @@ helpers() {
 	done
 }
 busy() { [ "$(nb stats "$name" 2>/dev/null | sed -n 's/^ *Commands: //p')" -gt 100 ]; }
+# However fast fio is: over and over, until the file "enough" is there.
+verify_until_enough() {
+	while [ ! -e "$dir/enough" ]; do
+		fio --name=verify --filename="$device" --rw=randrw --bsrange=4k-256k \
+			--iodepth=32 --ioengine=libaio --direct=1 --size=128M --io_size=256M \
+			--verify=crc32c --verify_fatal=1 --fdatasync=100 \
+			--output="$dir/fio" >"$dir/fio.log" 2>&1 || return
+	done
+	rm "$dir/enough"
+}
 put() {
 	head -c 4096 /dev/zero | tr '\0' "$1" |
 		dd of="$device" bs=4096 oflag=direct conv=notrunc status=none

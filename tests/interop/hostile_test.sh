@@ -142,8 +142,9 @@ listen() {
 	device-tls) use_device "$uris" ;;
 	dead-device) use_dead_device "$uri" ;;
 	waiting-device) use_waiting_device "$uri" ;;
-	no-device) use_device --open-timeout 1500ms "$uri" ;;
-	no-device-tls) use_device --open-timeout 1500ms "$uris" ;;
+	no-device) use_device --open-timeout 30s "$uri" ;;
+	no-device-tls) use_device --open-timeout 30s "$uris" ;;
+	hasty-no-device) use_device --open-timeout 1500ms "$uri" ;;
 	disk) guarded "$probe" "$uri" 1 8 4096 0.1 verify replay 1 5 ;;
 	pair) guarded "$probe" "$uri" 2 8 4096 0.1 verify replay 1 5 ;;
 	disk-tls) guarded "$probe" "$uris" 1 8 4096 0.1 verify replay 1 5 ;;
@@ -335,7 +336,7 @@ told pair 0 "1 was refused: .*does not allow several connections" second-single
 # no byte of the device is wrong.
 told_devices() {
 	told no-device 1 "not an NBD server" greeting-magic greeting-http
-	told no-device 1 "$no_answer" greeting-and-silence
+	told hasty-no-device 1 "$no_answer" greeting-and-silence
 	told no-device 1 "impossible length" option-4-gib info-export-short
 	told no-device 1 "do not end" option-endless
 	told no-device 1 "policy forbids it" refusal-huge-text

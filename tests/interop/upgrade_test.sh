@@ -50,16 +50,15 @@ ok "and it ends as others do, though the last daemon was killed"
 # ---- under load -----------------------------------------------------------------------
 
 attach --fence 1h "$sock"
-fio --name=verify --filename="$device" --rw=randrw --bsrange=4k-256k --iodepth=32 \
-	--ioengine=libaio --direct=1 --size=128M --io_size=256M --verify=crc32c \
-	--verify_fatal=1 --fdatasync=100 --output="$dir/fio" >"$dir/fio.log" 2>&1 &
+verify_until_enough &
 fio=$!
 upgrades=0
-while kill -0 $fio 2>/dev/null && [ $upgrades -lt 10 ]; do
+while kill -0 $fio 2>/dev/null && [ $upgrades -lt 5 ]; do
 	wait_until busy && nb upgrade "$name" || break
 	upgrades=$((upgrades + 1))
 done
-wait $fio && [ $upgrades -ge 3 ]
+touch "$dir/enough"
+wait $fio && [ $upgrades = 5 ]
 ok "fio --verify: no error"
 echo "# $upgrades upgrades; the longest wait: $(sed -n 's/^ *clat (\([a-z]*\).*max=\([^,]*\),.*/\2 \1/p' \
 	"$dir/fio" | tr '\n' ' ')"
