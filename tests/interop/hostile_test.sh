@@ -131,6 +131,10 @@ turn_honest() {
 listen() {
 	local uri="nbd+unix:///?socket=$lie.sock"
 	local uris="nbds+unix:///?socket=$lie.sock&tls-hostname=localhost"
+	local load_s=0.1
+
+	# The lie is told when the first connection has ended.
+	case $lie in *-again-*) load_s=2 ;; esac
 	uris="$uris&tls-certificates=$tls"
 	case $1 in
 	info) guarded "$nbdisk" info "$uri" ;;
@@ -145,9 +149,9 @@ listen() {
 	no-device) use_device --open-timeout 30s "$uri" ;;
 	no-device-tls) use_device --open-timeout 30s "$uris" ;;
 	hasty-no-device) use_device --open-timeout 1500ms "$uri" ;;
-	disk) guarded "$probe" "$uri" 1 8 4096 0.1 verify replay 1 5 ;;
+	disk) guarded "$probe" "$uri" 1 8 4096 $load_s verify replay 1 5 ;;
 	pair) guarded "$probe" "$uri" 2 8 4096 0.1 verify replay 1 5 ;;
-	disk-tls) guarded "$probe" "$uris" 1 8 4096 0.1 verify replay 1 5 ;;
+	disk-tls) guarded "$probe" "$uris" 1 8 4096 $load_s verify replay 1 5 ;;
 	extents) guarded "$probe" "$uri" 1 8 4096 0.1 x replay 1 5 ;;
 	writes) guarded "$probe" "$uri" 1 8 65536 0.1 w replay 1 5 ;;
 	dead) guarded "$probe" "$uri" 1 8 4096 0.1 r replay 0.5 1.5 ;;
