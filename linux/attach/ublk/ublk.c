@@ -351,10 +351,10 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
 	u->read_only = c->read_only;
 	handover_init(&u->handover, &c->handover, disk);
 	u->fd = -1;
-	u->registers = c->dev.registers && ring_have_buffers(ring, UBLK_DEPTH);
+	u->registers = c->dev.registers;
 	u->last = &u->first;
-	room = pool_init(&u->pool, ring, (size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX,
-	    more_room);
+	room = (!u->registers || ring_have_buffers(ring, UBLK_DEPTH)) &&
+	    pool_init(&u->pool, ring, (size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX, more_room);
 	if (!room)
 		errtext_set(err, "out of memory");
 	/* Linux 6.12 gives the requests of a device that was taken over to nobody else
