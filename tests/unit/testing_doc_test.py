@@ -32,7 +32,7 @@ def lies(root, *hows):
     return len({lie for how, _, _, *names in rows if how in hows for lie in names})
 
 
-NO_DEVICE = ('no-device', 'no-device-tls')
+NO_DEVICE = ('no-device', 'no-device-tls', 'hasty-no-device')
 DEVICE = ('device', 'device-tls', 'dead-device', 'waiting-device')
 
 # What the document says, and how many there are.
