@@ -44,8 +44,14 @@ detach() {
 	status_is 0 && wait_until nothing_left && ! { [ $way = ublk ] && ls /dev/ublk[bc]*; } 2>/dev/null
 }
 
-# The whole test is skipped where no device does; there is a server at $sock.
-needs_outlives() {
+# begin SIZE TOOL...: a server of $dir/disk at $sock.  The whole test is skipped without
+# these tools, or where no device outlives its daemon.
+begin() {
+	size=$1
+	shift
+	needs qemu-nbd "$@"
+	truncate -s "$size" "$dir/disk"
+	serve_file "$dir/disk"
 	case $way in
 	ublk) attached=ublk && load_modules ublk ;;
 	fuse) attached="loop device over FUSE (/dev/fuse)" ;;

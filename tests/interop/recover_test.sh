@@ -12,12 +12,9 @@ tests=$here/..
 . "$tests/device.sh"
 . "$tests/outlives.sh"
 
-needs qemu-nbd fio
 # A terminal would be told how far things are, in the middle of TAP.
 exec 2>>"$dir/stderr"
-truncate -s 256M "$dir/disk"
-serve_file "$dir/disk"
-needs_outlives
+begin 256M fio
 is_dead() { nb status "$name" | grep -q DEAD; }
 # Its helper starts the next one; without that nobody does.
 kill_alone() {

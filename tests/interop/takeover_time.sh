@@ -15,10 +15,7 @@ tests=$(realpath "$(dirname "$0")")/..
 . "$tests/device.sh"
 . "$tests/outlives.sh"
 
-needs qemu-nbd python3
-truncate -s 64M "$dir/disk"
-serve_file "$dir/disk"
-needs_outlives
+begin 64M python3
 
 cat >"$dir/reader" <<'END'
 import mmap, os, signal, sys, time
