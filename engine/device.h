@@ -593,8 +593,14 @@ void	 part_drop_retries(struct nbe_dev *, struct nbe_req *, nbe_time now);
 void	 conn_orphan_aborted(struct nbe_dev *, struct conn *, nbe_time now);
 void	 req_fail_all(struct nbe_dev *, enum nbe_err, nbe_time now);
 
-/* transmit.c, receive.c: conn.batch, conn.rx */
+/* transmit.c: conn.batch */
+void	 command_encode(uint8_t *, enum nbe_framing, uint16_t flags, uint16_t command,
+	    uint64_t cookie, uint64_t off, uint64_t len);
+
+/* receive.c: conn.rx */
 void	 conn_rx_init(struct conn *);
+
+/* last_flush.c: called by the front only, without a device */
 
 /* path.c: dev.mp, and when connections are made to a path */
 void	 path_init(struct nbe_dev *, nbe_time now);

@@ -417,6 +417,22 @@ enum nbe_why nbe_conn_up(struct nbe_dev *, unsigned conn,
 /* The DISC command, for a connection that nbe_dev does not have.  Returns its
  * length. */
 unsigned nbe_disc(uint8_t buf[32], enum nbe_framing);
+/*
+ * A flush for a connection whose nbe_dev has died, between two commands of which one was
+ * the last: nbe_tx_between.  What comes is what the server still owed, from any byte on,
+ * and among it the answer, which the cookie tells: it must be random.  FLUSHED: the
+ * server was not restarted since this connection was made, and has flushed what it had
+ * acknowledged on it (with CAN_MULTI_CONN, on any).
+ */
+struct nbe_last_flush {
+	uint64_t	cookie;
+	uint64_t	heard[2];	/* the last 16 bytes */
+};
+enum nbe_heard { NBE_HEARD_NOTHING, NBE_HEARD_FLUSHED, NBE_HEARD_REFUSED };
+/* Returns the command's length. */
+unsigned nbe_last_flush(struct nbe_last_flush *, uint64_t cookie, enum nbe_framing,
+	    uint8_t buf[32]);
+enum nbe_heard nbe_last_flush_hear(struct nbe_last_flush *, const uint8_t *, size_t);
 /* It is closed, or could not be opened; no tx and no rx is open on it. */
 void	nbe_conn_down(struct nbe_dev *, unsigned conn, enum nbe_why, nbe_time now);
 void	nbe_tick(struct nbe_dev *, nbe_time now);
@@ -501,6 +517,8 @@ unsigned nbe_tx_begin(struct nbe_dev *, unsigned conn, struct nbe_seg *,
 	    unsigned nseg, nbe_time now);
 void	 nbe_tx_end(struct nbe_dev *, unsigned conn, uint64_t sent,
 	    enum nbe_why, nbe_time now);
+/* What was sent ends with a whole command, after which another one may follow. */
+bool	 nbe_tx_between(const struct nbe_dev *, unsigned conn);
 
 /*
  * Receiving, in one of two ways, which may alternate.

@@ -21,8 +21,8 @@ header_at(const struct conn *c, uint32_t i)
 }
 
 /* proto.md, "Request message" and "Extended request". */
-static void
-encode(uint8_t *p, enum nbe_framing framing, uint16_t flags, uint16_t command,
+void
+command_encode(uint8_t *p, enum nbe_framing framing, uint16_t flags, uint16_t command,
     uint64_t cookie, uint64_t off, uint64_t len)
 {
 	bool ext = framing == NBE_EXTENDED;
@@ -43,7 +43,7 @@ encode(uint8_t *p, enum nbe_framing framing, uint16_t flags, uint16_t command,
 unsigned
 nbe_disc(uint8_t buf[32], enum nbe_framing framing)
 {
-	encode(buf, framing, 0, CMD_DISC, 0, 0, 0);
+	command_encode(buf, framing, 0, CMD_DISC, 0, 0, 0);
 	return framing == NBE_EXTENDED ? LEN_EXT_REQUEST : LEN_REQUEST;
 }
 
@@ -70,7 +70,7 @@ assign(struct nbe_dev *d, struct conn *c, struct slot *s, nbe_time now)
 		c->reads++;
 		c->read_bytes += s->len;
 	}
-	encode(header_at(c, c->batch_count), c->framing, s->flags,
+	command_encode(header_at(c, c->batch_count), c->framing, s->flags,
 	    nbe_op_info[s->op].command, (uint64_t)s->gen << 32 | slot_index(d, s),
 	    s->off, s->len);
 	c->batch[c->batch_count++] = slot_index(d, s);
@@ -177,6 +177,15 @@ nbe_tx_begin(struct nbe_dev *d, unsigned conn, struct nbe_seg *seg, unsigned nse
 	n = name_batch(d, c, seg, nseg);
 	c->tx_open = n != 0;
 	return n;
+}
+
+bool
+nbe_tx_between(const struct nbe_dev *d, unsigned conn)
+{
+	const struct conn *c = &d->conn[conn];
+
+	return c->up && !c->closing && !c->disc_planned && !c->tx_open &&
+	    (c->batch_at == c->batch_count || c->batch_pos == 0);
 }
 
 /* The last byte of a command is out. */

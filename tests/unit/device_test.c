@@ -699,6 +699,86 @@ test_point_63_disc_of_a_refused_connection(void)
 	CHECK(nbe_disc(buf, NBE_EXTENDED) == 32 && memcmp(buf, want_ext, 32) == 0);
 }
 
+/* ---- after a device's death ---------------------------------------------------- */
+
+#define COOKIE	UINT64_C(0x1122334455667788)
+#define C	0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88
+
+static const struct {
+	enum nbe_heard heard;
+	uint8_t bytes[16];
+} last_answers[] = {
+	{ NBE_HEARD_FLUSHED, { 0x67, 0x44, 0x66, 0x98, 0, 0, 0, 0, C } },
+	{ NBE_HEARD_REFUSED, { 0x67, 0x44, 0x66, 0x98, 0, 0, 0, 5, C } },
+	{ NBE_HEARD_FLUSHED, { 0x66, 0x8e, 0x33, 0xef, 0, 1, 0, 0, C } },
+	{ NBE_HEARD_REFUSED, { 0x66, 0x8e, 0x33, 0xef, 0, 1, 0x80, 1, C } },
+	{ NBE_HEARD_REFUSED, { 0x66, 0x8e, 0x33, 0xef, 0, 0, 0, 0, C } },
+	{ NBE_HEARD_FLUSHED, { 0x6e, 0x8a, 0x27, 0x8c, 0, 1, 0, 0, C } },
+	{ NBE_HEARD_REFUSED, { 0x6e, 0x8a, 0x27, 0x8c, 0, 1, 0x80, 1, C } },
+	{ NBE_HEARD_NOTHING, { 0x67, 0x44, 0x66, 0x99, 0, 0, 0, 0, C } },
+	{ NBE_HEARD_NOTHING, { 0x67, 0x44, 0x66, 0x98, 0, 0, 0, 0,
+	    0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x89 } },
+};
+
+static void
+test_last_flush(void)
+{
+	static const uint8_t want[28] = { 0x25, 0x60, 0x95, 0x13, 0, 0, 0, 3, C };
+	static const uint8_t want_ext[32] = { 0x21, 0xe4, 0x1c, 0x71, 0, 0, 0, 3, C };
+	struct nbe_last_flush f;
+	uint8_t buf[32];
+
+	CHECK(nbe_last_flush(&f, COOKIE, NBE_SIMPLE, buf) == 28);
+	CHECK(memcmp(buf, want, sizeof(want)) == 0);
+	CHECK(nbe_last_flush(&f, COOKIE, NBE_EXTENDED, buf) == 32);
+	CHECK(memcmp(buf, want_ext, sizeof(want_ext)) == 0);
+}
+
+/* Behind the rest of a message, in two pieces, cut anywhere. */
+static void
+test_last_flush_is_heard(void)
+{
+	static const uint8_t rest[] = {
+		1, 2, 3, 0x67, 0x44, 0x66, 0x98, 0, 0, 0x11, 0x22,
+	};
+	uint8_t all[sizeof(rest) + 16], buf[32];
+
+	memcpy(all, rest, sizeof(rest));
+	for (size_t i = 0; i < sizeof(last_answers) / sizeof(last_answers[0]); i++) {
+		memcpy(all + sizeof(rest), last_answers[i].bytes, 16);
+		for (size_t cut = 0; cut < sizeof(all); cut++) {
+			struct nbe_last_flush f;
+
+			nbe_last_flush(&f, COOKIE, NBE_STRUCTURED, buf);
+			CHECK(nbe_last_flush_hear(&f, all, cut) == NBE_HEARD_NOTHING);
+			CHECK(nbe_last_flush_hear(&f, all + cut, sizeof(all) - cut) ==
+			    last_answers[i].heard);
+		}
+	}
+}
+
+static void
+test_between_commands(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	struct nbe_seg seg[4];
+
+	rig_start(g);
+	CHECK(nbe_tx_between(g->dev, 0));
+	rig_submit(g, NBE_WRITE, 0, 512, 0);
+	CHECK(nbe_tx_between(g->dev, 0));
+	CHECK(nbe_tx_begin(g->dev, 0, seg, 4, g->now) == 2);
+	CHECK(!nbe_tx_between(g->dev, 0));
+	nbe_tx_end(g->dev, 0, 28 + 100, NBE_WHY_NONE, g->now);
+	CHECK(!nbe_tx_between(g->dev, 0));
+	CHECK(nbe_tx_begin(g->dev, 0, seg, 4, g->now) == 1);
+	nbe_tx_end(g->dev, 0, 412, NBE_WHY_NONE, g->now);
+	CHECK(nbe_tx_between(g->dev, 0));
+	rig_down(g, 0);
+	CHECK(!nbe_tx_between(g->dev, 0));
+	rig_end(g);
+}
+
 /* ---- counters ------------------------------------------------------------ */
 
 static void
@@ -882,6 +962,9 @@ static const struct test tests[] = {
 	TEST(stop_in_a_send),
 	TEST(stop_waits_for_a_server),
 	TEST(point_63_disc_of_a_refused_connection),
+	TEST(last_flush),
+	TEST(last_flush_is_heard),
+	TEST(between_commands),
 	TEST(counters),
 	TEST(counters_without_the_own_flush),
 	TEST(counters_of_aborted_requests),
