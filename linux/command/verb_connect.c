@@ -56,7 +56,7 @@ struct connecting {
 	uint64_t	export_size;
 	enum attach_kind via;
 	bool		again;		/* in the place of a daemon that was killed */
-	int		taken;		/* what makes its device stay; -1 */
+	struct kept	taken;		/* by that; what makes its device stay */
 	int		sock;		/* the child's way to us */
 	struct keeper	keeper;
 };
@@ -415,7 +415,7 @@ start(struct connecting *c)
 		.conn = c->conn, .conns = c->conns, .arg = c,
 		.about = c->about, .hook = c->hook, .via = c->via,
 		.via_only = c->again || c->options->via != ATTACH_AUTO,
-		.takes_over = c->again, .taken = c->taken,
+		.takes_over = c->again, .taken = &c->taken,
 	};
 	for (unsigned i = 0; i < c->servers; i++)
 		c->daemon.server[i] = (struct dialer_server){
@@ -447,12 +447,10 @@ attach(struct connecting *c)
 static bool
 take_kept(struct connecting *c)
 {
-	c->taken = -1;
 	if (!attachment_outlives(&c->state, &c->via))
 		return false;
-	if (c->via == ATTACH_FUSE)
-		c->taken = kept_ask(&c->state);
-	return c->via != ATTACH_FUSE || c->taken >= 0;
+	kept_ask(&c->state, &c->taken);
+	return c->via != ATTACH_FUSE || c->taken.fuse >= 0;
 }
 
 /* The state is locked. */

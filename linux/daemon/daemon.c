@@ -348,10 +348,11 @@ next_order(struct daemon *d)
 static bool
 keep_front(struct daemon *d)
 {
+	static const struct kept_message fuse = { .what = KEPT_FUSE };
 	int fd = front_to_keep(&d->front);
 
 	return fd == FRONT_NOTHING ||
-	    (fd != FRONT_NEVER && helper_keep(&d->helper, fd));
+	    (fd != FRONT_NEVER && helper_keep(&d->helper, &fuse, fd));
 }
 
 /* What the daemon before this one has not told its users. */
@@ -367,6 +368,8 @@ catch_up(struct daemon *d)
 static void
 attach_done(struct daemon *d, const struct helper_result *r)
 {
+	static const struct kept_message all = { .what = KEPT_ALL_THERE };
+
 	if (!r->ok) {
 		report(d, false, r->why.text);
 		stop_by_force(d);
@@ -380,7 +383,8 @@ attach_done(struct daemon *d, const struct helper_result *r)
 	d->size = d->helper.order.config.size;
 	if (!d->config->takes_over)
 		d->outlives = keep_front(d);
-	helper_serves(&d->helper);
+	if (d->outlives)
+		(void)helper_keep(&d->helper, &all, -1);
 	report(d, true, "");
 	tell_hooks(d, HOOK_UP);
 	catch_up(d);
@@ -528,6 +532,36 @@ static void
 disk_leaves(void *arg, uint32_t paths, unsigned path)
 {
 	note_paths(&((struct daemon *)arg)->note, paths, path);
+}
+
+static void
+disk_conn(void *arg, unsigned conn, int fd, unsigned path, enum nbe_framing framing)
+{
+	const struct kept_message m = {
+		.what = fd < 0 ? KEPT_CONN_ENDED : KEPT_CONN, .conn = (uint8_t)conn,
+		.path = (uint8_t)path, .framing = (uint8_t)framing,
+	};
+
+	(void)helper_keep(&((struct daemon *)arg)->helper, &m, fd);
+}
+
+static void
+disk_all_down(void *arg)
+{
+	note_doubt(&((struct daemon *)arg)->note);
+}
+
+static void
+disk_past_known(void *arg)
+{
+	struct daemon *d = arg;
+	bool safe = disk_past(d->disk) == DISK_PAST_SAFE;
+
+	if (safe)
+		note_no_doubt(&d->note);
+	log_line(&d->log, safe ? LOG_INFO : LOG_WARNING, "what was acknowledged before "
+	    "the daemon was killed %s", safe ? "is safe: the server has flushed it" :
+	    "may be lost: the server has not answered where it was asked to flush it");
 }
 
 /* Asked for again and again, until it has been said. */
@@ -823,9 +857,14 @@ make_disk_config(struct daemon *d, struct disk_config *c)
 		.server = d->server,
 		.events = {
 			.resized = disk_resized, .stopped = disk_has_stopped,
-			.moved = disk_moved, .left = disk_leaves, .fence = fence,
-			.log = disk_says, .arg = d,
+			.moved = disk_moved, .left = disk_leaves,
+			.conn = d->note.byte != NULL ? disk_conn : NULL,
+			.all_down = disk_all_down, .past = disk_past_known,
+			.fence = fence, .log = disk_says, .arg = d,
 		},
+		.past = d->left.unflushed && s->unflushed != NBE_UNFLUSHED_IGNORE ?
+		    DISK_PAST_LOST : DISK_PAST_SAFE,
+		.unfinished = note_unfinished(&d->note, 0),
 	};
 	/* Devices that lost one server must not all come back at one moment. */
 	(void)!getrandom(&c->dev.seed, sizeof(c->dev.seed), GRND_NONBLOCK);
@@ -869,6 +908,30 @@ open_note(struct daemon *d, struct errtext *err)
 	    state_path(d->config->state, "unflushed", path), &d->left, err);
 }
 
+/*
+ * The sockets of the daemon that was killed.  An answer to a flush there tells that all
+ * is safe if
+ * (1) it is of the server that was active: what is unflushed is there;
+ * (2) it, or one of its like, has been up since the last flush;
+ * (3) a whole command was the last that was sent.
+ */
+static void
+take_conns(struct daemon *d)
+{
+	struct kept *k = d->config->taken;
+
+	for (unsigned i = 0; d->config->takes_over && i < NBE_MAX_CONNS; i++) {
+		struct kept_conn *c = &k->conn[i];
+
+		if (c->fd < 0)
+			continue;
+		disk_old_conn(d->disk, c->fd, c->path, (enum nbe_framing)c->framing,
+		    c->path == d->left.active && !d->left.doubt &&
+		    (d->left.unfinished >> i & 1) == 0);
+		c->fd = -1;
+	}
+}
+
 static bool
 start_disk(struct daemon *d, struct errtext *err)
 {
@@ -878,18 +941,18 @@ start_disk(struct daemon *d, struct errtext *err)
 		return false;
 	make_disk_config(d, &config);
 	d->disk = disk_new(&d->ring, &config, d->config->conn, d->config->conns);
-	return d->disk != NULL || errtext_set(err, "out of memory");
+	if (d->disk == NULL)
+		return errtext_set(err, "out of memory");
+	take_conns(d);
+	return true;
 }
 
 static struct handover_config
 make_handover(struct daemon *d)
 {
-	const enum nbe_unflushed policy = d->config->settings.unflushed;
-
 	return (struct handover_config){
-		.note = &d->note, .fail_flush = d->left.unflushed &&
-		    policy != NBE_UNFLUSHED_IGNORE,
-		.replays = policy == NBE_UNFLUSHED_REPLAY,
+		.note = &d->note,
+		.replays = d->config->settings.unflushed == NBE_UNFLUSHED_REPLAY,
 	};
 }
 
@@ -906,7 +969,7 @@ start_fuse(struct daemon *d, struct errtext *err)
 		.uid = geteuid(), .gid = getegid(), .mode = 0600,
 		.agreed = !privilege_is_root() ? NULL :
 		    state_path(d->config->state, "fuse", agreed),
-		.taken = d->config->takes_over ? d->config->taken : -1,
+		.taken = d->config->takes_over ? d->config->taken->fuse : -1,
 		.handover = make_handover(d),
 	};
 

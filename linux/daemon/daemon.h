@@ -6,6 +6,7 @@
 #define DAEMON_H
 
 #include "dialer.h"
+#include "kept.h"
 #include "node.h"
 #include "settings.h"
 #include "state.h"
@@ -35,7 +36,7 @@ struct daemon_config {
 	bool			takes_over;	/* what the dead daemon of state left;
 						 * where that fails it stays as it
 						 * was */
-	int			taken;		/* of that, by ATTACH_FUSE: kept_ask */
+	struct kept		*taken;		/* of that; the daemon has it then */
 	/* Called once: the device is there, or never will be. */
 	void			(*ready)(void *arg, const struct daemon_report *);
 	void			*arg;

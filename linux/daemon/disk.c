@@ -18,7 +18,9 @@
 #include "link.h"
 #include "overdue.h"
 #include "pages.h"
+#include "reset.h"
 #include "sampler.h"
+#include "taken.h"
 
 /* A round that comes so much later than the loop was to wait tells that this process,
  * or the machine, was asleep.  That time does not count; and after it there is some
@@ -56,6 +58,9 @@ struct disk {
 	nbe_time	tend_every, tend_at;
 	nbe_time	wait_from, wait_until;	/* NBE_NEVER: as long as it takes */
 	struct overdue	overdue;
+	enum disk_past	past;
+	unsigned	asked;		/* answers that tell of it and are to come */
+	struct nbe_req	*parked, **parked_end;	/* flushes that wait for them */
 	unsigned	sends;		/* of all links, in the ring */
 	struct link	link[NBE_MAX_CONNS];
 };
@@ -98,11 +103,23 @@ say(struct disk *d, unsigned conn, const char *what, const char *why)
 
 /* ---- I/O ----------------------------------------------------------------- */
 
+static void
+park(struct disk *d, struct nbe_req *r)
+{
+	r->next = NULL;
+	*d->parked_end = r;
+	d->parked_end = &r->next;
+}
+
 void
 disk_submit(struct disk *d, struct disk_io *io)
 {
 	d->used_at = now(d);
 	io->torn = false;
+	if (io->req.op == NBE_FLUSH && d->past == DISK_PAST_UNKNOWN) {
+		park(d, &io->req);
+		return;
+	}
 	if (d->sampler != NULL)
 		sampler_submitted(d->sampler, io);
 	nbe_submit(d->dev, &io->req, now(d));
@@ -144,6 +161,67 @@ complete(struct disk *d, struct nbe_req *r)
 	return any;
 }
 
+/* ---- what was acknowledged before -------------------------------------------- */
+
+enum disk_past
+disk_past(const struct disk *d)
+{
+	return d->past;
+}
+
+static void
+end_parked(struct disk *d, struct nbe_req *r)
+{
+	struct disk_io *io = container_of(r, struct disk_io, req);
+
+	if (d->past == DISK_PAST_SAFE) {
+		disk_submit(d, io);
+		return;
+	}
+	r->error = NBE_EIO;
+	io->done(io);
+}
+
+static void
+past_is(struct disk *d, enum disk_past past)
+{
+	struct nbe_req *r = d->parked, *next;
+
+	d->past = past;
+	d->parked = NULL;
+	d->parked_end = &d->parked;
+	d->events.past(d->events.arg);
+	for (; r != NULL; r = next) {
+		next = r->next;
+		end_parked(d, r);
+	}
+}
+
+/* One is enough: there are several only if a flush on one is for all. */
+static void
+answered(void *arg, bool flushed)
+{
+	struct disk *d = arg;
+
+	d->asked--;
+	if (d->past == DISK_PAST_UNKNOWN && (flushed || d->asked == 0))
+		past_is(d, flushed ? DISK_PAST_SAFE : DISK_PAST_LOST);
+}
+
+/* What is in our own system would arrive at any time: only a reset ends that. */
+void
+disk_old_conn(struct disk *d, int fd, unsigned path, enum nbe_framing framing, bool ask)
+{
+	if (!all_taken(fd)) {
+		socket_reset(fd);
+	} else if (!ask || d->past == DISK_PAST_SAFE) {
+		overdue_keep(&d->overdue, fd, path);
+	} else if (overdue_ask(&d->overdue, fd, path, framing)) {
+		d->past = DISK_PAST_UNKNOWN;
+		d->asked++;
+	}
+}
+
 /* ---- connections --------------------------------------------------------- */
 
 /* With several servers: which one it is now. */
@@ -160,6 +238,15 @@ say_path(struct disk *d, unsigned path)
 	snprintf(line, sizeof(line), "the server is %s now", uri);
 	d->events.log(d->events.arg, line);
 	d->events.moved(d->events.arg);
+}
+
+static void
+ended(void *arg, unsigned conn)
+{
+	struct disk *d = arg;
+
+	if (d->events.conn != NULL)
+		d->events.conn(d->events.arg, conn, -1, 0, NBE_SIMPLE);
 }
 
 /* For the next process, should this one end now. */
@@ -196,6 +283,9 @@ take(struct disk *d, unsigned conn, struct nbc_conn *nbc)
 		nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now(d));
 		return;
 	}
+	if (d->events.conn != NULL && l->nbc.tls == NULL && !l->nbc.ktls)
+		d->events.conn(d->events.arg, conn, l->nbc.fd, path,
+		    l->nbc.exp.framing);
 	say(d, conn, "is up", "");
 	say_path(d, path);
 }
@@ -321,8 +411,11 @@ note_down(struct disk *d, const struct nbe_work *w)
 		d->down_since = 0;
 		return;
 	}
-	if (d->down_since == 0)
-		d->down_since = now(d);
+	if (d->down_since != 0)
+		return;
+	d->down_since = now(d);
+	if (d->events.all_down != NULL)
+		d->events.all_down(d->events.arg);
 }
 
 /* What is asked for with several servers, or when a server may be another one.  True:
@@ -429,16 +522,19 @@ tend_time(const struct nbe_dev_config *c)
 }
 
 static void
-init_links(struct disk *d)
+init_links(struct disk *d, volatile uint8_t *unfinished)
 {
-	d->overdue = (struct overdue){
-		.dev = d->dev, .ring = d->ring, .now = now, .arg = d,
-	};
+	d->overdue.dev = d->dev;
+	d->overdue.ring = d->ring;
+	d->overdue.now = now;
+	d->overdue.answered = answered;
+	d->overdue.arg = d;
 	for (unsigned i = 0; i < d->conns_max; i++)
 		d->link[i] = (struct link){
 			.dev = d->dev, .ring = d->ring, .overdue = &d->overdue,
 			.sends = &d->sends, .conn = i, .now = now, .arg = d,
-			.keep = d->keep, .nbc.fd = -1,
+			.keep = d->keep, .nbc.fd = -1, .ended = ended,
+			.unfinished = unfinished != NULL ? unfinished + i : NULL,
 		};
 }
 
@@ -474,6 +570,8 @@ disk_new(struct ring *ring, const struct disk_config *config, struct nbc_conn *f
 	d->ring = ring;
 	d->events = config->events;
 	d->wait_until = NBE_NEVER;
+	d->past = config->past;
+	d->parked_end = &d->parked;
 	d->tend_every = tend_time(&config->dev);
 	d->conns_max = config->dev.conns_max;
 	d->server = config->server;
@@ -489,7 +587,7 @@ disk_new(struct ring *ring, const struct disk_config *config, struct nbc_conn *f
 		disk_free(d);
 		return NULL;
 	}
-	init_links(d);
+	init_links(d, config->unfinished);
 	for (unsigned i = 0; i < count; i++)
 		take(d, i, &first[i]);
 	return d;

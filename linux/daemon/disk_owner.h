@@ -23,6 +23,14 @@ struct disk_events {
 	/* Of which servers the next process would have to know, should this one end
 	 * now: nbe_old_paths; path is the active one.  NULL: nobody takes its place. */
 	void	(*left)(void *arg, uint32_t paths, unsigned path);
+	/* A connection has a socket, or, with -1, has none any more; NULL, too. */
+	void	(*conn)(void *arg, unsigned conn, int fd, unsigned path,
+		    enum nbe_framing);
+	/* No connection is up: from now on nobody can tell whether the server was
+	 * restarted. */
+	void	(*all_down)(void *arg);
+	/* disk_past is known. */
+	void	(*past)(void *arg);
 	/* May be asked again and again; see nbe_work.fence. */
 	void	(*fence)(void *arg, unsigned path);
 	/* One line for the log: a connection came, went, was refused. */
@@ -34,6 +42,10 @@ struct disk_config {
 	struct nbe_dev_config dev;	/* sizes and times; keep_size included */
 	const struct dialer_server *server;	/* by path; these outlive the disk */
 	struct disk_events events;
+	/* SAFE, or LOST: then disk_old_conn may find that it is not. */
+	enum disk_past	past;
+	/* By connection: struct link's; NULL. */
+	volatile uint8_t *unfinished;
 };
 
 /* Takes over the connections in first[0..count), count at least 1, all to dev.path;
@@ -41,6 +53,13 @@ struct disk_config {
  * and the connections are still the caller's. */
 struct disk *disk_new(struct ring *, const struct disk_config *,
 	    struct nbc_conn *first, unsigned count);
+/*
+ * A connection to path of the process before, which was killed; the disk takes its
+ * socket.  ask: the server may be asked there whether all that was acknowledged is safe:
+ * a whole command was the last that was sent, and this connection, or others that were
+ * up all the time, lead to where all of that is.
+ */
+void	disk_old_conn(struct disk *, int fd, unsigned path, enum nbe_framing, bool ask);
 /* After events.stopped. */
 void	disk_free(struct disk *);
 /* ns until disk_turn wants to be called again; UINT64_MAX: only on an event.  The

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "calls.h"
-#include "kept.h"
 #include "successor.h"
 
 /* What it has open, and no more. */
@@ -191,15 +190,9 @@ helper_start(struct helper *h, struct opener *opener, const struct state *s,
 }
 
 bool
-helper_keep(struct helper *h, int fd)
+helper_keep(struct helper *h, const struct kept_message *m, int fd)
 {
-	return kept_send(h->life, fd);
-}
-
-void
-helper_serves(struct helper *h)
-{
-	(void)kept_send(h->life, -1);
+	return kept_tell(h->life, m, fd);
 }
 
 bool

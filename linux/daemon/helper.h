@@ -9,12 +9,13 @@
  * socket pairs, and the loop device.  Commands of ublk wait for the ring, too.
  *
  * It ends with the daemon; where that was killed and its device goes on, when there is
- * another one (successor.h).  Then a thread of its own keeps /dev/fuse.
+ * another one (successor.h).  A thread of its own keeps what that needs.
  */
 #ifndef HELPER_H
 #define HELPER_H
 
 #include "attachment.h"
+#include "kept.h"
 #include "opener.h"
 #include "ring.h"
 
@@ -60,10 +61,8 @@ void	helper_give(struct helper *, const struct helper_order *);
 /* Before the ring runs: waits for the answer. */
 void	helper_ask(struct helper *, const struct helper_order *,
 	    struct helper_result *);
-/* Of what makes the device stay, a copy is kept.  False: there is no helper. */
-bool	helper_keep(struct helper *, int fd);
-/* This daemon serves the device: the next one has that from this helper. */
-void	helper_serves(struct helper *);
+/* For the next daemon (kept.h).  False: there is no helper. */
+bool	helper_keep(struct helper *, const struct kept_message *, int fd);
 bool	helper_is_there(const struct helper *);
 /* After ring_free and front_free, on which it may still wait. */
 void	helper_end(struct helper *);

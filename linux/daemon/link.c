@@ -8,6 +8,7 @@
 
 #include "link_impl.h"
 #include "pages.h"
+#include "reset.h"
 #include "taken.h"
 
 /* Room for a batch in a UNIX socket: it has 208 KiB by itself, which the server empties
@@ -48,10 +49,13 @@ link_finish(struct link *l)
 	l->closing = false;
 	if (nbe_conn_in_order(l->dev, l->conn))
 		nbc_end_in_order(l->nbc.fd);
+	else if (!l->kept)
+		socket_reset(nbc_take_fd(&l->nbc));
 	if (l->kept)
 		kept = nbc_take_fd(&l->nbc);
-	nbc_close(&l->nbc, false);	/* any other end is a reset */
+	nbc_close(&l->nbc, false);
 	free_buffers(l);
+	l->ended(l->arg, l->conn);
 	nbe_conn_down(l->dev, l->conn, NBE_WHY_CLOSED, l->now(l->arg));
 	if (kept >= 0)
 		overdue_keep(l->overdue, kept, path);

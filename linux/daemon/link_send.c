@@ -196,12 +196,21 @@ link_update_keys(struct link *l)
 		cut(l);
 }
 
+static void
+set_unfinished(const struct link *l, bool unfinished)
+{
+	if (l->unfinished != NULL)
+		*l->unfinished = unfinished;
+}
+
 void
 link_send(struct link *l)
 {
 	link_update_keys(l);
+	set_unfinished(l, true);
 	while (!l->sending && !l->closing && send_some(l))
 		;
+	set_unfinished(l, !nbe_tx_between(l->dev, l->conn));
 }
 
 static void
@@ -229,6 +238,7 @@ link_sent(struct ring_op *op, int res, uint32_t flags)
 	else
 		nbe_tx_end(l->dev, l->conn, res < 0 ? 0 : (uint64_t)res,
 		    res < 0 ? link_lost(l, -res) : NBE_WHY_NONE, l->now(l->arg));
+	set_unfinished(l, !nbe_tx_between(l->dev, l->conn));
 	link_finish(l);
 }
 

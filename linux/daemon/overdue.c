@@ -1,19 +1,39 @@
 /*
- * overdue.c - late connections, kept for what may still come on them.
+ * overdue.c - old connections, kept for what may still come on them.
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include "overdue.h"
 
+#include <sys/random.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "reset.h"
 
 static void
 listen_to(struct overdue_socket *s)
 {
 	struct io_uring_sqe *sqe = ring_sqe(s->all->ring);
 
-	io_uring_prep_recv(sqe, s->fd, s->all->scratch, sizeof(s->all->scratch), 0);
+	io_uring_prep_recv(sqe, s->fd, s->room, sizeof(s->room), 0);
 	ring_bind(sqe, &s->op);
+}
+
+/* Nothing more is said to the server. */
+static void
+answered(struct overdue_socket *s, bool flushed)
+{
+	s->asked = false;
+	(void)shutdown(s->fd, SHUT_WR);
+	s->all->answered(s->all->arg, flushed);
+}
+
+static void
+hear_answer(struct overdue_socket *s, size_t len)
+{
+	enum nbe_heard heard = nbe_last_flush_hear(&s->flush, s->room, len);
+
+	if (heard != NBE_HEARD_NOTHING)
+		answered(s, heard == NBE_HEARD_FLUSHED);
 }
 
 /* Its end counts, too: until then the server was at it. */
@@ -27,31 +47,83 @@ heard(struct ring_op *op, int res, uint32_t flags)
 	if (!s->ended)
 		nbe_stirred(o->dev, s->path, o->now(o->arg));
 	s->bytes += res > 0 ? (uint64_t)res : 0;
+	if (s->asked && res > 0)
+		hear_answer(s, (size_t)res);
 	if (res > 0 && !s->ended && s->bytes <= OVERDUE_BYTES) {
 		listen_to(s);
 		return;
 	}
-	(void)close(s->fd);
+	if (s->asked)
+		answered(s, false);
+	socket_reset(s->fd);
 	s->used = false;
 	o->count--;
+}
+
+static struct overdue_socket *
+keep(struct overdue *o, int fd, unsigned path)
+{
+	struct overdue_socket *s = o->at;
+
+	if (o->count == OVERDUE_MAX) {
+		socket_reset(fd);
+		return NULL;
+	}
+	while (s->used)
+		s++;
+	s->op.done = heard;
+	s->all = o;
+	s->path = path;
+	s->used = true;
+	s->ended = s->asked = false;
+	s->fd = fd;
+	s->bytes = 0;
+	o->count++;
+	listen_to(s);
+	return s;
 }
 
 void
 overdue_keep(struct overdue *o, int fd, unsigned path)
 {
-	struct overdue_socket *s = o->at;
+	(void)shutdown(fd, SHUT_WR);
+	(void)keep(o, fd, path);
+}
 
-	if (o->count == OVERDUE_MAX) {
-		(void)close(fd);
-		return;
+bool
+overdue_ask(struct overdue *o, int fd, unsigned path, enum nbe_framing framing)
+{
+	struct nbe_last_flush flush;
+	struct overdue_socket *s;
+	uint8_t buf[32];
+	uint64_t cookie;
+	ssize_t len;
+
+	if (getrandom(&cookie, sizeof(cookie), GRND_NONBLOCK) < 0) {
+		socket_reset(fd);
+		return false;
 	}
-	while (s->used)
-		s++;
-	*s = (struct overdue_socket){
-		.op.done = heard, .all = o, .path = path, .used = true, .fd = fd,
-	};
-	o->count++;
-	listen_to(s);
+	len = nbe_last_flush(&flush, cookie, framing, buf);
+	if (send(fd, buf, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) != len) {
+		socket_reset(fd);
+		return false;
+	}
+	s = keep(o, fd, path);
+	if (s == NULL)
+		return false;
+	s->asked = true;
+	s->flush = flush;
+	s->ask_until = o->now(o->arg) + OVERDUE_ASK;
+	return true;
+}
+
+static bool
+is_waited_for(const struct overdue_socket *s)
+{
+	const struct overdue *o = s->all;
+
+	return nbe_old_writes(o->dev, s->path) ||
+	    (s->asked && o->now(o->arg) < s->ask_until);
 }
 
 void
@@ -60,7 +132,7 @@ overdue_tend(struct overdue *o, bool all)
 	for (unsigned i = 0; o->count != 0 && i < OVERDUE_MAX; i++) {
 		struct overdue_socket *s = &o->at[i];
 
-		if (!s->used || s->ended || (!all && nbe_old_writes(o->dev, s->path)))
+		if (!s->used || s->ended || (!all && is_waited_for(s)))
 			continue;
 		s->ended = true;
 		(void)shutdown(s->fd, SHUT_RDWR);	/* ends the receive */

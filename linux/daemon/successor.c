@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "calls.h"
-#include "kept.h"
 #include "log.h"
 #include "text_file.h"
 
@@ -88,8 +87,6 @@ successor_rests(struct successor *n)
 static void
 open_door(struct successor *n)
 {
-	if (n->kept < 0)
-		return;
 	if (n->door >= 0)
 		close(n->door);
 	n->door = kept_listen(n->state);
@@ -110,7 +107,7 @@ stay(const struct successor *n, int fd, nbe_time time)
 		at[0].revents = at[1].revents = 0;
 		(void)poll(at, 2, ms < INT_MAX ? (int)ms : INT_MAX);
 		if (at[1].revents != 0)
-			kept_give(n->door, n->kept);
+			kept_give(n->door, &n->kept);
 		if (at[0].revents != 0)
 			return true;
 	}
@@ -230,7 +227,8 @@ first_pause(struct successor *n)
 static bool
 is_left(const struct successor *n)
 {
-	return n->node.kind == NODE_UBLK || (n->node.kind == NODE_LOOP && n->kept >= 0);
+	return n->node.kind == NODE_UBLK || (n->node.kind == NODE_LOOP &&
+	    n->kept.fuse >= 0);
 }
 
 static void
@@ -260,20 +258,12 @@ start_next(struct successor *n)
 	log_close(&log);
 }
 
-static void
-keep(struct successor *n, int fd)
-{
-	if (n->kept >= 0)
-		close(n->kept);
-	n->kept = fd;
-}
-
 /* Without files of its own it keeps none, and the daemon sees that by its socket. */
 static void *
 watch(void *arg)
 {
 	struct successor *n = arg;
-	int next;
+	struct kept_message m;
 
 	if (unshare(CLONE_FILES) < 0) {
 		(void)shutdown(n->life, SHUT_RDWR);
@@ -281,24 +271,22 @@ watch(void *arg)
 	}
 	(void)call_close_range(STDERR_FILENO + 1, (unsigned)n->life - 1);
 	(void)call_close_range((unsigned)n->life + 1, ~0u);
-	while (kept_receive(n->life, &next))
-		if (next < 0)
+	while (kept_hear(n->life, &n->kept, &m))
+		if (m.what == KEPT_ALL_THERE)
 			open_door(n);
-		else
-			keep(n, next);
 	pthread_mutex_lock(&n->lock);
 	if (is_left(n) && is_needed(n))
 		start_next(n);
 	pthread_mutex_unlock(&n->lock);
-	if (n->kept >= 0)
-		close(n->kept);
+	kept_close(&n->kept);
 	return NULL;
 }
 
 bool
 successor_begin(struct successor *n, const struct state *s, int life)
 {
-	*n = (struct successor){ .state = s, .life = life, .kept = -1, .door = -1 };
+	*n = (struct successor){ .state = s, .life = life, .door = -1 };
+	kept_init(&n->kept);
 	node_init(&n->node);
 	pthread_mutex_init(&n->lock, NULL);
 	read_counts(s, &n->count, &n->streak);

@@ -13,12 +13,12 @@
  * as long each time, 10 s at most.  It goes on until the device is gone, or somebody
  * else serves it. A file of the device's directory counts for those that come later.
  *
- * Meanwhile it keeps what the device needs to stay: of FUSE, the daemon's /dev/fuse.
- * The last one who has that open must never wait for the file system, else a machine
- * would keep both for ever, and no signal would help.  But the helper's work does wait
- * for it.  So the keeping and the starting is done by a thread with open files of its
- * own (unshare(2), CLONE_FILES): when the helper is killed in the middle of its work,
- * this thread ends, /dev/fuse is closed, and who waited gets an error.
+ * Meanwhile it keeps what the next daemon needs (kept.h).  The last one who has a
+ * daemon's /dev/fuse open must never wait for the file system, else a machine would keep
+ * both for ever, and no signal would help.  But the helper's work does wait for it.  So
+ * the keeping and the starting is done by a thread with open files of its own
+ * (unshare(2), CLONE_FILES): when the helper is killed in the middle of its work, this
+ * thread ends, /dev/fuse is closed, and who waited gets an error.
  */
 #ifndef SUCCESSOR_H
 #define SUCCESSOR_H
@@ -27,6 +27,7 @@
 #include <pthread.h>
 
 #include "clock.h"
+#include "kept.h"
 #include "node.h"
 #include "state.h"
 
@@ -41,13 +42,13 @@ struct successor {
 	/* the thread's own */
 	pthread_t	thread;
 	int		life;		/* its end is the daemon's */
-	int		kept;		/* for the next daemon; -1 */
+	struct kept	kept;		/* for the next daemon */
 	int		door;		/* where that asks for it; -1 */
 	char		program[PATH_MAX];	/* as it was named at first; "" */
 };
 
-/* life: a socket by which the daemon sends a descriptor to be kept (kept_send), and
- * none when it serves the device: from then on that is asked for here. */
+/* life: a socket by which the daemon sends what is to be kept; when it says that all is
+ * there, that is asked for here. */
 bool	successor_begin(struct successor *, const struct state *, int life);
 /* With the lock held.  The daemon serves the device; takes_over: that of a dead one. */
 void	successor_serves(struct successor *, const struct node *, bool takes_over);

@@ -21,15 +21,17 @@ handover_fails_flush(struct handover *h)
 {
 	nbe_time now;
 
-	if (!h->config.fail_flush)
+	if (!h->past_told && disk_past(h->disk) == DISK_PAST_LOST)
+		h->lost = h->past_told = true;
+	if (!h->lost)
 		return false;
 	if (h->config.replays && disk_has_old_writes(h->disk))
 		return true;
 	now = clock_now();
 	if (h->fail_until == 0)
 		h->fail_until = now + FAIL_TIME;
-	h->config.fail_flush = now < h->fail_until;
-	return h->config.fail_flush;
+	h->lost = now < h->fail_until;
+	return h->lost;
 }
 
 /* What it says of a loss nobody else would: then the next flush of a user does. */
@@ -40,7 +42,7 @@ own_flush_done(struct disk_io *io)
 
 	h->flushing = false;
 	if (io->req.error != NBE_OK) {
-		h->config.fail_flush = true;
+		h->lost = true;
 		h->fail_until = 0;
 	}
 	note_done(h->config.note, &io->req, h->own_mark);

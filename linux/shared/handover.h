@@ -17,20 +17,19 @@
 struct handover_config {
 	struct note	*note;		/* outlives the front */
 	/*
-	 * Another process served it before, and died, with changes that were
-	 * acknowledged and not flushed.  They may be lost, for the NBD server may have
-	 * been restarted while nobody looked.  So flushes fail, as after any loss that
-	 * nobody can mend, with those that come within a second of the first one: they
-	 * were asked for before anybody could know.  replays: that begins when the old
-	 * commands are fenced, for one of them may be a replay, which brings back what
-	 * is older still.
+	 * Where what another process had acknowledged may be lost (disk_past), flushes
+	 * fail, as after any loss that nobody can mend, with those that come within a
+	 * second of the first one: they were asked for before anybody could know.
+	 * replays: that begins when the old commands are fenced, for one of them may be
+	 * a replay, which brings back what is older still.
 	 */
-	bool		fail_flush, replays;
+	bool		replays;
 };
 
 struct handover {
 	struct handover_config config;
 	struct disk	*disk;
+	bool		lost, past_told;	/* flushes fail; they do for the past */
 	nbe_time	fail_until;	/* 0: none has failed yet */
 	struct disk_io	own_flush;
 	uint64_t	own_mark;

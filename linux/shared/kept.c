@@ -1,68 +1,79 @@
 /*
- * kept.c - a descriptor that outlives the daemon which opened it.
+ * kept.c - descriptors that outlive the daemon which opened them.
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include "kept.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "fd_message.h"
+
 #define PATIENCE_S	5
 #define BACKLOG		8
 
-/* Room for one descriptor. */
-union control {
-	struct cmsghdr	head;
-	char		room[CMSG_SPACE(sizeof(int))];
-};
+void
+kept_init(struct kept *k)
+{
+	k->fuse = -1;
+	for (unsigned i = 0; i < NBE_MAX_CONNS; i++)
+		k->conn[i] = (struct kept_conn){ .fd = -1 };
+}
+
+static void
+drop(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void
+kept_close(struct kept *k)
+{
+	drop(&k->fuse);
+	for (unsigned i = 0; i < NBE_MAX_CONNS; i++)
+		drop(&k->conn[i].fd);
+}
+
+/* ---- between daemon and helper --------------------------------------------------- */
 
 bool
-kept_send(int sock, int fd)
+kept_tell(int sock, const struct kept_message *m, int fd)
 {
-	char byte = 0;
-	struct iovec iov = { &byte, 1 };
-	union control control = { .head = {
-		.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
-		.cmsg_type = SCM_RIGHTS,
-	} };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	return fd_send(sock, m, sizeof(*m), fd);
+}
 
-	if (fd >= 0) {
-		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control.room);
-	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
+static void
+put(int *place, int *fd)
+{
+	drop(place);
+	*place = *fd;
+	*fd = -1;
 }
 
 bool
-kept_receive(int sock, int *fd)
+kept_hear(int sock, struct kept *k, struct kept_message *m)
 {
-	char byte;
-	struct iovec iov = { &byte, 1 };
-	union control control;
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = &control, .msg_controllen = sizeof(control),
-	};
-	const struct cmsghdr *head;
-	ssize_t n;
+	int fd;
 
-	*fd = -1;
-	do
-		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n != 1)
+	if (!fd_receive(sock, m, sizeof(*m), &fd))
 		return false;
-	head = CMSG_FIRSTHDR(&msg);
-	if (head != NULL && head->cmsg_type == SCM_RIGHTS &&
-	    head->cmsg_len == CMSG_LEN(sizeof(*fd)))
-		memcpy(fd, CMSG_DATA(head), sizeof(*fd));
+	if (m->what == KEPT_FUSE) {
+		put(&k->fuse, &fd);
+	} else if (m->conn < NBE_MAX_CONNS &&
+	    (m->what == KEPT_CONN || m->what == KEPT_CONN_ENDED)) {
+		struct kept_conn *c = &k->conn[m->conn];
+
+		c->path = m->path;
+		c->framing = m->framing;
+		put(&c->fd, &fd);
+	}
+	drop(&fd);
 	return true;
 }
 
@@ -99,14 +110,29 @@ kept_listen(const struct state *s)
 	return -1;
 }
 
-void
-kept_give(int sock, int fd)
+static void
+give_conn(int client, const struct kept *k, unsigned i)
 {
+	const struct kept_message m = {
+		.what = KEPT_CONN, .conn = (uint8_t)i, .path = k->conn[i].path,
+		.framing = k->conn[i].framing,
+	};
+
+	if (k->conn[i].fd >= 0)
+		(void)kept_tell(client, &m, k->conn[i].fd);
+}
+
+void
+kept_give(int sock, const struct kept *k)
+{
+	static const struct kept_message fuse = { .what = KEPT_FUSE };
 	int client = accept4(sock, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (client < 0)
 		return;
-	(void)kept_send(client, fd);
+	(void)kept_tell(client, &fuse, k->fuse);
+	for (unsigned i = 0; i < NBE_MAX_CONNS; i++)
+		give_conn(client, k, i);
 	close(client);
 }
 
@@ -133,16 +159,18 @@ kept_is_there(const struct state *s)
 	return sock >= 0;
 }
 
-int
-kept_ask(const struct state *s)
+void
+kept_ask(const struct state *s, struct kept *k)
 {
 	const struct timeval patience = { .tv_sec = PATIENCE_S };
-	int sock = connect_to(s), fd = -1;
+	struct kept_message m;
+	int sock = connect_to(s);
 
+	kept_init(k);
 	if (sock < 0)
-		return -1;
+		return;
 	(void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	(void)kept_receive(sock, &fd);
+	while (kept_hear(sock, k, &m))
+		;
 	close(sock);
-	return fd;
 }

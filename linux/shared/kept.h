@@ -1,29 +1,56 @@
 /*
- * kept.h - a descriptor that outlives the daemon which opened it.
+ * kept.h - descriptors that outlive the daemon which opened them.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * A device by FUSE is there as long as somebody has its /dev/fuse open.  When the
- * daemon is dead, its helper has, and who starts the next daemon asks for it over a
+ * A device by FUSE is there as long as somebody has its /dev/fuse open.  And of a
+ * connection that is still up, the next daemon can learn that the server was not
+ * restarted (past.h).  So the daemon sends copies to its helper as they come; when it
+ * is dead its helper has them, and who starts the next daemon asks for them over a
  * socket in the device's directory, which only its owner can reach.
  */
 #ifndef KEPT_H
 #define KEPT_H
 
+#include "nbe.h"
 #include "state.h"
+
+struct kept {
+	int		fuse;		/* /dev/fuse; -1: none */
+	struct kept_conn {
+		int	fd;		/* -1: none */
+		uint8_t	path, framing;	/* enum nbe_framing */
+	} conn[NBE_MAX_CONNS];
+};
+
+enum kept_what {
+	KEPT_FUSE,
+	KEPT_CONN,			/* in the place of any before of its number */
+	KEPT_CONN_ENDED,
+	KEPT_ALL_THERE			/* the device is served */
+};
+
+struct kept_message {
+	uint8_t		what, conn, path, framing;
+};
+
+void	kept_init(struct kept *);
+void	kept_close(struct kept *);
+
+/* Over the socket between daemon and helper.  False: nobody is there, or he is behind;
+ * the message is lost. */
+bool	kept_tell(int sock, const struct kept_message *, int fd);
+/* Takes what comes; false: the end. */
+bool	kept_hear(int sock, struct kept *, struct kept_message *);
 
 /* Who has something: a socket to wait at (POLLIN), in the place of any before; -1 with
  * errno. */
 int	kept_listen(const struct state *);
-/* Gives a copy of fd to the one who asks, if there is one. */
-void	kept_give(int sock, int fd);
-/* Whether somebody has it. */
+/* Gives copies to the one who asks, if there is one. */
+void	kept_give(int sock, const struct kept *);
+/* Whether somebody has something. */
 bool	kept_is_there(const struct state *);
-/* A copy, close-on-exec; -1: nobody has it, or he does not answer. */
-int	kept_ask(const struct state *);
-
-/* One descriptor with a message, over any UNIX socket; fd -1: none. */
-bool	kept_send(int sock, int fd);
-/* False: the end, or an error. *fd is -1 where none came. */
-bool	kept_receive(int sock, int *fd);
+/* Copies, of which some may be missing if who has them is slow; none where nobody has
+ * any.  *k is initialized in any case. */
+void	kept_ask(const struct state *, struct kept *k);
 
 #endif

@@ -12,16 +12,20 @@
 
 _Static_assert(NBE_MAX_PATHS <= 8, "a byte has a bit for each");
 
+/* Of a file that does not say: all of them, and all is possible. */
 static struct note_left
 as_left(const uint8_t *byte, ssize_t len)
 {
-	return (struct note_left){
+	struct note_left left = {
 		.unflushed = len > 0 && byte[NOTE_UNFLUSHED] != 0,
-		/* Of a file that does not say: all of them. */
-		.paths = len == NOTE_BYTES ? byte[NOTE_PATHS] :
-		    len > 0 ? UINT8_MAX : 0,
-		.active = len == NOTE_BYTES ? byte[NOTE_ACTIVE] : 0,
+		.paths = len > NOTE_ACTIVE ? byte[NOTE_PATHS] : len > 0 ? UINT8_MAX : 0,
+		.active = len > NOTE_ACTIVE ? byte[NOTE_ACTIVE] : 0,
+		.doubt = len != NOTE_BYTES || byte[NOTE_DOUBT] != 0,
 	};
+
+	for (unsigned i = 0; len == NOTE_BYTES && i < NBE_MAX_CONNS; i++)
+		left.unfinished |= (uint32_t)(byte[NOTE_UNFINISHED + i] != 0) << i;
+	return left;
 }
 
 static struct note_left
@@ -45,7 +49,8 @@ note_read(const char *path)
 	return left;
 }
 
-/* Written, not only made longer: there must be room for it. */
+/* Written, not only made longer: there must be room for it.  The connections of the one
+ * before are none of this one, which tells of a restart only if it can rule it out. */
 static bool
 write_left(int fd, const struct note_left *left)
 {
@@ -53,6 +58,7 @@ write_left(int fd, const struct note_left *left)
 		[NOTE_UNFLUSHED] = left->unflushed,
 		[NOTE_PATHS] = (uint8_t)left->paths,
 		[NOTE_ACTIVE] = (uint8_t)left->active,
+		[NOTE_DOUBT] = left->unflushed,
 	};
 
 	return pwrite(fd, byte, sizeof(byte), 0) == (ssize_t)sizeof(byte);
@@ -102,7 +108,7 @@ note_done(struct note *n, const struct nbe_req *r, uint64_t mark)
 		return;
 	if (r->op == NBE_FLUSH) {
 		if (r->error == NBE_OK && mark == n->changes)
-			n->byte[NOTE_UNFLUSHED] = 0;
+			n->byte[NOTE_UNFLUSHED] = n->byte[NOTE_DOUBT] = 0;
 		return;
 	}
 	/* Also of one that failed a piece may be there. */
@@ -122,4 +128,24 @@ note_paths(struct note *n, uint32_t paths, unsigned active)
 		return;
 	n->byte[NOTE_PATHS] = (uint8_t)paths;
 	n->byte[NOTE_ACTIVE] = (uint8_t)active;
+}
+
+void
+note_doubt(struct note *n)
+{
+	if (n->byte != NULL)
+		n->byte[NOTE_DOUBT] = 1;
+}
+
+void
+note_no_doubt(struct note *n)
+{
+	if (n->byte != NULL && n->changes == 0)
+		n->byte[NOTE_UNFLUSHED] = n->byte[NOTE_DOUBT] = 0;
+}
+
+volatile uint8_t *
+note_unfinished(struct note *n, unsigned conn)
+{
+	return n->byte == NULL ? NULL : &n->byte[NOTE_UNFINISHED + conn];
 }

@@ -16,7 +16,9 @@ enum {
 	NOTE_UNFLUSHED,		/* there are unflushed changes */
 	NOTE_PATHS,		/* nbe_old_paths */
 	NOTE_ACTIVE,		/* the path that has, or had, connections */
-	NOTE_BYTES
+	NOTE_DOUBT,		/* no connection was up, since the last flush */
+	NOTE_UNFINISHED,	/* by connection: a piece of a command is sent */
+	NOTE_BYTES = NOTE_UNFINISHED + NBE_MAX_CONNS
 };
 
 struct note {
@@ -29,6 +31,8 @@ struct note_left {
 	bool		unflushed;
 	uint32_t	paths;
 	unsigned	active;
+	bool		doubt;
+	uint32_t	unfinished;	/* a bit per connection */
 };
 
 bool	note_open(struct note *, const char *path, struct note_left *,
@@ -46,5 +50,12 @@ note_mark(const struct note *n)
 void	note_done(struct note *, const struct nbe_req *, uint64_t mark);
 /* A path has a connection, or what is left on one has changed. */
 void	note_paths(struct note *, uint32_t paths, unsigned active);
+/* What was acknowledged and not flushed may be lost: nobody could see whether the server
+ * was restarted. */
+void	note_doubt(struct note *);
+/* What the process before had acknowledged is flushed. */
+void	note_no_doubt(struct note *);
+/* Where the connection's byte of NOTE_UNFINISHED is; NULL: nothing is noted. */
+volatile uint8_t *note_unfinished(struct note *, unsigned conn);
 
 #endif

@@ -158,14 +158,33 @@ ok "with the same ones it does"
 
 # ---- the past -----------------------------------------------------------------------
 
+# The helper cannot start the next daemon before the server is there again.
+kill_with_server() {
+	old=$(daemon) helper=$(helper)
+	kill -STOP $helper && kill -9 "$old"
+	kill_server
+	serve_file "$dir/disk"
+	kill -CONT $helper
+	wait_until has_next
+}
+reads_it() { dd if="$device" of=/dev/null bs=4096 count=1 iflag=direct status=none; }
 attach
 put a && sync_it && kill_daemon && recover && sync_it
 ok "all was flushed: the next flush is an ordinary one"
-put b && kill_daemon && recover && ! sync_it 2>/dev/null
-ok "what was not flushed may be lost: the next flush fails"
+put b && kill_alone && sync_it
+ok "what was not flushed is asked for where it was written: the next flush is an ordinary one"
+put c && kill_with_server && ! sync_it 2>/dev/null
+ok "the server was restarted meanwhile: the next flush fails"
 sleep 2
-put c && sync_it
+put d && sync_it
 ok "and those that come later do not"
+put e && kill_server && serve_file "$dir/disk" && reads_it && kill_alone && ! sync_it 2>/dev/null
+ok "it was restarted before, and nobody was told yet: the next flush fails"
+sleep 2
+if [ $way = ublk ]; then
+	put f && kill_daemon && recover && ! sync_it 2>/dev/null
+	ok "nobody has the connections: what was not flushed may be lost, and the next flush fails"
+fi
 detach
 attach --unflushed ignore
 put d && kill_daemon && recover && sync_it

@@ -49,6 +49,13 @@ front_died(void)
 	memset(line, 0, sizeof(line));
 }
 
+bool
+front_is_left(unsigned i)
+{
+	return line[i].up && line[i].tx_count == 0 && nbe_tx_between(dev, i) &&
+	    server_conn[i].wire.len == 0;
+}
+
 static uint8_t *
 memory_of(const struct nbe_seg *g)
 {
@@ -267,7 +274,7 @@ front_open(unsigned i)
 	if (!l->up)
 		return;
 	paths_up();
-	heir_connected();
+	heir_connected(nbe_conn_path(dev, i));
 }
 
 /* Slow is not dead. */
@@ -281,6 +288,16 @@ late(unsigned i)
 }
 
 /* dead: the device had given up when the engine decided this. */
+static bool
+any_up(void)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < plan.cfg.conns_max; i++)
+		any |= dev->conn[i].up;
+	return any;
+}
+
 static void
 close_line(unsigned i, bool dead)
 {
@@ -330,6 +347,8 @@ front_work(void)
 		else if ((w.tx & 1u << i) != 0 && one_in(2))
 			send_begin(i);
 	}
+	if (!any_up())
+		heir_all_down();
 	if (plan.paths > 1 || plan.cfg.compare)
 		paths_work(&w);
 	front_stopped = w.stopped;

@@ -5,9 +5,12 @@
  * As with a block device whose daemon is killed: all connections are lost at once, all
  * requests that were not answered are given to a new device, and of the old one is
  * known what it has kept: nbe_old_paths, and whether it had acknowledged changes that
- * no flush had covered.  If so, those flushes fail that were under way, or else the
- * next one.  With REPLAY also those until the old commands are fenced, and the next
+ * no flush had covered.  If so, and no server can be asked to flush them where they
+ * were written, those flushes fail that were under way, or else the next one.  With REPLAY also those until the old commands are fenced, and the next
  * one: a replay among them may bring back what is older than what was acknowledged.
+ *
+ * It can be asked if the connection is up still, what was sent there ends with a whole
+ * command, and since the last flush one was up all the time.
  *
  * Requests wait until the next device has a connection: a server that is restarted
  * after that is noticed.
@@ -15,13 +18,15 @@
 #include "sim.h"
 
 static bool unflushed, fails, losing, waits, elsewhere;
+static bool was_up, doubt;
+static unsigned active;		/* server, at which the last connection came up */
 static uint64_t changes, mark[IOS];
 static unsigned long restarts;	/* of servers, when it died */
 
 void
 heir_init(void)
 {
-	unflushed = fails = losing = waits = false;
+	unflushed = fails = losing = waits = was_up = doubt = false;
 	changes = 0;
 }
 
@@ -82,7 +87,7 @@ heir_done(const struct io *o)
 
 	if (r->op == NBE_FLUSH && r->error == NBE_OK && mark[o - io] == changes &&
 	    only_flush(o))
-		unflushed = false;
+		unflushed = doubt = false;
 	if (!nbe_op_info[r->op].modifies ||
 	    ((r->flags & NBE_FUA) != 0 && r->error == NBE_OK))
 		return;
@@ -103,11 +108,36 @@ next_by_age(uint64_t seq)
 }
 
 void
-heir_connected(void)
+heir_all_down(void)
+{
+	doubt |= was_up;
+	was_up = false;
+}
+
+/* True: nothing is lost. */
+static bool
+asks(void)
+{
+	bool flushed = false;
+
+	if ((plan.exp.flags & NBE_FLAG_SEND_FLUSH) == 0 || one_in(3) ||
+	    (doubt && plan.control != NO_DOUBT))
+		return false;
+	for (unsigned i = 0; i < plan.cfg.conns_max && !flushed; i++)
+		flushed = front_is_left(i) && server_conn[i].server == active &&
+		    server_flushes(i);
+	trace("the server is asked to flush: %s", flushed ? "it has" : "no answer");
+	return flushed;
+}
+
+void
+heir_connected(unsigned path)
 {
 	bool told = false;
 	struct io *o;
 
+	active = path;
+	was_up = true;
 	if (!waits)
 		return;
 	waits = false;
@@ -142,6 +172,9 @@ heir_takes_over(void)
 	elsewhere |= c.path != dev->mp.home;
 	trace("the front dies; the next one begins at server %u, old paths %#x", c.path,
 	    c.old_paths);
+	unflushed = unflushed && !asks();
+	doubt = unflushed;
+	was_up = false;
 	front_died();
 	paths_died();
 	server_died();

@@ -643,6 +643,18 @@ server_died(void)
 	}
 }
 
+bool
+server_flushes(unsigned conn)
+{
+	const struct server_conn *s = &server_conn[conn];
+
+	if (!s->alive || s->stalled || !store_owned_by(s->server) ||
+	    !server_reached(s->server))
+		return false;
+	flush_range(s->server, 0, DISK_SIZE);
+	return true;
+}
+
 /* What a cut connection had brought, and the server did not let go of. */
 void
 server_run_late(bool all)

@@ -53,6 +53,7 @@ enum control {
 	IN_FLIGHT_ONLY,			/* what was acknowledged has no fence */
 	LYING_COMMAND,			/* says that it has ended a server */
 	NO_PAST,			/* the next device is told nothing */
+	NO_DOUBT,			/* whoever answers was there all the time */
 };
 
 /* ---- what varies from seed to seed ---- */
@@ -142,6 +143,7 @@ void	server_cut(unsigned conn);	/* forgets it; what it had may run late */
 void	server_forget(unsigned conn);	/* and the client does, too */
 void	server_left(unsigned conn);	/* for it is late */
 void	server_died(void);		/* of the client: nobody listens any more */
+bool	server_flushes(unsigned conn);	/* one more command, before it is cut */
 void	server_restart(unsigned server);
 const uint8_t *server_durable(unsigned block);
 const uint8_t *server_current(unsigned block);
@@ -186,13 +188,15 @@ void	front_work(void);
 void	front_free(void);
 void	front_open(unsigned conn);
 void	front_died(void);
+bool	front_is_left(unsigned conn);	/* so that a flush can be sent, and arrives */
 extern bool front_stopped;
 
 /* ---- heir.c ---- */
 void	heir_init(void);
 void	heir_submit(struct io *);
 void	heir_done(const struct io *);
-void	heir_connected(void);
+void	heir_connected(unsigned path);
+void	heir_all_down(void);
 void	heir_takes_over(void);		/* the front has died */
 
 /* ---- paths.c ---- */

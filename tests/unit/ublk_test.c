@@ -303,6 +303,51 @@ test_paths_left(void)
 	unlink(path);
 }
 
+/* Whether the next one may ask the server for what is unflushed. */
+static void
+test_doubt(void)
+{
+	char path[] = "/tmp/ublk_test.XXXXXX";
+	struct nbe_req write = { .op = NBE_WRITE }, flush = { .op = NBE_FLUSH };
+	struct note n = { .byte = NULL };
+	struct errtext err;
+	int fd = mkstemp(path);
+	struct note_left left;
+
+	CHECK(note_unfinished(&n, 0) == NULL);
+	CHECK(note_open(&n, path, &left, &err));
+	left = note_read(path);
+	CHECK(!left.doubt && left.unfinished == 0);
+	*note_unfinished(&n, 0) = *note_unfinished(&n, 31) = 1;
+	left = note_read(path);
+	CHECK(left.unfinished == (1 | UINT32_C(1) << 31));
+	note_doubt(&n);
+	CHECK(note_read(path).doubt);
+	note_done(&n, &write, 0);
+	note_done(&n, &flush, 0);	/* asked for before that write */
+	CHECK(note_read(path).doubt);
+	note_done(&n, &flush, note_mark(&n));
+	CHECK(!note_read(path).doubt);
+	note_done(&n, &write, 0);
+	note_close(&n);
+	/* One that comes after has lost sight of it, until the server has said it. */
+	CHECK(note_open(&n, path, &left, &err));
+	CHECK(left.unflushed && !left.doubt && note_read(path).doubt);
+	CHECK(note_read(path).unfinished == 0);
+	note_no_doubt(&n);
+	left = note_read(path);
+	CHECK(!left.unflushed && !left.doubt);
+	note_doubt(&n);
+	note_done(&n, &write, 0);
+	note_no_doubt(&n);		/* not what this one has acknowledged */
+	left = note_read(path);
+	CHECK(left.unflushed && left.doubt);
+	note_close(&n);
+	CHECK(ftruncate(fd, 3) == 0 && note_read(path).doubt);
+	close(fd);
+	unlink(path);
+}
+
 static const struct test tests[] = {
 	{ "each request means what NBD means by it", test_requests },
 	{ "what is outside of the disk, or unknown, is refused", test_bad_requests },
@@ -313,6 +358,7 @@ static const struct test tests[] = {
 	{ "unflushed changes are noted, and no others", test_unflushed },
 	{ "a flush covers what came before it", test_flush_and_write },
 	{ "servers that may have something are noted", test_paths_left },
+	{ "what is noted for who may ask the server", test_doubt },
 };
 
 int

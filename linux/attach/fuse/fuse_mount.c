@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "fuse_impl.h"
-#include "kept.h"
+#include "fd_message.h"
 
 #define HELPER		"fusermount3"
 #define HELPER_FD	3	/* the number of the socket in the helper */
@@ -151,6 +151,7 @@ mount_by_helper(const struct fuse_config *c, struct errtext *err)
 	char options[512];
 	const char *const argv[] = { HELPER, "-o", options, "--", c->mountpoint, NULL };
 	int sock[2], fd = -1;
+	char byte;
 	bool ok;
 
 	snprintf(options, sizeof(options), "fsname=%s,subtype=nbdisk,"
@@ -162,7 +163,7 @@ mount_by_helper(const struct fuse_config *c, struct errtext *err)
 	}
 	ok = helper_run(argv, sock[1], err);
 	close(sock[1]);		/* else what never came would be waited for */
-	if (ok && (!kept_receive(sock[0], &fd) || fd < 0))
+	if (ok && (!fd_receive(sock[0], &byte, 1, &fd) || fd < 0))
 		errtext_set(err, "%s passed no descriptor", HELPER);
 	close(sock[0]);
 	if (fd >= 0)

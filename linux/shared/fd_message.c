@@ -1,0 +1,60 @@
+/*
+ * fd_message.c - a message over a UNIX socket, and perhaps a descriptor with it.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "fd_message.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+/* Room for one descriptor. */
+union control {
+	struct cmsghdr	head;
+	char		room[CMSG_SPACE(sizeof(int))];
+};
+
+bool
+fd_send(int sock, const void *message, size_t len, int fd)
+{
+	struct iovec iov = { (void *)(uintptr_t)message, len };
+	union control control = { .head = {
+		.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS,
+	} };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control.room);
+	}
+	return sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)len;
+}
+
+bool
+fd_receive(int sock, void *message, size_t len, int *fd)
+{
+	struct iovec iov = { message, len };
+	union control control;
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	const struct cmsghdr *head;
+	ssize_t n;
+
+	*fd = -1;
+	do
+		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)len)
+		return false;
+	head = CMSG_FIRSTHDR(&msg);
+	if (head != NULL && head->cmsg_type == SCM_RIGHTS &&
+	    head->cmsg_len == CMSG_LEN(sizeof(*fd)))
+		memcpy(fd, CMSG_DATA(head), sizeof(*fd));
+	return true;
+}
