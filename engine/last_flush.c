@@ -2,11 +2,11 @@
  * last_flush.c - a flush for a connection whose device has died.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * How much of a message the dead one had received is not known, so what comes is no
- * messages but bytes.  The cookie, which nobody can guess, finds the answer among them.
- * It has the same place in all three kinds of replies (proto.md, "Simple reply message",
- * "Structured reply chunk message", "Extended reply chunk message"), with eight bytes
- * before it that say what it is.
+ * How much of a message the dead one had received is not known: what comes is bytes,
+ * and the cookie, which nobody can guess, finds the answer among them.  It has the same
+ * place in all three kinds of replies (proto.md, "Simple reply message", "Structured
+ * reply chunk message", "Extended reply chunk message"), and the eight bytes before it
+ * say what it is.
  */
 #include "device.h"
 

@@ -418,10 +418,10 @@ enum nbe_why nbe_conn_up(struct nbe_dev *, unsigned conn,
  * length. */
 unsigned nbe_disc(uint8_t buf[32], enum nbe_framing);
 /*
- * A flush for a connection whose nbe_dev has died, between two commands of which one was
- * the last: nbe_tx_between.  What comes is what the server still owed, from any byte on,
- * and among it the answer, which the cookie tells: it must be random.  FLUSHED: the
- * server was not restarted since this connection was made, and has flushed what it had
+ * A flush for a connection whose nbe_dev has died between two commands, as
+ * nbe_tx_between told.  What comes is what the server still owed, from any byte on, and
+ * among it the answer, which the cookie tells: it must be random.  FLUSHED: the server
+ * was not restarted since this connection was made, and has flushed what it had
  * acknowledged on it (with CAN_MULTI_CONN, on any).
  */
 struct nbe_last_flush {

@@ -55,9 +55,8 @@ struct disk *disk_new(struct ring *, const struct disk_config *,
 	    struct nbc_conn *first, unsigned count);
 /*
  * A connection to path of the process before, which was killed; the disk takes its
- * socket.  ask: the server may be asked there whether all that was acknowledged is safe:
- * a whole command was the last that was sent, and this connection, or others that were
- * up all the time, lead to where all of that is.
+ * socket.  ask: the server may be asked there whether all that was acknowledged is
+ * safe, as docs/architecture.md, "A daemon that may die", has it.
  */
 void	disk_old_conn(struct disk *, int fd, unsigned path, enum nbe_framing, bool ask);
 /* After events.stopped. */

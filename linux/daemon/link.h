@@ -35,7 +35,7 @@ struct link {
 	volatile uint8_t *unfinished;
 	unsigned	conn;		/* its number in the engine */
 	nbe_time	(*now)(void *arg);
-	void		(*ended)(void *arg, unsigned conn);	/* its socket is closed */
+	void		(*ended)(void *arg, unsigned conn);	/* it has no socket */
 	const uint8_t	*keep;		/* the keep buffer */
 	void		*arg;
 	struct nbc_conn	nbc;		/* fd -1: there is none */

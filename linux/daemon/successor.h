@@ -14,9 +14,9 @@
  * else serves it. A file of the device's directory counts for those that come later.
  *
  * Meanwhile it keeps what the next daemon needs (kept.h).  The last one who has a
- * daemon's /dev/fuse open must never wait for the file system, else a machine would keep
- * both for ever, and no signal would help.  But the helper's work does wait for it.  So
- * the keeping and the starting is done by a thread with open files of its own
+ * daemon's /dev/fuse open must never wait for the file system, else a machine would
+ * keep both for ever, and no signal would help.  But the helper's work waits for it.
+ * So the keeping and the starting is done by a thread with open files of its own
  * (unshare(2), CLONE_FILES): when the helper is killed in the middle of its work, this
  * thread ends, /dev/fuse is closed, and who waited gets an error.
  */

@@ -49,9 +49,9 @@ bool	disk_wants_to_see(struct disk *, const struct nbe_req *);
  * lost, or by another process before this one. */
 bool	disk_has_old_writes(const struct disk *);
 /*
- * Whether what a process before this one had acknowledged, and not flushed, may be lost.
- * As long as that is unknown no flush is answered; those that were submitted meanwhile
- * fail if it is.
+ * Whether what a process before this one had acknowledged, and not flushed, may be
+ * lost.  As long as that is unknown no flush is answered; those that were submitted
+ * meanwhile fail if it is.
  */
 enum disk_past { DISK_PAST_SAFE, DISK_PAST_UNKNOWN, DISK_PAST_LOST };
 enum disk_past disk_past(const struct disk *);

@@ -50,8 +50,8 @@ note_mark(const struct note *n)
 void	note_done(struct note *, const struct nbe_req *, uint64_t mark);
 /* A path has a connection, or what is left on one has changed. */
 void	note_paths(struct note *, uint32_t paths, unsigned active);
-/* What was acknowledged and not flushed may be lost: nobody could see whether the server
- * was restarted. */
+/* What was acknowledged and not flushed may be lost: nobody could see whether the
+ * server was restarted. */
 void	note_doubt(struct note *);
 /* What the process before had acknowledged is flushed. */
 void	note_no_doubt(struct note *);

@@ -6,8 +6,9 @@
  * requests that were not answered are given to a new device, and of the old one is
  * known what it has kept: nbe_old_paths, and whether it had acknowledged changes that
  * no flush had covered.  If so, and no server can be asked to flush them where they
- * were written, those flushes fail that were under way, or else the next one.  With REPLAY also those until the old commands are fenced, and the next
- * one: a replay among them may bring back what is older than what was acknowledged.
+ * were written, those flushes fail that were under way, or else the next one.  With
+ * REPLAY also those until the old commands are fenced, and the next one: a replay among
+ * them may bring back what is older than what was acknowledged.
  *
  * It can be asked if the connection is up still, what was sent there ends with a whole
  * command, and since the last flush one was up all the time.

@@ -46,7 +46,8 @@ test_daemon_and_helper(void)
 	struct kept_message conn = {
 		.what = KEPT_CONN, .conn = 31, .path = 2, .framing = NBE_EXTENDED,
 	};
-	int pair[2], file = open("/proc/self/exe", O_RDONLY), other = open("/", O_RDONLY);
+	int pair[2], file = open("/proc/self/exe", O_RDONLY);
+	int other = open("/", O_RDONLY);
 	struct kept k;
 
 	kept_init(&k);
