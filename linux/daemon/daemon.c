@@ -909,12 +909,19 @@ open_note(struct daemon *d, struct errtext *err)
 }
 
 /*
- * The sockets of the daemon that was killed.  An answer to a flush there tells that all
- * is safe if
+ * An answer to a flush there tells that all is safe if
  * (1) it is of the server that was active: what is unflushed is there;
  * (2) it, or one of its like, has been up since the last flush;
  * (3) a whole command was the last that was sent.
  */
+static bool
+may_ask(const struct daemon *d, const struct kept_conn *c, unsigned conn)
+{
+	return c->path == d->left.active && !d->left.doubt &&
+	    (d->left.unfinished >> conn & 1) == 0;
+}
+
+/* The sockets of the daemon that was killed, as that one has described them. */
 static void
 take_conns(struct daemon *d)
 {
@@ -925,9 +932,11 @@ take_conns(struct daemon *d)
 
 		if (c->fd < 0)
 			continue;
-		disk_old_conn(d->disk, c->fd, c->path, (enum nbe_framing)c->framing,
-		    c->path == d->left.active && !d->left.doubt &&
-		    (d->left.unfinished >> i & 1) == 0);
+		if (c->path < d->config->servers && c->framing <= NBE_EXTENDED)
+			disk_old_conn(d->disk, c->fd, c->path,
+			    (enum nbe_framing)c->framing, may_ask(d, c, i));
+		else
+			close(c->fd);
 		c->fd = -1;
 	}
 }

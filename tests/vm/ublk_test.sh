@@ -192,6 +192,22 @@ for round in $(seq 40); do
 done
 [ "$round" = 40 ] && status_is 0
 ok "40 times attached and detached, the same number each time"
+# How long it takes, in this machine: only to compare.
+took=0
+timed() {
+	begun=$(date +%s%N)
+	"$@" >/dev/null || return
+	took=$((took + $(date +%s%N) - begun))
+}
+us_each() { echo "$((took / 20000)) us"; }
+for round in $(seq 20); do timed nb info "$sock"; done
+handshake=$(us_each) took=0
+for round in $(seq 20); do timed nb connect --via ublk --device "$name" "$sock" && detach || break; done
+by_ublk=$(us_each) took=0 status=$round
+for round in $(seq 20); do timed nb connect --via fuse --device "$name" "$sock" && detach || break; done
+[ "$status$round" = 2020 ]
+ok "by ublk, and then by FUSE, 20 times each"
+echo "# info $handshake; attach by ublk $by_ublk, by FUSE $(us_each)"
 for n in 1 2 3 4 5 6 7 8; do
 	nb connect --device "many$n" --read-only "$sock" >/dev/null 2>"$dir/many$n" &
 	many="$many $!"
