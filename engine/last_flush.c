@@ -10,6 +10,21 @@
  */
 #include "device.h"
 
+uint32_t
+nbe_epoch(const struct nbe_dev *d)
+{
+	return d->epoch;
+}
+
+bool
+nbe_can_flush_last(const struct nbe_dev *d, unsigned conn)
+{
+	const struct conn *c = &d->conn[conn];
+
+	return c->proven && !c->closing && !c->disc_planned && !c->tx_open &&
+	    (c->batch_at == c->batch_count || c->batch_pos == 0);
+}
+
 unsigned
 nbe_last_flush(struct nbe_last_flush *f, uint64_t cookie, enum nbe_framing framing,
     uint8_t buf[32])

@@ -418,11 +418,19 @@ enum nbe_why nbe_conn_up(struct nbe_dev *, unsigned conn,
  * length. */
 unsigned nbe_disc(uint8_t buf[32], enum nbe_framing);
 /*
- * A flush for a connection whose nbe_dev has died between two commands, as
- * nbe_tx_between told.  What comes is what the server still owed, from any byte on, and
- * among it the answer, which the cookie tells: it must be random.  FLUSHED: the server
- * was not restarted since this connection was made, and has flushed what it had
- * acknowledged on it (with CAN_MULTI_CONN, on any).
+ * Where the nbe_dev has died, and its connections are still there: whether anything
+ * that was acknowledged since then may be lost.  The epoch changes when the last
+ * connection is gone that is known to reach the server where it was acknowledged; of
+ * what is older nobody can tell any more.
+ */
+uint32_t nbe_epoch(const struct nbe_dev *);
+/* Whether this connection is known to reach that server, and what was sent there ends
+ * with a whole command, so that a last flush may follow if the device dies now. */
+bool	nbe_can_flush_last(const struct nbe_dev *, unsigned conn);
+/*
+ * What comes then is what the server still owed, from any byte on, and among it the
+ * answer, which the cookie tells: it must be random.  FLUSHED: the server was not
+ * restarted in that epoch, and has flushed all that it had acknowledged.
  */
 struct nbe_last_flush {
 	uint64_t	cookie;
@@ -517,8 +525,6 @@ unsigned nbe_tx_begin(struct nbe_dev *, unsigned conn, struct nbe_seg *,
 	    unsigned nseg, nbe_time now);
 void	 nbe_tx_end(struct nbe_dev *, unsigned conn, uint64_t sent,
 	    enum nbe_why, nbe_time now);
-/* What was sent ends with a whole command, after which another one may follow. */
-bool	 nbe_tx_between(const struct nbe_dev *, unsigned conn);
 
 /*
  * Receiving, in one of two ways, which may alternate.

@@ -179,15 +179,6 @@ nbe_tx_begin(struct nbe_dev *d, unsigned conn, struct nbe_seg *seg, unsigned nse
 	return n;
 }
 
-bool
-nbe_tx_between(const struct nbe_dev *d, unsigned conn)
-{
-	const struct conn *c = &d->conn[conn];
-
-	return c->up && !c->closing && !c->disc_planned && !c->tx_open &&
-	    (c->batch_at == c->batch_count || c->batch_pos == 0);
-}
-
 /* The last byte of a command is out. */
 static void
 command_out(struct nbe_dev *d, struct conn *c, nbe_time now)

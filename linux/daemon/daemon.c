@@ -546,7 +546,7 @@ disk_conn(void *arg, unsigned conn, int fd, unsigned path, enum nbe_framing fram
 }
 
 static void
-disk_all_down(void *arg)
+disk_new_epoch(void *arg)
 {
 	note_doubt(&((struct daemon *)arg)->note);
 }
@@ -859,12 +859,12 @@ make_disk_config(struct daemon *d, struct disk_config *c)
 			.resized = disk_resized, .stopped = disk_has_stopped,
 			.moved = disk_moved, .left = disk_leaves,
 			.conn = d->note.byte != NULL ? disk_conn : NULL,
-			.all_down = disk_all_down, .past = disk_past_known,
+			.epoch = disk_new_epoch, .past = disk_past_known,
 			.fence = fence, .log = disk_says, .arg = d,
 		},
 		.past = d->left.unflushed && s->unflushed != NBE_UNFLUSHED_IGNORE ?
 		    DISK_PAST_LOST : DISK_PAST_SAFE,
-		.unfinished = note_unfinished(&d->note, 0),
+		.can_ask = note_can_ask(&d->note),
 	};
 	/* Devices that lost one server must not all come back at one moment. */
 	(void)!getrandom(&c->dev.seed, sizeof(c->dev.seed), GRND_NONBLOCK);
@@ -911,14 +911,14 @@ open_note(struct daemon *d, struct errtext *err)
 /*
  * An answer to a flush there tells that all is safe if
  * (1) it is of the server that was active: what is unflushed is there;
- * (2) it, or one of its like, has been up since the last flush;
+ * (2) it is known to reach that server as it was since the last flush (nbe_epoch);
  * (3) a whole command was the last that was sent.
  */
 static bool
 may_ask(const struct daemon *d, const struct kept_conn *c, unsigned conn)
 {
 	return c->path == d->left.active && !d->left.doubt &&
-	    (d->left.unfinished >> conn & 1) == 0;
+	    (d->left.can_ask >> conn & 1) != 0;
 }
 
 /* The sockets of the daemon that was killed, as that one has described them. */

@@ -59,6 +59,7 @@ struct disk {
 	nbe_time	wait_from, wait_until;	/* NBE_NEVER: as long as it takes */
 	struct overdue	overdue;
 	enum disk_past	past;
+	uint32_t	epoch;		/* as was told */
 	unsigned	asked;		/* answers that tell of it and are to come */
 	struct nbe_req	*parked, **parked_end;	/* flushes that wait for them */
 	unsigned	sends;		/* of all links, in the ring */
@@ -240,11 +241,27 @@ say_path(struct disk *d, unsigned path)
 	d->events.moved(d->events.arg);
 }
 
+/* Before anything is sent: whoever answers now may know of less. */
+static void
+tell_epoch(struct disk *d)
+{
+	uint32_t epoch = nbe_epoch(d->dev);
+
+	if (epoch == d->epoch)
+		return;
+	d->epoch = epoch;
+	if (d->events.epoch != NULL)
+		d->events.epoch(d->events.arg);
+}
+
 static void
 ended(void *arg, unsigned conn)
 {
 	struct disk *d = arg;
 
+	tell_epoch(d);
+	if (d->link[conn].can_ask != NULL)
+		*d->link[conn].can_ask = 0;
 	if (d->events.conn != NULL)
 		d->events.conn(d->events.arg, conn, -1, 0, NBE_SIMPLE);
 }
@@ -281,6 +298,7 @@ take(struct disk *d, unsigned conn, struct nbc_conn *nbc)
 	if (!link_up(l, nbc)) {
 		nbc_close(nbc, true);
 		nbe_conn_down(d->dev, conn, NBE_WHY_CLOSED, now(d));
+		tell_epoch(d);
 		return;
 	}
 	if (d->events.conn != NULL && l->nbc.tls == NULL && !l->nbc.ktls)
@@ -411,11 +429,8 @@ note_down(struct disk *d, const struct nbe_work *w)
 		d->down_since = 0;
 		return;
 	}
-	if (d->down_since != 0)
-		return;
-	d->down_since = now(d);
-	if (d->events.all_down != NULL)
-		d->events.all_down(d->events.arg);
+	if (d->down_since == 0)
+		d->down_since = now(d);
 }
 
 /* What is asked for with several servers, or when a server may be another one.  True:
@@ -522,7 +537,7 @@ tend_time(const struct nbe_dev_config *c)
 }
 
 static void
-init_links(struct disk *d, volatile uint8_t *unfinished)
+init_links(struct disk *d, volatile uint8_t *can_ask)
 {
 	d->overdue.dev = d->dev;
 	d->overdue.ring = d->ring;
@@ -534,7 +549,7 @@ init_links(struct disk *d, volatile uint8_t *unfinished)
 			.dev = d->dev, .ring = d->ring, .overdue = &d->overdue,
 			.sends = &d->sends, .conn = i, .now = now, .arg = d,
 			.keep = d->keep, .nbc.fd = -1, .ended = ended,
-			.unfinished = unfinished != NULL ? unfinished + i : NULL,
+			.can_ask = can_ask != NULL ? can_ask + i : NULL,
 		};
 }
 
@@ -587,7 +602,8 @@ disk_new(struct ring *ring, const struct disk_config *config, struct nbc_conn *f
 		disk_free(d);
 		return NULL;
 	}
-	init_links(d, config->unfinished);
+	d->epoch = nbe_epoch(d->dev);
+	init_links(d, config->can_ask);
 	for (unsigned i = 0; i < count; i++)
 		take(d, i, &first[i]);
 	return d;

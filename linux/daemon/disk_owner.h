@@ -26,9 +26,8 @@ struct disk_events {
 	/* A connection has a socket, or, with -1, has none any more; NULL, too. */
 	void	(*conn)(void *arg, unsigned conn, int fd, unsigned path,
 		    enum nbe_framing);
-	/* No connection is up: from now on nobody can tell whether the server was
-	 * restarted. */
-	void	(*all_down)(void *arg);
+	/* nbe_epoch has changed; NULL, too. */
+	void	(*epoch)(void *arg);
 	/* disk_past is known. */
 	void	(*past)(void *arg);
 	/* May be asked again and again; see nbe_work.fence. */
@@ -45,7 +44,7 @@ struct disk_config {
 	/* SAFE, or LOST: then disk_old_conn may find that it is not. */
 	enum disk_past	past;
 	/* By connection: struct link's; NULL. */
-	volatile uint8_t *unfinished;
+	volatile uint8_t *can_ask;
 };
 
 /* Takes over the connections in first[0..count), count at least 1, all to dev.path;

@@ -55,8 +55,8 @@ link_finish(struct link *l)
 		kept = nbc_take_fd(&l->nbc);
 	nbc_close(&l->nbc, false);
 	free_buffers(l);
-	l->ended(l->arg, l->conn);
 	nbe_conn_down(l->dev, l->conn, NBE_WHY_CLOSED, l->now(l->arg));
+	l->ended(l->arg, l->conn);
 	if (kept >= 0)
 		overdue_keep(l->overdue, kept, path);
 }

@@ -30,12 +30,12 @@ struct link {
 	struct ring	*ring;
 	struct overdue	*overdue;	/* of the disk */
 	unsigned	*sends;		/* of the disk, in the ring */
-	/* For who comes after this process, should it be killed: a piece of a command
-	 * is sent, and not all of it.  NULL: nobody does. */
-	volatile uint8_t *unfinished;
+	/* For who comes after this process, should it be killed: nbe_can_flush_last.
+	 * NULL: nobody does. */
+	volatile uint8_t *can_ask;
 	unsigned	conn;		/* its number in the engine */
 	nbe_time	(*now)(void *arg);
-	void		(*ended)(void *arg, unsigned conn);	/* it has no socket */
+	void		(*ended)(void *arg, unsigned conn);	/* it is down */
 	const uint8_t	*keep;		/* the keep buffer */
 	void		*arg;
 	struct nbc_conn	nbc;		/* fd -1: there is none */

@@ -196,21 +196,22 @@ link_update_keys(struct link *l)
 		cut(l);
 }
 
+/* In the middle of a send nobody knows how much of it is out. */
 static void
-set_unfinished(const struct link *l, bool unfinished)
+note_sending(const struct link *l, bool sending)
 {
-	if (l->unfinished != NULL)
-		*l->unfinished = unfinished;
+	if (l->can_ask != NULL)
+		*l->can_ask = !sending && nbe_can_flush_last(l->dev, l->conn);
 }
 
 void
 link_send(struct link *l)
 {
 	link_update_keys(l);
-	set_unfinished(l, true);
+	note_sending(l, true);
 	while (!l->sending && !l->closing && send_some(l))
 		;
-	set_unfinished(l, !nbe_tx_between(l->dev, l->conn));
+	note_sending(l, false);
 }
 
 static void
@@ -238,7 +239,7 @@ link_sent(struct ring_op *op, int res, uint32_t flags)
 	else
 		nbe_tx_end(l->dev, l->conn, res < 0 ? 0 : (uint64_t)res,
 		    res < 0 ? link_lost(l, -res) : NBE_WHY_NONE, l->now(l->arg));
-	set_unfinished(l, !nbe_tx_between(l->dev, l->conn));
+	note_sending(l, false);
 	link_finish(l);
 }
 

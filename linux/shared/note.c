@@ -24,7 +24,7 @@ as_left(const uint8_t *byte, ssize_t len)
 	};
 
 	for (unsigned i = 0; len == NOTE_BYTES && i < NBE_MAX_CONNS; i++)
-		left.unfinished |= (uint32_t)(byte[NOTE_UNFINISHED + i] != 0) << i;
+		left.can_ask |= (uint32_t)(byte[NOTE_CAN_ASK + i] != 0) << i;
 	return left;
 }
 
@@ -49,8 +49,8 @@ note_read(const char *path)
 	return left;
 }
 
-/* Written, not only made longer: there must be room for it.  The connections of the one
- * before are none of this one, which tells of a restart only if it can rule it out. */
+/* Written, not only made longer: there must be room for it.  What was unflushed is in
+ * doubt, for no connection of this process is known to reach where that is. */
 static bool
 write_left(int fd, const struct note_left *left)
 {
@@ -71,7 +71,7 @@ note_open(struct note *n, const char *path, struct note_left *left,
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	void *map = MAP_FAILED;
 
-	*n = (struct note){ NULL, 0 };
+	*n = (struct note){ .byte = NULL };
 	*left = (struct note_left){ 0 };
 	if (fd >= 0) {
 		*left = read_left(fd);
@@ -97,6 +97,17 @@ note_close(struct note *n)
 }
 
 /* A flush covers what was acknowledged before it. */
+static void
+flushed(struct note *n, const struct nbe_req *r, uint64_t mark)
+{
+	if (r->error != NBE_OK)
+		return;
+	if (mark >= n->doubted)
+		n->byte[NOTE_DOUBT] = 0;
+	if (mark >= n->changed)
+		n->byte[NOTE_UNFLUSHED] = 0;
+}
+
 void
 note_done(struct note *n, const struct nbe_req *r, uint64_t mark)
 {
@@ -107,8 +118,7 @@ note_done(struct note *n, const struct nbe_req *r, uint64_t mark)
 	if (n->byte == NULL)
 		return;
 	if (r->op == NBE_FLUSH) {
-		if (r->error == NBE_OK && mark == n->changes)
-			n->byte[NOTE_UNFLUSHED] = n->byte[NOTE_DOUBT] = 0;
+		flushed(n, r, mark);
 		return;
 	}
 	/* Also of one that failed a piece may be there. */
@@ -116,7 +126,7 @@ note_done(struct note *n, const struct nbe_req *r, uint64_t mark)
 		return;
 	if ((r->flags & NBE_FUA) == 0 || r->error != NBE_OK) {
 		n->byte[NOTE_UNFLUSHED] = 1;
-		n->changes++;
+		n->changed = ++n->moment;
 	}
 }
 
@@ -133,19 +143,21 @@ note_paths(struct note *n, uint32_t paths, unsigned active)
 void
 note_doubt(struct note *n)
 {
-	if (n->byte != NULL)
-		n->byte[NOTE_DOUBT] = 1;
+	if (n->byte == NULL)
+		return;
+	n->doubted = ++n->moment;
+	n->byte[NOTE_DOUBT] = 1;
 }
 
 void
 note_no_doubt(struct note *n)
 {
-	if (n->byte != NULL && n->changes == 0)
+	if (n->byte != NULL && n->changed == 0)
 		n->byte[NOTE_UNFLUSHED] = n->byte[NOTE_DOUBT] = 0;
 }
 
 volatile uint8_t *
-note_unfinished(struct note *n, unsigned conn)
+note_can_ask(struct note *n)
 {
-	return n->byte == NULL ? NULL : &n->byte[NOTE_UNFINISHED + conn];
+	return n->byte == NULL ? NULL : &n->byte[NOTE_CAN_ASK];
 }

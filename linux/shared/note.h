@@ -16,14 +16,18 @@ enum {
 	NOTE_UNFLUSHED,		/* there are unflushed changes */
 	NOTE_PATHS,		/* nbe_old_paths */
 	NOTE_ACTIVE,		/* the path that has, or had, connections */
-	NOTE_DOUBT,		/* no connection was up, since the last flush */
-	NOTE_UNFINISHED,	/* by connection: a piece of a command is sent */
-	NOTE_BYTES = NOTE_UNFINISHED + NBE_MAX_CONNS
+	NOTE_DOUBT,		/* of nbe_epoch's before this one something is not
+				 * flushed, perhaps */
+	NOTE_CAN_ASK,		/* by connection: nbe_can_flush_last */
+	NOTE_BYTES = NOTE_CAN_ASK + NBE_MAX_CONNS
 };
 
 struct note {
 	volatile uint8_t *byte;		/* NULL: nothing is noted */
-	uint64_t	changes;	/* acknowledged */
+	/* Moments count up with what happens; a flush covers those before it. */
+	uint64_t	moment;
+	uint64_t	changed;	/* last */
+	uint64_t	doubted;	/* last */
 };
 
 /* As the one before has left it. */
@@ -32,7 +36,7 @@ struct note_left {
 	uint32_t	paths;
 	unsigned	active;
 	bool		doubt;
-	uint32_t	unfinished;	/* a bit per connection */
+	uint32_t	can_ask;	/* a bit per connection */
 };
 
 bool	note_open(struct note *, const char *path, struct note_left *,
@@ -44,18 +48,17 @@ struct note_left note_read(const char *path);
 static inline uint64_t
 note_mark(const struct note *n)
 {
-	return n->changes;
+	return n->moment;
 }
 /* A request is done, and is about to be acknowledged. */
 void	note_done(struct note *, const struct nbe_req *, uint64_t mark);
 /* A path has a connection, or what is left on one has changed. */
 void	note_paths(struct note *, uint32_t paths, unsigned active);
-/* What was acknowledged and not flushed may be lost: nobody could see whether the
- * server was restarted. */
+/* nbe_epoch has changed; before anything is sent. */
 void	note_doubt(struct note *);
 /* What the process before had acknowledged is flushed. */
 void	note_no_doubt(struct note *);
-/* Where the connection's byte of NOTE_UNFINISHED is; NULL: nothing is noted. */
-volatile uint8_t *note_unfinished(struct note *, unsigned conn);
+/* Where the bytes of NOTE_CAN_ASK are; NULL: nothing is noted. */
+volatile uint8_t *note_can_ask(struct note *);
 
 #endif

@@ -52,7 +52,7 @@ front_died(void)
 bool
 front_is_left(unsigned i)
 {
-	return line[i].up && line[i].tx_count == 0 && nbe_tx_between(dev, i) &&
+	return line[i].up && line[i].tx_count == 0 && nbe_can_flush_last(dev, i) &&
 	    server_conn[i].wire.len == 0;
 }
 
@@ -288,16 +288,6 @@ late(unsigned i)
 }
 
 /* dead: the device had given up when the engine decided this. */
-static bool
-any_up(void)
-{
-	bool any = false;
-
-	for (unsigned i = 0; i < plan.cfg.conns_max; i++)
-		any |= dev->conn[i].up;
-	return any;
-}
-
 static void
 close_line(unsigned i, bool dead)
 {
@@ -347,8 +337,6 @@ front_work(void)
 		else if ((w.tx & 1u << i) != 0 && one_in(2))
 			send_begin(i);
 	}
-	if (!any_up())
-		heir_all_down();
 	if (plan.paths > 1 || plan.cfg.compare)
 		paths_work(&w);
 	front_stopped = w.stopped;

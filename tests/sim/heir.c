@@ -10,8 +10,8 @@
  * REPLAY also those until the old commands are fenced, and the next one: a replay among
  * them may bring back what is older than what was acknowledged.
  *
- * It can be asked if the connection is up still, what was sent there ends with a whole
- * command, and since the last flush one was up all the time.
+ * It can be asked over a connection that is still there, is known to reach it as it was
+ * since the last flush, and has no piece of a command in it.
  *
  * Requests wait until the next device has a connection: a server that is restarted
  * after that is noticed.
@@ -19,16 +19,18 @@
 #include "sim.h"
 
 static bool unflushed, fails, losing, waits, elsewhere;
-static bool was_up, doubt;
+static bool doubt;
+static uint32_t epoch;
 static unsigned active;		/* server, at which the last connection came up */
-static uint64_t changes, mark[IOS];
+static uint64_t moment, changed, doubted, mark[IOS];
 static unsigned long restarts;	/* of servers, when it died */
 
 void
 heir_init(void)
 {
-	unflushed = fails = losing = waits = was_up = doubt = false;
-	changes = 0;
+	unflushed = fails = losing = waits = doubt = false;
+	moment = changed = doubted = 0;
+	epoch = nbe_epoch(dev);
 }
 
 static bool
@@ -48,13 +50,24 @@ in_doubt(void)
 	return losing && plan.cfg.unflushed == NBE_UNFLUSHED_REPLAY && old_writes();
 }
 
+static void
+watch_epoch(void)
+{
+	if (nbe_epoch(dev) == epoch)
+		return;
+	epoch = nbe_epoch(dev);
+	doubt = true;
+	doubted = ++moment;
+}
+
 /* In the place of nbe_submit. */
 void
 heir_submit(struct io *o)
 {
 	if (waits)
 		return;
-	mark[o - io] = changes;
+	watch_epoch();
+	mark[o - io] = moment;
 	if (o->r.op == NBE_FLUSH)
 		losing &= fails;
 	if (!losing || o->r.op != NBE_FLUSH) {
@@ -86,14 +99,16 @@ heir_done(const struct io *o)
 {
 	const struct nbe_req *r = &o->r;
 
-	if (r->op == NBE_FLUSH && r->error == NBE_OK && mark[o - io] == changes &&
-	    only_flush(o))
-		unflushed = doubt = false;
+	watch_epoch();
+	if (r->op == NBE_FLUSH && r->error == NBE_OK && only_flush(o)) {
+		doubt = doubt && mark[o - io] < doubted;
+		unflushed = unflushed && mark[o - io] < changed;
+	}
 	if (!nbe_op_info[r->op].modifies ||
 	    ((r->flags & NBE_FUA) != 0 && r->error == NBE_OK))
 		return;
 	unflushed = true;
-	changes++;
+	changed = ++moment;
 }
 
 static struct io *
@@ -106,13 +121,6 @@ next_by_age(uint64_t seq)
 		    (next == NULL || io[i].seq < next->seq))
 			next = &io[i];
 	return next;
-}
-
-void
-heir_all_down(void)
-{
-	doubt |= was_up;
-	was_up = false;
 }
 
 /* True: nothing is lost. */
@@ -138,7 +146,6 @@ heir_connected(unsigned path)
 	struct io *o;
 
 	active = path;
-	was_up = true;
 	if (!waits)
 		return;
 	waits = false;
@@ -173,13 +180,15 @@ heir_takes_over(void)
 	elsewhere |= c.path != dev->mp.home;
 	trace("the front dies; the next one begins at server %u, old paths %#x", c.path,
 	    c.old_paths);
+	watch_epoch();
 	unflushed = unflushed && !asks();
 	doubt = unflushed;
-	was_up = false;
+	doubted = moment;
 	front_died();
 	paths_died();
 	server_died();
 	oracle_records_lost();
 	dev = nbe_dev_init(dev, &c, &e, now);
+	epoch = nbe_epoch(dev);
 	waits = true;
 }

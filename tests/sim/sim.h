@@ -196,7 +196,6 @@ void	heir_init(void);
 void	heir_submit(struct io *);
 void	heir_done(const struct io *);
 void	heir_connected(unsigned path);
-void	heir_all_down(void);
 void	heir_takes_over(void);		/* the front has died */
 
 /* ---- paths.c ---- */

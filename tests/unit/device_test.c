@@ -764,18 +764,36 @@ test_between_commands(void)
 	struct nbe_seg seg[4];
 
 	rig_start(g);
-	CHECK(nbe_tx_between(g->dev, 0));
+	CHECK(nbe_can_flush_last(g->dev, 0));
 	rig_submit(g, NBE_WRITE, 0, 512, 0);
-	CHECK(nbe_tx_between(g->dev, 0));
+	CHECK(nbe_can_flush_last(g->dev, 0));
 	CHECK(nbe_tx_begin(g->dev, 0, seg, 4, g->now) == 2);
-	CHECK(!nbe_tx_between(g->dev, 0));
+	CHECK(!nbe_can_flush_last(g->dev, 0));
 	nbe_tx_end(g->dev, 0, 28 + 100, NBE_WHY_NONE, g->now);
-	CHECK(!nbe_tx_between(g->dev, 0));
+	CHECK(!nbe_can_flush_last(g->dev, 0));
 	CHECK(nbe_tx_begin(g->dev, 0, seg, 4, g->now) == 1);
 	nbe_tx_end(g->dev, 0, 412, NBE_WHY_NONE, g->now);
-	CHECK(nbe_tx_between(g->dev, 0));
+	CHECK(nbe_can_flush_last(g->dev, 0));
 	rig_down(g, 0);
-	CHECK(!nbe_tx_between(g->dev, 0));
+	CHECK(!nbe_can_flush_last(g->dev, 0));
+	rig_end(g);
+}
+
+/* Of two connections the second one may reach a server that was restarted. */
+static void
+test_epoch(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+	uint32_t epoch;
+
+	g->cfg.conns_max = g->cfg.conns = 2;
+	rig_start(g);
+	epoch = nbe_epoch(g->dev);
+	CHECK(nbe_can_flush_last(g->dev, 0));
+	CHECK(rig_up(g, 1) == NBE_WHY_NONE && !nbe_can_flush_last(g->dev, 1));
+	CHECK(nbe_epoch(g->dev) == epoch);
+	rig_down(g, 0);
+	CHECK(nbe_epoch(g->dev) != epoch && nbe_can_flush_last(g->dev, 1));
 	rig_end(g);
 }
 
@@ -965,6 +983,7 @@ static const struct test tests[] = {
 	TEST(last_flush),
 	TEST(last_flush_is_heard),
 	TEST(between_commands),
+	TEST(epoch),
 	TEST(counters),
 	TEST(counters_without_the_own_flush),
 	TEST(counters_of_aborted_requests),

@@ -313,27 +313,29 @@ test_doubt(void)
 	struct errtext err;
 	int fd = mkstemp(path);
 	struct note_left left;
+	uint64_t mark;
 
-	CHECK(note_unfinished(&n, 0) == NULL);
+	CHECK(note_can_ask(&n) == NULL);
 	CHECK(note_open(&n, path, &left, &err));
 	left = note_read(path);
-	CHECK(!left.doubt && left.unfinished == 0);
-	*note_unfinished(&n, 0) = *note_unfinished(&n, 31) = 1;
+	CHECK(!left.doubt && left.can_ask == 0);
+	note_can_ask(&n)[0] = note_can_ask(&n)[31] = 1;
 	left = note_read(path);
-	CHECK(left.unfinished == (1 | UINT32_C(1) << 31));
+	CHECK(left.can_ask == (1 | UINT32_C(1) << 31));
+	mark = note_mark(&n);
 	note_doubt(&n);
+	note_done(&n, &flush, mark);	/* asked for before */
 	CHECK(note_read(path).doubt);
-	note_done(&n, &write, 0);
-	note_done(&n, &flush, 0);	/* asked for before that write */
-	CHECK(note_read(path).doubt);
-	note_done(&n, &flush, note_mark(&n));
-	CHECK(!note_read(path).doubt);
-	note_done(&n, &write, 0);
+	mark = note_mark(&n);
+	note_done(&n, &write, 0);	/* which is not covered, and not in doubt */
+	note_done(&n, &flush, mark);
+	left = note_read(path);
+	CHECK(!left.doubt && left.unflushed);
 	note_close(&n);
 	/* One that comes after has lost sight of it, until the server has said it. */
 	CHECK(note_open(&n, path, &left, &err));
 	CHECK(left.unflushed && !left.doubt && note_read(path).doubt);
-	CHECK(note_read(path).unfinished == 0);
+	CHECK(note_read(path).can_ask == 0);
 	note_no_doubt(&n);
 	left = note_read(path);
 	CHECK(!left.unflushed && !left.doubt);

@@ -1,8 +1,7 @@
 #!/bin/bash
 # pressure_test.sh NBDISK KERNEL SYSTEM [SECONDS [SERVERS [WAYS]]] - swap and write-back on
 # devices of nbdisk's while memory is short: by ublk and by FUSE under a loop device.  TAP.
-# SERVERS is outside of the machine, or inside, which does not pass: such a server waits for
-# memory itself.
+# SERVERS are outside of the machine, or inside, with disks of their own.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # The machine has 256 MiB; more than that goes through its memory, each page known.
@@ -25,25 +24,30 @@ run "$here/root_image.sh" "$nbdisk" "$kernel" "$system" local 0 pressure_inside.
 status_is 0
 ok "a machine is made"
 
-for servers in ${5-outside}; do
+for servers in ${5-outside inside}; do
 	for via in ${6-ublk fuse}; do
 		truncate -s 0 "$dir/exports/swap" "$dir/exports/data"
 		truncate -s 512M "$dir/exports/swap"
 		truncate -s 256M "$dir/exports/data"
-		start_on_port nbdkit -f -i 127.0.0.1 -p PORT --filter=exportname file \
-			dir="$dir/exports"
-		wait_until listens "$port"
+		port=0
+		[ $servers = inside ] || {
+			start_on_port nbdkit -f -i 127.0.0.1 -p PORT --filter=exportname \
+				file dir="$dir/exports"
+			wait_until listens "$port"
+		}
 		cp --sparse=always "$dir/made/disk" "$dir/disk"
 		timeout $((seconds * 10 + 600)) qemu-system-x86_64 -machine q35 -accel tcg \
 			-cpu max -smp 1 -m 256 -nographic -no-reboot -nodefaults \
 			-serial stdio -device virtio-rng-pci -netdev user,id=net \
 			-device virtio-net-pci,netdev=net \
 			-drive file="$dir/disk",format=raw,if=virtio,cache=unsafe \
+			-drive file="$dir/exports/swap",format=raw,if=virtio,cache=unsafe \
+			-drive file="$dir/exports/data",format=raw,if=virtio,cache=unsafe \
 			-kernel "$dir/made/vmlinuz" -initrd "$dir/made/initrd" -append \
 			"console=ttyS0 root=/dev/vda rw panic=-1 loglevel=4 no_timer_check systemd.show_status=0 \
 			pressure.servers=$servers pressure.via=$via pressure.port=$port \
 			pressure.seconds=$seconds" </dev/null >"$dir/serial" 2>&1
-		stop "$pid"
+		[ $servers = inside ] || stop "$pid"
 		told 9 "$dir/serial" "$via, server $servers"
 		sed -n 's/\r$//; /^nbdisk:/s/^/# /p' "$dir/serial"
 	done
