@@ -455,6 +455,8 @@ void	nbe_renew(struct nbe_dev *, unsigned conn);
 /* Ask at once for the connections that are missing, without backoff, and renew the
  * others one by one: so a disk that has grown is seen. */
 void	nbe_reconnect(struct nbe_dev *, nbe_time now);
+/* After nbe_work: is one that is up still to be made anew, for whatever reason? */
+bool	nbe_renewing(const struct nbe_dev *);
 
 enum nbe_path_state {
 	NBE_PATH_STANDBY,

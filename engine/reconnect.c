@@ -276,6 +276,12 @@ nbe_reconnect(struct nbe_dev *d, nbe_time now)
 	}
 }
 
+bool
+nbe_renewing(const struct nbe_dev *d)
+{
+	return d->renewing;
+}
+
 static struct conn *
 next_to_renew(struct nbe_dev *d)
 {

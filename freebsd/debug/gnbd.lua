@@ -73,6 +73,37 @@ local function pointed(value, ...)
 	return pointer:Dereference()
 end
 
+-- Where a type has a member, also one of a member without a name: its type, its offset.
+local function place(type, name)
+	for i = 0, type:GetNumberOfFields() - 1 do
+		local field = type:GetFieldAtIndex(i)
+		local offset = field:GetOffsetInBytes()
+
+		if field:GetName() == name then
+			return field:GetType(), offset
+		elseif field:GetName() == nil or field:GetName() == "" then
+			local found, inner = place(field:GetType(), name)
+
+			if found then
+				return found, offset + inner
+			end
+		end
+	end
+end
+
+-- lldb 19 forgets how the members of a socket are aligned as soon as it has looked at a
+-- value, and reads its buffers in the wrong place: so that is asked for first.
+local sockbufs = {}
+for _, name in ipairs({ "so_snd", "so_rcv" }) do
+	sockbufs[name] = { place(target:FindFirstType("socket"), name) }
+end
+
+local function sockbuf_of(socket, name)
+	local type, offset = table.unpack(sockbufs[name])
+
+	return socket:CreateChildAtOffset(name, offset, type)
+end
+
 local function sockbuf_text(name, sockbuf)
 	return string.format("%s<flags<%s>,state<%s>,acc<%d>,ccc<%d>,hiwat<%d>>",
 	    name, bits(number(sockbuf, "sb_flags") & 0xffff, sockbuf_flags),
@@ -87,8 +118,8 @@ local function print_socket(socket)
 	    bits(number(socket, "so_options") & 0xffff, socket_options),
 	    bits(number(socket, "so_state"), socket_states),
 	    number(socket, "so_error")))
-	print("  " .. sockbuf_text("snd", get(socket, "so_snd")) .. ",")
-	print("  " .. sockbuf_text("rcv", get(socket, "so_rcv")))
+	print("  " .. sockbuf_text("snd", sockbuf_of(socket, "so_snd")) .. ",")
+	print("  " .. sockbuf_text("rcv", sockbuf_of(socket, "so_rcv")))
 	print("]")
 end
 

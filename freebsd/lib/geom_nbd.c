@@ -72,11 +72,12 @@ struct g_command class_commands[] = {
 	    "[-p port] " TLS_USAGE " host"
 	},
 	{ "reconnect", G_FLAG_NONE, nbd_reconnect, {
+		{ 'a', "all", NULL, G_TYPE_BOOL },
 		{ 'r', "seconds", "0", G_TYPE_NUMBER },
 		TLS_OPTIONS,
 		G_OPT_SENTINEL
 	    },
-	    "[-r seconds] " TLS_USAGE " prov"
+	    "[-a] [-r seconds] " TLS_USAGE " prov"
 	},
 	{ "move", G_FLAG_NONE, nbd_move, {
 		TLS_OPTIONS,
@@ -468,6 +469,24 @@ reconnect(struct gctl_req *req, const char *name, intmax_t retry)
 	}
 }
 
+/* False: told. */
+static bool
+renew(struct gctl_req *req, const char *name)
+{
+	struct gnbd_tls tls = tls_options(req);
+	struct gnbd_device d;
+	struct nbc_error err;
+	bool ok;
+
+	if (!see_device(req, &d, name))
+		return (false);
+	ok = gnbd_renew_all(&d, &tls, &err);
+	if (!ok)
+		tell(req, &err);
+	gnbd_device_end(&d);
+	return (ok);
+}
+
 static void
 nbd_reconnect(struct gctl_req *req, unsigned flags __unused)
 {
@@ -478,7 +497,7 @@ nbd_reconnect(struct gctl_req *req, unsigned flags __unused)
 		return;
 	if (retry < 0 || retry > INT32_MAX)
 		gctl_error(req, "Invalid number of seconds.");
-	else
+	else if (gctl_get_int(req, "all") == 0 || renew(req, name))
 		reconnect(req, name, retry);
 }
 

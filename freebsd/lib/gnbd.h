@@ -115,11 +115,13 @@ bool	gnbd_scale(const char *device, intmax_t n, const struct gnbd_peer *,
 bool	gnbd_report(const char *device, const char *what, uint32_t path, uint32_t wish,
 	    const char *problem, struct nbc_error *);
 bool	gnbd_move(const char *device, uint32_t path, struct nbc_error *);
+/* Its connections are to be made anew; it asks for them one by one. */
+bool	gnbd_renew(const char *device, struct nbc_error *);
 
 /* ---- gnbd_tend.c ------------------------------------------------------------ */
 
 enum gnbd_step {
-	GNBD_COMPLETE,		/* it has all that it wants */
+	GNBD_COMPLETE,		/* it has all that it wants, also anew */
 	GNBD_WAITS,		/* it wants nothing at the moment, and will */
 	GNBD_DID,		/* look again */
 	GNBD_FAILED,		/* the error says why, and the kernel knows */
@@ -132,6 +134,9 @@ enum gnbd_step gnbd_tend(const char *device, const struct gnbd_tls *, bool at_on
 /* As many connections as are missing of wanted, 0: of what it wants. */
 bool	gnbd_bring_to(const struct gnbd_device *, const struct gnbd_tls *,
 	    intmax_t wanted, struct nbc_error *);
+/* gnbd_renew, unless it is known here that it cannot be dialed: for TLS, its files. */
+bool	gnbd_renew_all(const struct gnbd_device *, const struct gnbd_tls *,
+	    struct nbc_error *);
 
 /* ---- gnbd_fence.c ----------------------------------------------------------- */
 

@@ -208,3 +208,10 @@ gnbd_move(const char *device, uint32_t path, struct nbc_error *err)
 	gctl_ro_param(req, "path", sizeof(path), &path);
 	return (issue(req, err));
 }
+
+bool
+gnbd_renew(const char *device, struct nbc_error *err)
+{
+
+	return (issue(request("renew", device), err));
+}

@@ -20,18 +20,30 @@ attempt_ms(const struct gnbd_device *d)
 	    (unsigned)seconds * 1000);
 }
 
-/* n sockets to a server of the device; NULL: see err. */
+/* A server of the device, not dialed yet; NULL: see err. */
 static struct gnbd_peer *
-dial(const struct gnbd_device *d, const struct gnbd_tls *tls, unsigned path, int n,
-    int wanted, struct nbc_error *err)
+server(const struct gnbd_device *d, const struct gnbd_tls *tls, unsigned path,
+    struct nbc_error *err)
 {
 	struct gnbd_peer *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
 		(void)nbc_fail_no_memory(err);
 	else if (gnbd_device_target(d, path, tls, p, err) &&
-	    gnbd_peer_load(p, attempt_ms(d), err) &&
-	    gnbd_peer_open(p, n, wanted, err))
+	    gnbd_peer_load(p, attempt_ms(d), err))
+		return (p);
+	gnbd_peer_free(p);
+	return (NULL);
+}
+
+/* n sockets to a server of the device; NULL: see err. */
+static struct gnbd_peer *
+dial(const struct gnbd_device *d, const struct gnbd_tls *tls, unsigned path, int n,
+    int wanted, struct nbc_error *err)
+{
+	struct gnbd_peer *p = server(d, tls, path, err);
+
+	if (p == NULL || gnbd_peer_open(p, n, wanted, err))
 		return (p);
 	gnbd_peer_free(p);
 	return (NULL);
@@ -72,6 +84,35 @@ gnbd_bring_to(const struct gnbd_device *d, const struct gnbd_tls *tls, intmax_t 
 	ok = gnbd_scale(name, wanted, p, path, err);
 	gnbd_peer_free(p);
 	return (ok);
+}
+
+bool
+gnbd_renew_all(const struct gnbd_device *d, const struct gnbd_tls *tls,
+    struct nbc_error *err)
+{
+	unsigned path = (unsigned)gnbd_device_number(d, "DialPath", 0);
+	struct gnbd_peer *p = server(d, tls, path, err);
+	bool ok = p != NULL && gnbd_renew(d->geom->lg_name, err);
+
+	gnbd_peer_free(p);
+	return (ok);
+}
+
+/* Somebody else has brought a connection since: watch, or what devd(8) has called. */
+static bool
+was_outrun(const struct gnbd_device *d)
+{
+	intmax_t before = gnbd_device_number(d, "ConnectionsMade", 0);
+	struct gnbd_device now;
+	struct nbc_error ignored;
+	bool more;
+
+	if (!gnbd_device_see(&now, d->geom->lg_name, &ignored))
+		return (false);
+	more = now.geom != NULL &&
+	    gnbd_device_number(&now, "ConnectionsMade", 0) > before;
+	gnbd_device_end(&now);
+	return (more);
 }
 
 /* ---- other servers ------------------------------------------------------------ */
@@ -121,6 +162,14 @@ under_way(const struct gnbd_device *d)
 	return (false);
 }
 
+static bool
+shows(const struct gnbd_device *d, const char *field)
+{
+	const char *text = gnbd_device_text(d, field);
+
+	return (text != NULL && text[0] == 'y');
+}
+
 static enum gnbd_step
 step(const struct gnbd_device *d, const struct gnbd_tls *tls, bool at_once,
     struct nbc_error *err)
@@ -129,17 +178,17 @@ step(const struct gnbd_device *d, const struct gnbd_tls *tls, bool at_once,
 	intmax_t to_probe = gnbd_device_number(d, "Probe", -1);
 	bool missing = gnbd_device_number(d, "ActiveConnections", 0) <
 	    gnbd_device_number(d, "Connections", 1);
-	const char *dial_now = gnbd_device_text(d, "DialNow");
 	bool ok;
 
 	if (to_fence >= 0)
 		ok = fence(d, (unsigned)to_fence, err);
 	else if (to_probe >= 0)
 		ok = probe(d, tls, (unsigned)to_probe, err);
-	else if (missing && (at_once || (dial_now != NULL && dial_now[0] == 'y')))
-		ok = gnbd_bring_to(d, tls, 0, err);
+	else if (missing && (at_once || shows(d, "DialNow")))
+		ok = gnbd_bring_to(d, tls, 0, err) || was_outrun(d);
 	else
-		return (missing || under_way(d) ? GNBD_WAITS : GNBD_COMPLETE);
+		return (missing || shows(d, "Renewing") || under_way(d) ? GNBD_WAITS :
+		    GNBD_COMPLETE);
 	return (ok ? GNBD_DID : GNBD_FAILED);
 }
 

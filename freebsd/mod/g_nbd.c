@@ -8,6 +8,7 @@
  *	scale		changes how many connections it has; reconnects, too
  *	report		user space could not, or did, what the device asked for
  *	move		goes to another server of the disk
+ *	renew		makes its connections anew, and the missing ones at once
  *	disconnect	ends it
  *
  * Locks: verbs run in GEOM's event thread with the topology lock held.  It is
@@ -733,6 +734,29 @@ g_nbd_ctl_move(struct gctl_req *req, struct g_class *mp)
 }
 
 static void
+g_nbd_renew(struct g_nbd_softc *sc)
+{
+	struct nbe_req *done;
+	nbe_time now;
+
+	mtx_lock(&sc->sc_mtx);
+	now = g_nbd_now(sc);
+	nbe_reconnect(sc->sc_dev, now);
+	done = g_nbd_turn(sc, now);
+	mtx_unlock(&sc->sc_mtx);
+	g_nbd_complete(done);
+}
+
+static void
+g_nbd_ctl_renew(struct gctl_req *req, struct g_class *mp)
+{
+	struct g_geom *gp = g_nbd_find(req, mp);
+
+	if (gp != NULL)
+		g_nbd_renew(gp->softc);
+}
+
+static void
 g_nbd_ctl_disconnect(struct gctl_req *req, struct g_class *mp)
 {
 	struct g_geom *gp = g_nbd_find(req, mp);
@@ -770,6 +794,7 @@ g_nbd_ctlreq(struct gctl_req *req, struct g_class *mp, const char *verb)
 		{ "scale", g_nbd_ctl_scale },
 		{ "report", g_nbd_ctl_report },
 		{ "move", g_nbd_ctl_move },
+		{ "renew", g_nbd_ctl_renew },
 		{ "disconnect", g_nbd_ctl_disconnect },
 	};
 	const uint32_t *version;

@@ -281,6 +281,7 @@ struct g_nbd_shown {
 	u_int		 s_active, s_dial;	/* paths */
 	uint32_t	 s_open, s_probe, s_fence;
 	uint32_t	 s_fence_wish;	/* of the first of s_fence */
+	bool		 s_renewing;
 	enum nbe_why	 s_lost_why;
 	time_t		 s_lost_at;
 	nbe_time	 s_now;
@@ -311,6 +312,7 @@ g_nbd_see_paths(struct g_nbd_softc *sc, struct g_nbd_shown *s)
 			s->s_active = i;
 	}
 	s->s_dial = g_nbd_dial(sc);
+	s->s_renewing = nbe_renewing(sc->sc_dev);
 	s->s_open = sc->sc_open;
 	s->s_probe = sc->sc_probe;
 	s->s_fence = sc->sc_fence;
@@ -401,6 +403,7 @@ g_nbd_xml_paths(struct sbuf *sb, const char *indent, const struct g_nbd_softc *s
 		g_nbd_xml_u64(sb, indent, "FenceWish", s->s_fence_wish);
 	g_nbd_xml_wish(sb, indent, "Fence", s->s_fence);
 	g_nbd_xml_wish(sb, indent, "Probe", s->s_probe);
+	g_nbd_xml_text(sb, indent, "Renewing", s->s_renewing ? "yes" : "no");
 	g_nbd_xml_text(sb, indent, "DialNow", s->s_open != 0 ? "yes" : "no");
 	g_nbd_xml_u64(sb, indent, "DialPath", s->s_dial);
 	if (sc->sc_paths < 2)

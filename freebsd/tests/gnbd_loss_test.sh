@@ -28,6 +28,31 @@ reconnect_body()
 	atf_check_equal "$(gnbd_md5 data 8)" "$(gnbd_md5 "/dev/$dev" 8)"
 }
 
+# What was written is flushed before the last connection is left.
+gnbd_test_case renew "all connections are made anew; I/O goes on, nothing is lost"
+renew_body()
+{
+	local n
+
+	gnbd_require_server
+	for n in 1 4; do
+		gnbd_connect -c $n -u fail
+		gnbd_random data 8
+		atf_check dd if=data of="/dev/$dev" bs=1m status=none
+		gnbd_load_start
+		sleep 1
+		atf_check gnbd reconnect -a "$dev"
+		atf_check_equal $((2 * n)) "$(gnbd_field ConnectionsMade)"
+		atf_check_equal $n "$(gnbd_field ActiveConnections)"
+		gnbd_load_stop
+		atf_check -o empty cat load.err
+		atf_check_equal 0 "$(gnbd_field Retries)"
+		atf_check_equal 0 "$(gnbd_field FlushesFailed)"
+		atf_check_equal "$(gnbd_md5 data 8)" "$(gnbd_md5 "/dev/$dev" 8)"
+		atf_check gnbd disconnect "$dev"
+	done
+}
+
 gnbd_test_case waiting "a write waits for the server to come back"
 waiting_body()
 {
@@ -267,7 +292,7 @@ unload_under_load_body()
 
 atf_init_test_cases()
 {
-	for name in reconnect waiting tasting silent dead_timeout scale_under_load \
+	for name in reconnect renew waiting tasting silent dead_timeout scale_under_load \
 	    disconnect_under_load dead_disconnect event event_dead event_resized resume \
 	    devd_sample unload_under_load; do
 		atf_add_test_case $name

@@ -142,6 +142,16 @@ status_is 0 && out_has "State: DISCONNECTED" && out_has "State: CONNECTED"
 ok "reconnect -r, when the server comes back"
 kill "$(cat "$dir/pid")"
 
+# Who dials needs a second, so both have seen that it is missing.
+slow="nbdkit -P $dir/pid-slow -U $dir/slow --filter=delay file $dir/disk delay-open=1"
+sh -c "$slow"
+run "$gnbd" "connect $dir/slow" "sh kill -9 \$(cat $dir/pid-slow); rm $dir/slow; $slow" \
+	"await State DISCONNECTED" "background reconnect nbd0" "reconnect nbd0" "foreground" \
+	"list nbd0" "io nbd0"
+status_is 0 && out_has "ConnectionsMade: 2"
+ok "two reconnect at the same time: what one has brought the other does not miss"
+kill "$(cat "$dir/pid-slow")"
+
 start_nbdkit "$sock" eval list_exports='echo INTERLEAVED; echo one; echo first; echo two; echo second' get_size='echo 1M' \
 	pread='head -c $3 /dev/zero'
 run "$gnbd" "exports $sock"
@@ -259,6 +269,41 @@ status_is 0 && out_has "Failovers: 1" && out_has "Moves: 1"
 ok "watch: goes back to the first server, after a while"
 # ---- renewal: no server is lost, and nothing fails ---------------------------------
 
+# renewed N: so many connections were made in all, and the first ones left in order.
+renewed()
+{
+	status_is 0 && out_has "ConnectionsMade: $1" && out_has "Retries: 0" &&
+		out_has "FlushesFailed: 0" && out_has "Renewing: no"
+}
+
+for conns in 1 4; do
+	run "$gnbd" "connect -c $conns -u fail $one" "io nbd0" "background load nbd0" \
+		"reconnect -a nbd0" "list nbd0" "foreground" "disconnect nbd0"
+	renewed $((2 * conns)) && out_has "ActiveConnections: $conns"
+	ok "reconnect -a makes all anew, connections: $conns"
+done
+run "$gnbd" "connect -c 2 $one" "reconnect nbd0" "list nbd0" "io nbd0"
+renewed 2
+ok "reconnect without -a leaves those that are there"
+run "$gnbd" "connect -c 4 $one" "background watch" "io nbd0" "reconnect -a nbd0" "io nbd0" \
+	"list nbd0" "foreground"
+renewed 8
+ok "reconnect -a beside watch, which dials, too"
+run "$gnbd" "connect -c 2 $one $two" "io nbd0" "reconnect -a nbd0" "list nbd0" "io nbd0"
+renewed 4 && out_has "ActivePath: 0" && out_has "Failovers: 0"
+ok "reconnect -a, with several servers: it stays at its own"
+run "$gnbd" "connect -c 2 $one" "sh ${unserve//NAME/one}" "await State DISCONNECTED" \
+	"sh ${serve//NAME/one}" "reconnect -a nbd0" "list nbd0" "io nbd0"
+status_is 0 && out_has "ConnectionsMade: 4" && out_has "ActiveConnections: 2"
+ok "reconnect -a, where all were lost"
+run "$gnbd" "connect -c 2 $one" "fails reconnect -a -A $dir/ca.pem nbd0" "list nbd0" "io nbd0"
+status_is 0 && grep -q "TLS is not used on this device" "$dir/err" && out_has "ConnectionsMade: 2" &&
+	out_has "ActiveConnections: 2"
+ok "reconnect -a leaves nothing where TLS bars the way back"
+run "$gnbd" "reconnect -a nbd0"
+status_is 1 && grep -q "no NBD device" "$dir/err"
+ok "reconnect -a: a device that is not there"
+
 # One record more than a session may have; later ones are new.
 limit=$((23726566 - (1 << 22) + 1))
 if have openssl; then
@@ -294,6 +339,10 @@ run "$gnbd" "connect $dir/g" "io nbd0" "sh truncate -s 128M $dir/grows" "backgro
 	"io nbd0" "list nbd0" "foreground"
 status_is 0 && out_has "FlushesFailed: 0"
 ok "a disk that has grown: what knows the old size is made anew, and devd is told"
+run "$gnbd" "connect $dir/g" "io nbd0" "sh truncate -s 192M $dir/grows" "reconnect -a nbd0" \
+	"told RESIZED" "await Size 201326592" "io nbd0" "list nbd0"
+renewed 2
+ok "a disk that has grown: reconnect -a sees it"
 stop "$pid"
 for name in one two; do
 	sh -c "${unserve//NAME/$name}"

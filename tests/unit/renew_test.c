@@ -193,6 +193,7 @@ test_reconnect_renews_all(void)
 
 	rig_submit(g, NBE_WRITE, 0, 512, 0);
 	rig_serve(g, 0);
+	CHECK(!nbe_renewing(g->dev));
 	nbe_reconnect(g->dev, g->now);
 	rig_work(g);
 	rig_work(g);
@@ -203,7 +204,9 @@ test_reconnect_renews_all(void)
 	c = rig_command(g, 2);
 	CHECK(c.type == CMD_FLUSH);
 	rig_answer(g, 2, &c, 0);
+	CHECK(nbe_renewing(g->dev));
 	disc(g, 2);
+	CHECK(!nbe_renewing(g->dev));
 	for (unsigned i = 0; i < 3; i++)
 		make_anew(g, i);
 	flush_is_fine(g, 0);

@@ -7,6 +7,7 @@
  * Each argument is one command line of gnbd(8), or "list NAME", "io NAME", "open NAME",
  * "sh COMMAND", "await FIELD VALUE" of the device, "told TYPE" to wait for an event of
  * devctl(4), "tls RECORDS" to play ktls(4) with sessions that have protected so many,
+ * "load NAME" for I/O until it is ended, "fails" and a command line that is to,
  * "background" and a command line, "foreground" to end that.
  * Ends at the first that fails, with status 1, else unloads the module, which must
  * leave nothing behind.
@@ -463,12 +464,33 @@ told(const char *type)
 	return true;
 }
 
+static volatile sig_atomic_t ended;
+
+static void
+on_signal(int sig)
+{
+	(void)sig;
+	ended = 1;
+}
+
+static bool
+load(const char *name)
+{
+	bool good = true;
+
+	while (good && !ended)
+		good = glue_io(name, 8192, 'x');
+	return good;
+}
+
 static bool run_line(char *);
+
+static bool background_good;
 
 static void *
 background_main(void *line)
 {
-	(void)run_line(line);
+	background_good = run_line(line);
 	return NULL;
 }
 
@@ -480,11 +502,12 @@ background(char *line)
 	return pthread_create(&background_thread, NULL, background_main, line) == 0;
 }
 
-/* watch ends by a signal, others by themselves. */
+/* watch and load end by a signal, others by themselves. */
 static bool
 foreground(void)
 {
-	return raise(SIGTERM) == 0 && pthread_join(background_thread, NULL) == 0;
+	return raise(SIGTERM) == 0 && pthread_join(background_thread, NULL) == 0 &&
+	    background_good;
 }
 
 static bool
@@ -497,6 +520,8 @@ run_line(char *line)
 		return system(line + 3) == 0;
 	if (strncmp(line, "background ", 11) == 0)
 		return background(line + 11);
+	if (strncmp(line, "fails ", 6) == 0)
+		return !run_line(line + 6);
 	for (char *s = strtok_r(line, " ", &rest); s != NULL && argc < 15;
 	    s = strtok_r(NULL, " ", &rest))
 		argv[argc++] = s;
@@ -513,6 +538,8 @@ run_line(char *line)
 		return play_tls(argv[1]);
 	if (strcmp(argv[0], "io") == 0)
 		return glue_io(argv[1], 8192, 'x');
+	if (strcmp(argv[0], "load") == 0)
+		return load(argv[1]);
 	if (strcmp(argv[0], "open") == 0)
 		return glue_open(argv[1]);
 	for (const struct g_command *c = class_commands; c->gc_name != NULL; c++)
@@ -528,6 +555,7 @@ main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	alarm(60);
+	(void)signal(SIGTERM, on_signal);
 	glue_load();
 	for (int i = 1; i < argc && good; i++)
 		good = run_line(argv[i]);
