@@ -526,6 +526,7 @@ void	 fence_begun(struct nbe_dev *, const struct nbe_req *, uint8_t path);
 void	 fence_ended(struct nbe_dev *, uint8_t path);
 void	 fence_back(struct nbe_dev *, uint8_t path);
 void	 fence_inherit(struct nbe_dev *, uint8_t path);
+bool	 fence_sleeps(const struct nbe_dev *, uint8_t path);
 bool	 fence_of_path(const struct nbe_dev *, uint8_t path);
 bool	 fence_blocks(const struct nbe_dev *, const struct nbe_req *);
 bool	 fence_blocks_record(const struct nbe_dev *, const struct record *);

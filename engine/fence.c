@@ -443,3 +443,14 @@ fence_of_path(const struct nbe_dev *d, uint8_t path)
 			return true;
 	return false;
 }
+
+/* Would it, were it active again?  By the store, what sleeps until another path has
+ * changed the disk counts, too. */
+bool
+fence_sleeps(const struct nbe_dev *d, uint8_t path)
+{
+	for (uint32_t i = 0; i < d->fence_count; i++)
+		if (d->fence[i].dormant && d->fence[i].path == path)
+			return true;
+	return false;
+}

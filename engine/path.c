@@ -491,7 +491,8 @@ nbe_old_paths(const struct nbe_dev *d)
 	uint32_t paths = 1u << d->mp.home;
 
 	for (uint8_t i = 0; i < d->cfg.paths; i++)
-		if (i != d->mp.home && (d->mp.path[i].cached || fence_of_path(d, i)))
+		if (i != d->mp.home && (d->mp.path[i].cached || fence_of_path(d, i) ||
+		    fence_sleeps(d, i)))
 			paths |= 1u << i;
 	return paths;
 }

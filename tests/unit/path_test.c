@@ -1105,6 +1105,8 @@ test_back_before_the_store_was_changed(void)
 	lost = put(g, 1);
 	rig_send(g, 0);
 	fail_over(g);
+	/* Nor would it for who comes after this device. */
+	CHECK(nbe_old_paths(g->dev) == 3);
 	newer = put(g, 1);
 	rig_send(g, 0);
 	CHECK(rig_count(g, 0) == 2);
