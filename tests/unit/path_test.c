@@ -1120,7 +1120,7 @@ test_back_before_the_store_was_changed(void)
 	rig_end(g);
 }
 
-/* Nor for who comes after this device; there is nothing else to be known of that path. */
+/* Nor for who comes after this device; nothing else is known of that path. */
 static void
 test_what_sleeps_is_left(void)
 {
