@@ -8,22 +8,15 @@
  * requests, no retries, no checks but the magic.  Servers that answer in order only:
  * so the oldest I/O is the one that is answered.
  */
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "figures.h"
-#include "stream.h"
+#include "greet.h"
 #include "wire.h"
 
 #define CONNS_MAX	32
@@ -43,83 +36,6 @@ static uint32_t block;
 static bool writes;
 static uint8_t payload[1024 * 1024];
 static struct figures figures;
-
-static void
-die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static int
-dial(const char *family, const char *where)
-{
-	struct sockaddr_un u = { .sun_family = AF_UNIX };
-	struct sockaddr_in in = { .sin_family = AF_INET,
-	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	bool is_unix = strcmp(family, "unix") == 0;
-	int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM, 0), one = 1;
-
-	snprintf(u.sun_path, sizeof(u.sun_path), "%s", where);
-	in.sin_port = htons((uint16_t)atoi(where));
-	if (connect(fd, is_unix ? (void *)&u : (void *)&in,
-	    is_unix ? sizeof(u) : sizeof(in)) < 0)
-		die(where);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	return fd;
-}
-
-static void
-must(bool ok, const char *what)
-{
-	if (!ok)
-		die(what);
-}
-
-/* The header of an option's reply; what follows goes into b. */
-static uint32_t
-option_reply(struct stream *s, uint8_t *b, size_t b_size)
-{
-	uint32_t reply, len;
-
-	must(stream_recv_all(s, b, LEN_OPTION_REPLY), "recv");
-	reply = get32(b + 12);
-	len = get32(b + 16);
-	must(len <= b_size && !REP_IS_ERROR(reply), "option");
-	must(len == 0 || stream_recv_all(s, b, len), "recv");
-	return reply;
-}
-
-static void
-start_tls(struct stream *s, SSL_CTX *tls)
-{
-	uint8_t b[512], out[LEN_OPTION];
-	struct iovec iov = { out, sizeof(out) };
-
-	put32(put32(put64(out, MAGIC_OPTION), OPT_STARTTLS), 0);
-	must(stream_send(s, &iov, 1), "send");
-	must(option_reply(s, b, sizeof(b)) == REP_ACK, "STARTTLS");
-	must(stream_start_tls(s, tls, false), "TLS");
-}
-
-/* GO of the default export, nothing else. */
-static void
-go(struct stream *s, SSL_CTX *tls)
-{
-	uint8_t b[512], flags[4], out[LEN_OPTION + 6] = { 0 };
-	struct iovec iov[] = { { flags, 4 }, { out, sizeof(out) } };
-	uint32_t reply;
-
-	put32(flags, 3);
-	put32(put32(put64(out, MAGIC_OPTION), OPT_GO), 6);
-	must(stream_recv_all(s, b, 18) && stream_send(s, iov, 1), "hello");
-	if (tls != NULL)
-		start_tls(s, tls);
-	must(stream_send(s, iov + 1, 1), "send");
-	while ((reply = option_reply(s, b, sizeof(b))) != REP_ACK)
-		if (reply == REP_INFO && get16(b) == INFO_EXPORT)
-			size = get64(b + 2);
-}
 
 static uint64_t
 pick_offset(void)
@@ -167,8 +83,7 @@ take(struct conn *c)
 	unsigned n = 0;
 
 	for (; c->have - at >= len; at += len, n++) {
-		if (get32(c->buf + at) != MAGIC_SIMPLE_REPLY)
-			die("reply");
+		must(get32(c->buf + at) == MAGIC_SIMPLE_REPLY, "reply");
 		figures_add(&figures, now_ns - c->issued_ns[c->oldest++ % DEPTH_MAX],
 		    1);
 	}
@@ -188,8 +103,7 @@ receive(struct conn *c)
 		long n = stream_recv(&c->stream, c->buf + c->have,
 		    AHEAD + block - c->have);
 
-		if (n <= 0)
-			die("recv");
+		must(n > 0, "recv");
 		c->have += (size_t)n;
 		done += take(c);
 	} while (c->stream.ssl != NULL && SSL_has_pending(c->stream.ssl));
@@ -250,9 +164,8 @@ main(int argc, char **argv)
 		return 2;
 	tls = argc > 8 ? stream_tls_client(argv[8]) : NULL;
 	for (unsigned i = 0; i < conns; i++) {
-		conn[i].stream.fd = dial(argv[1], argv[2]);
 		conn[i].buf = malloc(AHEAD + block);
-		go(&conn[i].stream, tls);
+		greet(&conn[i].stream, argv[1], argv[2], tls, &size);
 	}
 	figures_begin(&figures);
 	load(conn, conns, depth, atof(argv[6]));

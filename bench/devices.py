@@ -93,6 +93,15 @@ def serving(command, path):
 
 
 @contextlib.contextmanager
+def device_bound(bench, shape):
+    with tempfile.NamedTemporaryFile() as point:
+        with serving([os.path.join(bench.build, 'bench', 'device_bound'),
+                      bench.servers.path(shape.server), point.name, str(shape.depth)],
+                     point.name) as found:
+            yield found
+
+
+@contextlib.contextmanager
 def nbdfuse(bench, shape):
     with tempfile.TemporaryDirectory() as mount:
         path = os.path.join(mount, 'disk')
@@ -113,6 +122,7 @@ def qemu_storage_daemon(bench, shape):
 
 
 ATTACH = {
+    'device-bound': device_bound,
     'nbdisk-uring': lambda b, s: nbdisk(b, s, True),
     'nbdisk-fuse': lambda b, s: nbdisk(b, s, False),
     'nbdfuse': nbdfuse,

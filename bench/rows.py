@@ -28,11 +28,13 @@ CONNECTIONS = [1, 2, 4, 8, 16, 32]
 WORKERS = [1, 2, 4, 8]      # connections, where the server works on one command of each
 
 DIRECT = ['bound', 'nbdisk', 'libnbd', 'nbdcopy', 'qemu-img']
-DEVICES = ['nbdisk-uring', 'nbdisk-fuse', 'nbdfuse', 'qemu-sd']
+DEVICES = ['device-bound', 'nbdisk-uring', 'nbdisk-fuse', 'nbdfuse', 'qemu-sd']
 
 # Not every client can do every shape.
 CANNOT = {
     'bound': lambda s: s.server != 'null',      # it wants answers in order
+    # a system call for each request and each answer: more small ones go together
+    'device-bound': lambda s: s.conns > 1 or s.size == 4096 and s.depth > 1,
     'nbdcopy': lambda s: s.op == 'w' or s.size < 65536,
     'qemu-img': lambda s: s.conns > 1 or s.transport == 'tls',
     'qemu-sd': lambda s: s.conns > 1,

@@ -16,7 +16,7 @@ SECTIONS = [
     ('TLS 1.3 over TCP, null server', 'null', 'tls', DIRECT, ['bound', 'libnbd']),
     ('UNIX socket, nbdkit memory', 'nbdkit', 'unix', DIRECT, ['libnbd']),
     ('A loop device, null server on a UNIX socket', 'null', 'unix', DEVICES,
-     ['nbdfuse', 'qemu-sd']),
+     ['device-bound', 'nbdfuse', 'qemu-sd']),
 ]
 OURS = ('nbdisk', 'nbdisk-uring')
 

@@ -10,7 +10,8 @@
  * block carries its number and version, and each read is compared.  Ends with a
  * compare of the whole disk.  pages: the same with payload that the disk does not see,
  * but when it wants to (disk_pages); every other block is read into pages that are not
- * registered.  The times, in seconds, are 10, 60 and 1 if not given.
+ * registered.  TLS is the kernel's where that takes it, and it is told.  The times, in
+ * seconds, are 10, 60 and 1 if not given.
  * SIGINT says that it is enough, before SECONDS are over.
  */
 #include <signal.h>
@@ -352,6 +353,22 @@ start(struct probe *p)
 	}
 }
 
+/* What the kernel has, if its TLS was wanted. */
+static void
+tell_tls(const struct probe *p, unsigned conns)
+{
+	struct disk_conn_info info;
+	unsigned tls = 0, kernel = 0;
+
+	for (unsigned i = 0; i < conns; i++) {
+		disk_conn_info(p->disk, i, &info);
+		tls += info.tls;
+		kernel += info.ktls;
+	}
+	if (tls != 0)
+		printf("connections with TLS: %u, by the kernel: %u\n", tls, kernel);
+}
+
 static void
 report(const struct probe *p, double seconds)
 {
@@ -373,7 +390,7 @@ main(int argc, char **argv)
 	struct nbc_target target = { 0 };
 	struct nbc_tls_context *tls = NULL;
 	struct nbc_options options = { .framing_max = NBE_EXTENDED, .want_alloc = true,
-	    .timeout_ms = 5000, .cancel_fd = -1 };
+	    .timeout_ms = 5000, .cancel_fd = -1, .allow_ktls = true };
 	struct nbc_conn conn[NBE_MAX_CONNS];
 	struct nbc_error error;
 	struct disk_config config;
@@ -401,6 +418,7 @@ main(int argc, char **argv)
 	config.server = &server;
 	if ((p.disk = disk_new(&p.ring, &config, conn, conns)) == NULL)
 		die("disk", "out of memory");
+	tell_tls(&p, conns);
 	nbe_time begin = clock_now();
 	p.end = begin + seconds(argv[5]);
 	start(&p);

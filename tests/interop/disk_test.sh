@@ -142,29 +142,6 @@ start_on_port nbdkit -f -i 127.0.0.1 -p PORT --tls=require \
 	--tls-certificates="$dir/tls" memory 64M
 how=pages verify "TLS, pages" "nbds://localhost:$port/?tls-certificates=$dir/tls" 2 8 65536
 stop "$pid"
-start_on_port nbdkit -f -i 127.0.0.1 -p PORT --tls=require \
-	--tls-certificates="$dir/tls" memory 64M
-# Enough on each that sends are set aside: a worker of the kernel's is a thread of it.
-has_worker() {
-	child=$(cat "/proc/$load/task/$load/children")
-	grep -qs iou-wrk "/proc/${child% }"/task/*/comm
-}
-timeout 300 "$probe" "nbds://localhost:$port/?tls-certificates=$dir/tls" 4 128 65536 \
-	200 verify >"$dir/out" 2>"$dir/err" &
-load=$!
-if [ "$(nproc)" -gt 1 ]; then
-	wait_until has_worker
-	ok "TLS, four connections with much to send: another CPU helps"
-else
-	skip "TLS, four connections with much to send" "one CPU"
-fi
-sleep 1
-kill -INT "$load"
-wait "$load"
-status=$?
-status_is 0 && grep -q "I/Os" "$dir/out"
-ok "and every block is right"
-stop "$pid"
 
 echo "alice:$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')" >"$dir/keys.psk"
 start_nbdkit "$sock" --tls=require --tls-psk="$dir/keys.psk" memory 64M

@@ -70,6 +70,17 @@ def lead_somewhere(texts):
                 yield f'{name}: no {anchor} in {path}'
 
 
+def reasons_are_counted(texts):
+    """Where the report of the bench says that they are."""
+    with open(os.path.join(ROOT, 'bench/report.py'), encoding='utf-8') as f:
+        found = re.findall(r'(docs/\w+\.md)(#[\w-]+)', f.read())
+    if not found:
+        yield 'bench/report.py has no reasons'
+    for page, anchor in found:
+        if anchor not in anchors(texts.get(page, '')):
+            yield f'bench/report.py: no {anchor} in {page}'
+
+
 def commands(name, text):
     inside = name.startswith('linux/man')
     for line in text.split('\n'):
@@ -150,6 +161,8 @@ RULES = [
     ('pages say for whom they are', say_for_whom, {'docs/new.md': '# New\n\nIt is.\n'}),
     ('links lead somewhere', lead_somewhere, {'README.md': '[x](docs/no-page.md)'}),
     ('anchors lead somewhere', lead_somewhere, {'README.md': '[x](docs/linux.md#nowhere)'}),
+    ('reasons that the bench names are there', reasons_are_counted,
+     {'docs/performance.md': '# Performance\n\nFor all.\n'}),
     ('verbs that are shown are there', show_what_there_is,
      {'README.md': '```\n$ nbdisk fly nbd0\n```\n'}),
     ('options that are shown are there', show_what_there_is,

@@ -6,8 +6,9 @@
 #
 # TEST is a path below tests/, without python.  KERNEL is where tools/vm-kernel has unpacked it.  The
 # machine has no disk and no network of its own: all is in memory.  It has one
-# processor: with two, QEMU 7.2 by TCG was seen to run code that Linux was changing.
-# NBDISK_VM_QEMU has more words for QEMU.
+# processor: with two, QEMU 7.2 by TCG was seen to run code that Linux was changing; if
+# NBDISK_VM_CPUS says more, they take turns on one thread.  NBDISK_VM_QEMU has more words
+# for QEMU.
 
 nbdisk=$1 kernel=$2 test=$3
 shift 3
@@ -84,7 +85,8 @@ filters=$(nbdkit --dump-config | sed -n 's/^filterdir=//p')
 	"$filters/nbdkit-log-filter.so" "$filters/nbdkit-blocksize-policy-filter.so" || exit
 
 # What is not TAP is said as a comment.
-timeout 2400 qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 1 -m 2048 \
+timeout 2400 qemu-system-x86_64 -machine q35 -accel tcg,thread=single -cpu max \
+	-smp "${NBDISK_VM_CPUS:-1}" -m 2048 \
 	-nographic -no-reboot -nodefaults -serial stdio -device virtio-rng-pci \
 	$NBDISK_VM_QEMU \
 	-kernel "$kernel"/boot/vmlinuz-* -initrd "$dir/initrd" \
