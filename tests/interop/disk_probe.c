@@ -390,7 +390,7 @@ main(int argc, char **argv)
 	struct nbc_target target = { 0 };
 	struct nbc_tls_context *tls = NULL;
 	struct nbc_options options = { .framing_max = NBE_EXTENDED, .want_alloc = true,
-	    .timeout_ms = 5000, .cancel_fd = -1, .allow_ktls = true };
+	    .timeout_ms = 60000, .cancel_fd = -1, .allow_ktls = true };
 	struct nbc_conn conn[NBE_MAX_CONNS];
 	struct nbc_error error;
 	struct disk_config config;
