@@ -55,7 +55,15 @@ authority stranger stranger
 authority self-signed localhost
 cp "$tls/authority.crt" "$tls/ca-cert.pem"
 certificate good localhost authority 2
-certificate expired localhost authority -1
+certificate expired localhost authority 2
+# OpenSSL 3.5 makes none of the past.
+printf '%s\n' 'cn = localhost' 'dns_name = localhost' \
+	'activation_date = "2001-01-01 00:00:00"' \
+	'expiration_date = "2002-01-01 00:00:00"' >"$tls/expired.cfg"
+certtool --generate-certificate --load-privkey "$tls/expired.key" \
+	--load-ca-certificate "$tls/authority.crt" --load-ca-privkey "$tls/authority.key" \
+	--template "$tls/expired.cfg" --outfile "$tls/expired.crt" 2>/dev/null
+cat "$tls/expired.key" "$tls/expired.crt" >"$tls/expired.pem"
 certificate other-name other.example authority 2
 certificate other-authority localhost stranger 2
 certificate revoked localhost authority 2
