@@ -275,8 +275,9 @@ is_alert(int reason)
 	return reason > SSL_AD_REASON_OFFSET && reason <= SSL_AD_REASON_OFFSET + 255;
 }
 
-/* From 3.2 on OpenSSL says last of all that a record has failed, and why before that. */
-#ifndef SSL_R_RECORD_LAYER_FAILURE		/* the library may be newer than its headers */
+/* From 3.2 on OpenSSL says last of all that a record has failed, and why before that.
+ * The library may be newer than its headers. */
+#ifndef SSL_R_RECORD_LAYER_FAILURE
 #define SSL_R_RECORD_LAYER_FAILURE	313
 #endif
 static bool
