@@ -281,7 +281,7 @@ told list 1 "do not end" list-endless
 told tls 1 "TLS is required here, but the server does not" tls-stripped tls-refused \
 	tls-no-options tls-oldstyle
 told tls 1 "impossible length" tls-ack-with-data
-told tls 1 "TLS: packet length too long|not TLS" tls-injected tls-plain \
+told tls 1 "TLS: (packet|data) length too long|not TLS" tls-injected tls-plain \
 	tls-record-too-long
 told tls 1 "closed the connection in the TLS handshake" tls-cut tls-cut-at-once
 told hasty-tls 1 "$no_answer" tls-silence
@@ -355,7 +355,7 @@ told_devices() {
 	told no-device 1 "empty, smaller than one block, or above 8 EiB" size-0 size-2-64
 	told no-device 1 "block sizes are not valid" block-128-kib
 	told no-device-tls 1 "TLS is required here, but the server does not" tls-stripped
-	told no-device-tls 1 "TLS: packet length too long|not TLS" tls-injected
+	told no-device-tls 1 "TLS: (packet|data) length too long|not TLS" tls-injected
 	told no-device-tls 1 "expired on" tls-expired
 	told no-device-tls 1 "was revoked" tls-revoked-authority
 	told device 0 "reply has a wrong magic number" magic
