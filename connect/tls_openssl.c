@@ -275,11 +275,39 @@ is_alert(int reason)
 	return reason > SSL_AD_REASON_OFFSET && reason <= SSL_AD_REASON_OFFSET + 255;
 }
 
+/* From 3.2 on OpenSSL says last of all that a record has failed, and why before that.
+ * The library may be newer than its headers. */
+#ifndef SSL_R_RECORD_LAYER_FAILURE
+#define SSL_R_RECORD_LAYER_FAILURE	313
+#endif
+static bool
+is_about_any_record(unsigned long error)
+{
+	return ERR_GET_LIB(error) == ERR_LIB_SSL &&
+	    ERR_GET_REASON(error) == SSL_R_RECORD_LAYER_FAILURE;
+}
+
+/* Why it failed becomes the last error. */
+static void
+end_with_the_reason(void)
+{
+	unsigned long error, why = 0;
+
+	if (!is_about_any_record(ERR_peek_last_error()))
+		return;
+	while ((error = ERR_get_error()) != 0)
+		if (why == 0 || !is_about_any_record(error))
+			why = error;
+	ERR_raise(ERR_GET_LIB(why), ERR_GET_REASON(why));
+}
+
 static void
 explain_failure(struct nbc_tls *tls)
 {
-	int reason = ERR_GET_REASON(ERR_peek_last_error());
+	int reason;
 
+	end_with_the_reason();
+	reason = ERR_GET_REASON(ERR_peek_last_error());
 	if (is_about_version(reason))
 		explain(tls, "the server offers no TLS 1.2 or newer");
 	else if (tls->context->type == NBC_TLS_PSK &&

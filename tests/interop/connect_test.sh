@@ -296,7 +296,8 @@ EOF
 	status_is 6 && err_has "do not end"
 	ok "a list without end"
 	run "$probe" -timeout 20 list "$unix"
-	status_is 3 && err_has "not done within 0.0 s"
+	# On a busy machine the time is over before the first answer.
+	status_is 3 && err_has " within 0.0 s"
 	ok "a list without end, and little time"
 	stop "$pid"
 	flood 4096

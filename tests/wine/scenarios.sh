@@ -143,36 +143,50 @@ stop "$pid"
 
 # ---- servers that fail -------------------------------------------------------
 
+ups() {
+	grep -c "connection 0 is up" "$rig_log"
+}
+slow_server() {
+	timeout 60 nbdkit -P "$dir/nbdkit.pid" -i 127.0.0.1 -p "$port" --filter=delay \
+		file "$dir/disk" delay-write=5ms
+}
 truncate -s 32M "$dir/disk"
-serve file "$dir/disk"
+free_port
+slow_server
+before=$(ups)
+drive "map foo port=$port"
 (
 	for i in 1 2 3; do
-		sleep 1
+		touch "$dir/mark"
+		wait_until test "$dir/disk" -nt "$dir/mark"	# it is being written to
 		kill -9 "$(cat "$dir/nbdkit.pid")"
 		sleep 0.3
-		timeout 60 nbdkit -P "$dir/nbdkit.pid" -i 127.0.0.1 -p "$port" \
-			--filter=delay file "$dir/disk" delay-write=5ms
+		slow_server
 	done
 ) &
 killer=$!
-stop "$pid"
-timeout 60 nbdkit -P "$dir/nbdkit.pid" -i 127.0.0.1 -p "$port" --filter=delay \
-	file "$dir/disk" delay-write=5ms
-drive "map foo port=$port" "write foo seed=9 depth=4 piece=16384" \
+drive "write foo seed=9 depth=4 piece=16384" \
 	"write foo seed=10 depth=8 piece=65536" "check foo seed=10" "stats foo"
 result=$status
 wait "$killer"
-[ "$result" -eq 0 ] && [ "$(grep -c "connection 0 is up" "$rig_log")" -gt 3 ]
+[ "$result" -eq 0 ] && [ $(($(ups) - before)) -gt 3 ]
 ok "a server that is killed three times loses no request"
 drive "check foo seed=10" "unmap foo"
 status_is 0
 ok "and the contents are right"
 kill "$(cat "$dir/nbdkit.pid")"
 
+resets() {
+	timeout 60 "$wine" "$build/tests/wine/driver_test.exe" report | grep -o "resets [0-9]*"
+}
+were_reset() {
+	now=$(resets) && [ "$now" != "$before" ]
+}
 serve file "$dir/disk"
 drive "map foo port=$port" "port timeout 2" "check foo seed=10 length=1048576"
+before=$(resets)
 kill -STOP "$(pgrep -P "$pid" nbdkit)"
-(sleep 6; kill -CONT "$(pgrep -P "$pid" nbdkit)") &
+(wait_until were_reset; kill -CONT "$(pgrep -P "$pid" nbdkit)") &
 drive "check foo seed=10 depth=16" "port timeout 30" "report" "stats foo" "unmap foo"
 status_is 0 && grep -Eq "resets [1-9]" "$dir/out" && grep -Eq "retries [1-9]" "$dir/out"
 ok "a server that hangs: resets, aborts, retries; the data is right"
