@@ -454,7 +454,8 @@ check_flush(const struct io *o)
 /*
  * The upper layer was told of the loss: it takes the disk as it is now.  A newer write
  * may be under way there, which nobody has acknowledged; and what is not durable may
- * be lost again.
+ * be lost again.  When it is told again, after a device has died, what that had done
+ * elsewhere may have landed since, within the fence time.
  */
 static void
 take_as_it_is(unsigned b)
@@ -466,7 +467,7 @@ take_as_it_is(unsigned b)
 	failed[block[b].acked] = 1;	/* a late copy may still land */
 	if (v == GARBAGE)
 		block[b].any = true;
-	else if (v < block[b].acked)
+	else if (v < block[b].acked || v < not_recorded)
 		block[b].acked = v;
 	block[b].promised = durable < block[b].acked ? durable : block[b].acked;
 }
