@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 /* Room for one descriptor. */
 union control {
@@ -50,11 +51,14 @@ fd_receive(int sock, void *message, size_t len, int *fd)
 	do
 		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)len)
-		return false;
-	head = CMSG_FIRSTHDR(&msg);
+	head = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 	if (head != NULL && head->cmsg_type == SCM_RIGHTS &&
 	    head->cmsg_len == CMSG_LEN(sizeof(*fd)))
 		memcpy(fd, CMSG_DATA(head), sizeof(*fd));
-	return true;
+	if (n == (ssize_t)len)
+		return true;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	return false;
 }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fd_message.h"
 #include "kept.h"
 #include "reset.h"
 #include "test.h"
@@ -66,6 +67,9 @@ test_daemon_and_helper(void)
 	conn = (struct kept_message){ .what = KEPT_CONN, .conn = NBE_MAX_CONNS };
 	CHECK(kept_tell(pair[0], &conn, file) && hears(pair[1], &k, KEPT_CONN));
 	CHECK(kept_tell(pair[0], &all, -1) && hears(pair[1], &k, KEPT_ALL_THERE));
+	/* Of another version: its descriptor is not kept. */
+	CHECK(fd_send(pair[0], "", 1, file) && !hears(pair[1], &k, KEPT_FUSE));
+	CHECK(k.conn[0].fd == -1);
 	CHECK(k.fuse >= 0);
 	close(pair[0]);
 	CHECK(!hears(pair[1], &k, KEPT_FUSE));
