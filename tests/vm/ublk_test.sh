@@ -203,9 +203,9 @@ us_each() { echo "$((took / 20000)) us"; }
 for round in $(seq 20); do timed nb info "$sock"; done
 handshake=$(us_each) took=0
 for round in $(seq 20); do timed nb connect --via ublk --device "$name" "$sock" && detach || break; done
-by_ublk=$(us_each) took=0 status=$round
+by_ublk=$(us_each) took=0 rounds=$round
 for round in $(seq 20); do timed nb connect --via fuse --device "$name" "$sock" && detach || break; done
-[ "$status$round" = 2020 ]
+[ "$rounds $round" = "20 20" ]
 ok "by ublk, and then by FUSE, 20 times each"
 echo "# info $handshake; attach by ublk $by_ublk, by FUSE $(us_each)"
 for n in 1 2 3 4 5 6 7 8; do
