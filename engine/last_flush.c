@@ -21,7 +21,7 @@ nbe_can_flush_last(const struct nbe_dev *d, unsigned conn)
 {
 	const struct conn *c = &d->conn[conn];
 
-	return c->proven && !c->closing && !c->disc_planned && !c->tx_open &&
+	return c->proven && !c->closing && !c->tx_open &&
 	    (c->batch_at == c->batch_count || c->batch_pos == 0);
 }
 

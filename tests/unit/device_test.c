@@ -779,6 +779,20 @@ test_between_commands(void)
 	rig_end(g);
 }
 
+static void
+test_nothing_after_goodbye(void)
+{
+	struct rig *g = rig_new(NBE_STRUCTURED);
+
+	rig_start(g);
+	nbe_stop(g->dev, true, g->now);
+	rig_work(g);
+	CHECK(nbe_can_flush_last(g->dev, 0));
+	rig_send(g, 0);
+	CHECK(g->sent[0].len == LEN_REQUEST && !nbe_can_flush_last(g->dev, 0));
+	rig_end(g);
+}
+
 /* Of two connections the second one may reach a server that was restarted. */
 static void
 test_epoch(void)
@@ -983,6 +997,7 @@ static const struct test tests[] = {
 	TEST(last_flush),
 	TEST(last_flush_is_heard),
 	TEST(between_commands),
+	TEST(nothing_after_goodbye),
 	TEST(epoch),
 	TEST(counters),
 	TEST(counters_without_the_own_flush),
