@@ -676,7 +676,6 @@ EOF
 	nbd-server -C "$dir/nbd-server.conf" -p "$dir/nbd-server.pid" 2>/dev/null
 	wait_until listens "$port" && wait_until [ -s "$dir/nbd-server.pid" ]
 	pid=$(cat "$dir/nbd-server.pid")
-	pids="$pids $pid"
 	run "$probe" read "nbd://127.0.0.1:$port/disk"
 	status_is 0 && out_has size=1048576 && out_has $data
 	ok "nbd-server"
@@ -686,7 +685,7 @@ EOF
 	run "$probe" open "nbd://127.0.0.1:$port/nothing"
 	status_is 5 && err_has '"disk"'
 	ok "nbd-server, no such export"
-	stop "$pid"
+	kill "$pid"		# no child of this script, so stop leaves it
 else
 	skip "nbd-server" "it is not installed"
 fi
