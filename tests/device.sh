@@ -42,6 +42,14 @@ load_modules() {
 		insmod "/modules/$module" 2>/dev/null
 	done <"/modules/$1"
 }
+# A server's certificate and key are in $pki: the machine's of vm_test.sh, or new ones.
+find_server_keys() {
+	pki=/t/tls
+	[ ! -d $pki ] || return 0
+	pki=$dir
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=disks \
+		-keyout "$dir/server-key.pem" -out "$dir/server-cert.pem" 2>/dev/null
+}
 load_kernel_tls() { load_modules more; }
 # Linux 6.14, with TLS: it gets the session of a device, others do not.
 kernel_takes_tls() {

@@ -15,12 +15,7 @@ tests=$(dirname "$0")/..
 needs nbdkit
 cpus=$(grep -c ^processor /proc/cpuinfo)
 echo "# Linux $(uname -r), CPUs: $cpus"
-pki=/t/tls
-if [ ! -d $pki ]; then
-	pki=$dir
-	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=disks \
-		-keyout "$dir/server-key.pem" -out "$dir/server-cert.pem" 2>/dev/null
-fi
+find_server_keys
 load_kernel_tls
 by_kernel=0
 ! kernel_takes_tls || by_kernel=4

@@ -13,12 +13,7 @@ tests=$(dirname "$0")/..
 
 needs nbdkit
 echo "# Linux $(uname -r)"
-pki=/t/tls
-if [ ! -d $pki ]; then
-	pki=$dir
-	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=disks \
-		-keyout "$dir/server-key.pem" -out "$dir/server-cert.pem" 2>/dev/null
-fi
+find_server_keys
 load_kernel_tls
 by_kernel=no
 ! kernel_takes_tls || by_kernel=yes
