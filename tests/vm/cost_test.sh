@@ -1,17 +1,17 @@
 #!/bin/bash
-# cost_test.sh NBDISK NULL-SERVER [NBD-CLIENT [UBLK UBLK.NBD]] - instructions of the whole
-# machine for an I/O on a device, in the machine of vm_test.sh; by hand.
+# cost_test.sh NBDISK NULL-SERVER [NBD-CLIENT [UBLK UBLK.NBD [NBDUBLK]]] - instructions of
+# the whole machine for an I/O on a device, in the machine of vm_test.sh; by hand.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 #   NBDISK_VM_QEMU='-icount shift=0,sleep=off' tests/vm/vm_test.sh NBDISK KERNEL \
-#       vm/cost_test.sh NULL-SERVER [NBD-CLIENT [UBLK UBLK.NBD]]
+#       vm/cost_test.sh NULL-SERVER [NBD-CLIENT [UBLK UBLK.NBD [NBDUBLK]]]
 #
-# Beside ours: the kernel's nbd, and ublk with the nbd server that comes with it (ublksrv,
-# built without shared libraries).  Time in the machine then is a nanosecond for each
+# Beside ours: the kernel's nbd, ublk with the nbd server that comes with it (ublksrv), and
+# libnbd's nbdublk (both built without shared libraries).  Time in the machine then is a nanosecond for each
 # instruction, and stands still for nobody; what the processor was idle is taken off.
 # Client, server and fio are in it.
 
-nbdisk=$1 null=$2 client=$3 ublk=$4
+nbdisk=$1 null=$2 client=$3 ublk=$4 nbdublk=$6
 tests=$(dirname "$0")/..
 . "$tests/lib.sh"
 . "$tests/device.sh"
@@ -47,22 +47,36 @@ rows() { # NAME DEVICE
 echo "# Linux $(uname -r): thousands of instructions for an I/O"
 start "$null" unix "$sock" 1024
 wait_until [ -S "$sock" ]
+# rows_of NAME DEVICE WHAT: of a device that comes
+rows_of() {
+	wait_until has_size "$2" && rows "$1" "$2"
+	ok "round $round: $3"
+}
+has_size() { [ "$(cat "/sys/block/${1#/dev/}/size" 2>/dev/null || echo 0)" -gt 0 ]; }
 for round in 1 2; do
-	for via in ublk fuse; do
-		run nb connect --device "$name" --via $via "$sock"
-		status_is 0 && rows "nbdisk $via" "$(realpath "$device")"
-		ok "round $round: by $via"
-		nb disconnect "$name" >/dev/null 2>&1
+	for connections in 1 4; do
+		for via in ublk fuse; do
+			run nb connect --device "$name" --via $via \
+				--connections $connections "$sock"
+			status_is 0
+			rows_of "nbdisk $via, $connections" "$(realpath "$device")" "by $via"
+			nb disconnect "$name" >/dev/null 2>&1
+		done
+		[ -n "$client" ] || continue
+		"$client" -unix "$sock" /dev/nbd0 -C $connections >/dev/null 2>&1
+		rows_of "nbd.ko, $connections" /dev/nbd0 "by the kernel's nbd"
+		"$client" -d /dev/nbd0 >/dev/null 2>&1
 	done
-	[ -n "$client" ] || continue
-	"$client" -unix "$sock" /dev/nbd0 >/dev/null 2>&1
-	[ "$(cat /sys/block/nbd0/size)" -gt 0 ] && rows "nbd.ko" /dev/nbd0
-	ok "round $round: by the kernel's nbd"
-	"$client" -d /dev/nbd0 >/dev/null 2>&1
 	[ -n "$ublk" ] || continue
 	"$ublk" add -t nbd --unix "$sock" >/dev/null 2>&1
-	wait_until [ -b /dev/ublkb0 ] && rows "ublksrv" /dev/ublkb0
-	ok "round $round: by ublk's own nbd server"
+	rows_of "ublksrv" /dev/ublkb0 "by ublk's own nbd server"
 	"$ublk" del -a >/dev/null 2>&1
+	[ -n "$nbdublk" ] || continue
+	for connections in 1 4; do
+		"$nbdublk" -C $connections 0 --unix "$sock" >/dev/null 2>&1 &
+		rows_of "nbdublk, $connections" /dev/ublkb0 "by nbdublk"
+		"$ublk" del -n 0 >/dev/null 2>&1
+		wait $!
+	done
 done
 finish
