@@ -9,11 +9,8 @@
 #include "link_impl.h"
 #include "pages.h"
 #include "reset.h"
+#include "room.h"
 #include "taken.h"
-
-/* Room for a batch in a UNIX socket: it has 208 KiB by itself, which the server empties
- * piece by piece, each with a wake-up of ours.  TCP finds its size better alone. */
-#define UNIX_SEND_ROOM	(1024 * 1024)
 
 /* A session in the kernel that has no more records left than this is made anew: more
  * than can be used up before it is asked again. */
@@ -173,21 +170,6 @@ link_tend(struct link *l)
 
 /* ---- up -------------------------------------------------------------------------- */
 
-/* More than the system's limit is for root. */
-static void
-make_send_room(int fd)
-{
-	const int room = UNIX_SEND_ROOM;
-	int domain;
-	socklen_t len = sizeof(domain);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
-	    domain != AF_UNIX)
-		return;
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)
-		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-}
-
 bool
 link_up(struct link *l, struct nbc_conn *nbc)
 {
@@ -201,7 +183,7 @@ link_up(struct link *l, struct nbc_conn *nbc)
 		return false;
 	}
 	l->nbc = *nbc;
-	make_send_room(nbc->fd);
+	socket_make_room(nbc->fd);
 	l->send_op.done = link_sent;
 	l->recv_op.done = link_received;
 	l->cancel_op.done = cancelled;

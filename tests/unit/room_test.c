@@ -1,0 +1,103 @@
+/*
+ * room_test.c - how much a socket holds.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "room.h"
+#include "test.h"
+
+static int
+option(int fd, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
+}
+
+/* The most that this system gives a TCP socket to receive into, or 0. */
+static int
+tcp_most(void)
+{
+	FILE *f = fopen("/proc/sys/net/ipv4/tcp_rmem", "r");
+	int most = 0;
+
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%*d %*d %d", &most) != 1)
+		most = 0;
+	fclose(f);
+	return most;
+}
+
+/* Connected by loopback. */
+static bool
+tcp_pair(int pair[2])
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	bool ok;
+
+	pair[0] = socket(AF_INET, SOCK_STREAM, 0);
+	ok = bind(listener, (struct sockaddr *)&a, len) == 0 &&
+	    listen(listener, 1) == 0 &&
+	    getsockname(listener, (struct sockaddr *)&a, &len) == 0 &&
+	    connect(pair[0], (struct sockaddr *)&a, len) == 0;
+	pair[1] = ok ? accept(listener, NULL, NULL) : -1;
+	close(listener);
+	return pair[1] >= 0;
+}
+
+static void
+test_tcp(void)
+{
+	int pair[2], want = 2 * 1024 * 1024, sends;
+	char byte = 0;
+
+	if (want > tcp_most() / 2)
+		want = tcp_most() / 2;
+	CHECK(tcp_pair(pair));
+	CHECK(want > 0 && option(pair[0], SO_RCVBUF) < want);
+	sends = option(pair[0], SO_SNDBUF);
+	socket_make_room(pair[0]);
+	CHECK(option(pair[0], SO_RCVBUF) >= want);
+	/* and no receive waits for that much */
+	CHECK(option(pair[0], SO_RCVLOWAT) == 1);
+	CHECK(send(pair[1], "x", 1, 0) == 1 && recv(pair[0], &byte, 1, 0) == 1);
+	CHECK(byte == 'x' && option(pair[0], SO_SNDBUF) == sends);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void
+test_unix(void)
+{
+	int pair[2], before;
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	before = option(pair[0], SO_SNDBUF);
+	socket_make_room(pair[0]);
+	CHECK(option(pair[0], SO_SNDBUF) >= before);
+	/* who may not have more than the system's limit gets that */
+	CHECK(geteuid() != 0 || option(pair[0], SO_SNDBUF) >= 1024 * 1024);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static const struct test tests[] = {
+	{ "TCP: room to receive for a batch, and receives do not wait", test_tcp },
+	{ "UNIX socket: room to send for a batch", test_unix },
+};
+
+int
+main(void)
+{
+	return TEST_MAIN(tests);
+}
