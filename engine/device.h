@@ -162,37 +162,60 @@ struct fence {
 					 * NOT_REPLAYED */
 	uint16_t	slot;		/* NO_SLOT: its connection is gone */
 	uint8_t		path;		/* that has the command */
+	bool		past;		/* or what a device before this one had left
+					 * there: all wait, replays, too */
 	bool		cached;		/* or what it acknowledged, or failed: all wait,
 					 * replays and what is sent again, too */
 	bool		dormant;	/* the store keeps that path out, it is said */
 };
 #define NOT_REPLAYED	UINT64_MAX
 
-/* An acknowledged change that no flush has covered, for REPLAY. */
+/* An acknowledged change that no flush has covered, for REPLAY.  Another device may
+ * read it, so it has no bool: any byte may be there. */
 struct record {
 	uint64_t	off, len;
 	uint64_t	keep;		/* place in the keep buffer, or NBE_NO_KEEP */
 	uint64_t	keep_end;	/* keep_tail behind it */
 	uint64_t	ack;		/* its number among the acknowledgements */
 	uint8_t		op, flags;
-	bool		durable;	/* no older one is replayed over it; it is not
+	uint8_t		kept;		/* nbe_kept: else another device takes it that
+					 * it was not acknowledged */
+	uint8_t		durable;	/* no older one is replayed over it; it is not
 					 * replayed itself, and its data not kept */
-	bool		given_up;	/* lost again and again: the user is told */
+	uint8_t		given_up;	/* lost again and again: the user is told; or it
+					 * is another device's, not acknowledged */
 };
+
+/*
+ * Records [first, last), counting up, modulo the room.  This may outlive the device
+ * (nbe_dev_config.records), which may end between any two instructions.  So a record is
+ * there, whole, before last counts it; first has passed it before its place is used
+ * anew, and that of its data; a record says what holds before anybody can act on it.
+ * lost is set before a record is given up, and cleared when a flush has succeeded that
+ * was submitted after the loss was told.
+ */
+struct records {
+	uint32_t	layout;		/* RECORDS_LAYOUT; 0: it is being made */
+	uint32_t	record_size;
+	uint64_t	room, keep_size;
+	uint64_t	first, last;
+	uint8_t		lost;		/* something is, and that may not be told yet */
+	struct record	at[];
+};
+#define RECORDS_LAYOUT	0x6e620001u
 
 struct unflushed {
 	uint64_t	acked;		/* acknowledgements so far */
 	uint64_t	flushed;	/* of these, covered by a flush */
-	bool		inherited;	/* the first of these were another device's */
+	uint64_t	past;		/* those before were another device's ... */
+	bool		inherited;	/* ... and there are no records of them */
+	bool		taken;		/* the records of that one held */
 	bool		lost;		/* the next flush has to say so ... */
 	uint64_t	lost_told;	/* ... and all up to this number */
 	bool		telling;	/* the one that says so is not handed over */
-	/* REPLAY: records [first, last), counting up, modulo the room; bytes of
-	 * the keep buffer [keep_head, keep_tail), likewise */
-	struct record	*record;
-	uint64_t	first, last;
-	uint64_t	durable;	/* of these: records of durable writes */
-	uint64_t	keep_head, keep_tail;
+	struct records	*records;	/* REPLAY: of these; else none */
+	uint64_t	durable;	/* records of durable writes */
+	uint64_t	keep_head, keep_tail;	/* bytes of the keep buffer, likewise */
 	bool		replaying;
 	uint64_t	replay_end;	/* records from here on are of this server */
 	uint64_t	replay_next;	/* record to be sent next */
@@ -282,7 +305,6 @@ struct nbe_dev {
 	uint32_t	retry_count, queue_count;
 	uint32_t	fence_count, fence_room;
 	uint32_t	fence_waits;		/* of these: for an answer */
-	uint32_t	fence_cached;		/* of these: cached */
 	struct fence	*fence;
 	struct multipath mp;
 	struct conn	*conn;
@@ -518,6 +540,8 @@ fence_wants_proof(const struct nbe_dev *d)
 {
 	return d->fence_waits != 0 && d->in_flight == 0 && !list_empty(&d->spare);
 }
+bool	 fence_holds_replay(const struct nbe_dev *);
+void	 fence_release(struct nbe_dev *);
 void	 fence_stirred(struct nbe_dev *, uint8_t path, nbe_time now);
 bool	 fence_expire(struct nbe_dev *, nbe_time now);
 void	 fence_left(struct nbe_dev *, uint8_t path, enum cached);
@@ -532,6 +556,18 @@ bool	 fence_blocks(const struct nbe_dev *, const struct nbe_req *);
 bool	 fence_blocks_record(const struct nbe_dev *, const struct record *);
 bool	 fence_blocks_retry(const struct nbe_dev *, const struct slot *);
 nbe_time fence_wake(const struct nbe_dev *);
+
+/* records.c: dev.un.records, as a device before this one has left them */
+size_t	 records_size(const struct nbe_dev_config *);
+void	 records_begin(struct nbe_dev *);
+bool	 records_take(struct nbe_dev *);
+uint64_t records_head(const struct nbe_dev *);
+
+static inline struct record *
+record_at(const struct nbe_dev *d, uint64_t i)
+{
+	return &d->un.records->at[i % d->cfg.keep_records];
+}
 
 /* unflushed.c: dev.un */
 enum ack {
@@ -550,6 +586,7 @@ enum cached unflushed_cached(const struct nbe_dev *);
 bool	 unflushed_awaits(const struct nbe_dev *, uint8_t op, uint64_t off,
 	    uint64_t len);
 bool	 unflushed_tells(const struct nbe_dev *, const struct nbe_req *);
+void	 unflushed_is_told(struct nbe_dev *);
 void	 unflushed_told(struct nbe_dev *);
 void	 unflushed_handed_over(struct nbe_dev *);
 void	 unflushed_restarted(struct nbe_dev *);

@@ -78,7 +78,6 @@ put(struct nbe_dev *d, struct fence f)
 		return;
 	}
 	d->fence_waits += f.waits;
-	d->fence_cached += f.cached;
 	NBE_ASSERT(d->fence_count < d->fence_room);
 	d->fence[d->fence_count++] = f;
 }
@@ -97,13 +96,12 @@ static void
 lift(struct nbe_dev *d, uint32_t i)
 {
 	d->fence_waits -= d->fence[i].waits;
-	d->fence_cached -= d->fence[i].cached;
 	d->fence[i] = d->fence[--d->fence_count];
 }
 
 /* Those that wait and need not any more go back to the front of the queue. */
-static void
-release(struct nbe_dev *d)
+void
+fence_release(struct nbe_dev *d)
 {
 	struct nbe_req *r, *prev;
 
@@ -125,7 +123,7 @@ fence_answered(struct nbe_dev *d, const struct slot *s)
 	if (f == NULL)
 		return;
 	lift(d, (uint32_t)(f - d->fence));
-	release(d);
+	fence_release(d);
 }
 
 static bool
@@ -206,7 +204,7 @@ fence_expire(struct nbe_dev *d, nbe_time now)
 			lift(d, i);
 		}
 	if (d->fence_count != before)
-		release(d);
+		fence_release(d);
 	return cached;
 }
 
@@ -258,6 +256,16 @@ fence_blocks_record(const struct nbe_dev *d, const struct record *rec)
 	return old_data(d, rec->ack, rec->off, rec->len);
 }
 
+/* Do all replays wait, for what is older and may be anywhere? */
+bool
+fence_holds_replay(const struct nbe_dev *d)
+{
+	for (uint32_t i = 0; i < d->fence_count; i++)
+		if ((d->fence[i].cached || d->fence[i].past) && !d->fence[i].dormant)
+			return true;
+	return false;
+}
+
 /* A part that is sent again: as with its request. */
 bool
 fence_blocks_retry(const struct nbe_dev *d, const struct slot *s)
@@ -297,7 +305,7 @@ lift_of_path(struct nbe_dev *d, uint8_t path, bool lost)
 		else
 			i++;
 	}
-	release(d);
+	fence_release(d);
 }
 
 /* Of lost commands: wait for an answer of the path that is active, or for the front. */
@@ -326,7 +334,7 @@ sleep_until_changed(struct nbe_dev *d, uint8_t path)
 			f->dormant = true;
 	}
 	wait_for_answer(d, path, false);
-	release(d);
+	fence_release(d);
 }
 
 /* The first change on a path was answered: those before it are shut out. */
@@ -428,7 +436,7 @@ fence_inherit(struct nbe_dev *d, uint8_t path)
 		return;
 	put(d, (struct fence){
 		.off = 0, .end = UINT64_MAX, .until = NBE_NEVER, .slot = NO_SLOT,
-		.moment = ++d->moment, .path = path,
+		.moment = ++d->moment, .path = path, .past = true,
 		.waits = path == d->mp.home || d->cfg.fence_by != NBE_FENCE_COMMAND,
 	});
 }

@@ -292,6 +292,7 @@ struct nbe_req {
 	struct nbe_req	*next;			/* the next one that is done */
 	/* the engine's own */
 	struct nbe_req	*prev;
+	uint64_t	record;			/* its number, or NBE_NO_KEEP */
 	uint64_t	planned;		/* bytes given to parts */
 	uint64_t	part_max, number;	/* of all submitted */
 	nbe_time	submitted_at, retry_until;
@@ -352,7 +353,8 @@ enum nbe_unflushed {
  * them.  Which ones it had left something with nbe_old_paths tells, which is to be
  * kept where the end of the process does not reach it.  What it had acknowledged and
  * not flushed is the front's to know: this device cannot tell whether its server was
- * restarted in between.
+ * restarted in between.  But with NBE_UNFLUSHED_REPLAY that can outlive it, too: see
+ * nbe_dev_config.records.
  */
 enum nbe_fence_by { NBE_FENCE_TIME, NBE_FENCE_COMMAND, NBE_FENCE_STORE };
 
@@ -374,6 +376,25 @@ struct nbe_dev_config {
 	enum nbe_unflushed unflushed;
 	uint64_t keep_size;		/* REPLAY: bytes of the front's keep buffer */
 	uint32_t keep_records;		/* REPLAY: requests that may be kept */
+	/*
+	 * REPLAY: nbe_records_size bytes, aligned to 8, for the records of what is in
+	 * the keep buffer; NULL: they are in the device's own memory.  Where these and
+	 * the keep buffer outlive the process, which may be killed between any two
+	 * instructions, another device gets both, with the same sizes, and writes again
+	 * what this one has acknowledged.  So the front
+	 *
+	 * - copies the data of a request that is done, then calls nbe_kept, and then
+	 *   acknowledges it: of one that was not, nothing is known;
+	 * - lets the next device have all requests that were not acknowledged;
+	 * - has acknowledged what is done before it begins to wait for an answer to
+	 *   what was submitted later.
+	 *
+	 * inherit, with any policy: a device before this one had acknowledged what no
+	 * flush has covered.  What it may have left of that in records is not believed;
+	 * nbe_inherited says whether it holds.
+	 */
+	void	*records;
+	bool	 inherit;
 	uint64_t seed;			/* of the jitter; same seed, same run */
 	/* Paths.  All zero: there is one, and nothing of them matters. */
 	uint8_t	 paths;			/* up to NBE_MAX_PATHS */
@@ -396,10 +417,18 @@ size_t		 nbe_dev_size(const struct nbe_dev_config *);
 struct nbe_dev	*nbe_dev_init(void *mem, const struct nbe_dev_config *,
 		    const struct nbe_export *, nbe_time now);
 const struct nbe_export *nbe_dev_export(const struct nbe_dev *);
+size_t		 nbe_records_size(const struct nbe_dev_config *);
+/* All that the device before this one had acknowledged will be there: it is written
+ * again, before a flush is answered.  Else the front is to say that it may be lost, and
+ * fails the flushes under way, or the next one. */
+bool		 nbe_inherited(const struct nbe_dev *);
 
 /* What happened. */
 
 void	nbe_submit(struct nbe_dev *, struct nbe_req *, nbe_time now);
+/* The data of this one, which is done, is in the keep buffer, if it was to be there.
+ * It is about to be acknowledged: see nbe_dev_config.records. */
+void	nbe_kept(struct nbe_dev *, const struct nbe_req *);
 /* Finish with NBE_EABORTED as soon as no socket uses its buffers. */
 void	nbe_abort(struct nbe_dev *, struct nbe_req *, nbe_time now);
 
@@ -441,6 +470,9 @@ enum nbe_heard { NBE_HEARD_NOTHING, NBE_HEARD_FLUSHED, NBE_HEARD_REFUSED };
 unsigned nbe_last_flush(struct nbe_last_flush *, uint64_t cookie, enum nbe_framing,
 	    uint8_t buf[32]);
 enum nbe_heard nbe_last_flush_hear(struct nbe_last_flush *, const uint8_t *, size_t);
+/* FLUSHED, over a connection of the device before this one: what that had acknowledged
+ * need not be written again. */
+void	nbe_past_flushed(struct nbe_dev *);
 /* It is closed, or could not be opened; no tx and no rx is open on it. */
 void	nbe_conn_down(struct nbe_dev *, unsigned conn, enum nbe_why, nbe_time now);
 void	nbe_tick(struct nbe_dev *, nbe_time now);

@@ -31,4 +31,8 @@
 #endif
 #define NBE_LOG2(n)	(63u - (unsigned)__builtin_clzll(n))
 
+/* What is stored before it is in memory before what is stored later, for who looks
+ * when this process was killed in between; not for who looks while it runs. */
+#define NBE_IN_ORDER()	__atomic_signal_fence(__ATOMIC_SEQ_CST)
+
 #endif

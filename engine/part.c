@@ -62,9 +62,12 @@ flush_answered(struct nbe_dev *d, struct slot *s, nbe_time now)
 {
 	unflushed_flushed(d, s);
 	req_report_unkept(d, now);
-	if (s->req->op != NBE_FLUSH || s->req == &d->own_flush ||
-	    !unflushed_tells(d, s->req))
+	if (s->req->op != NBE_FLUSH || s->req == &d->own_flush)
 		return;
+	if (!unflushed_tells(d, s->req)) {
+		unflushed_is_told(d);
+		return;
+	}
 	d->st.flushes_failed++;
 	req_fail(d, s->req, NBE_EIO);
 }

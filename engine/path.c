@@ -20,8 +20,7 @@
 static void
 inherit(struct nbe_dev *d)
 {
-	if (d->cfg.old_paths != 0)
-		unflushed_inherit(d);
+	unflushed_inherit(d);
 	for (uint8_t i = 0; i < d->cfg.paths; i++) {
 		if ((d->cfg.old_paths >> i & 1) == 0)
 			continue;
@@ -231,7 +230,7 @@ static bool
 too_early(const struct nbe_dev *d)
 {
 	return !d->mp.shutdown && (d->hold == HOLD_COMPARE || d->un.replaying ||
-	    d->fence_cached != 0 || fence_of_path(d, d->mp.at));
+	    fence_holds_replay(d) || fence_of_path(d, d->mp.at));
 }
 
 static void

@@ -14,7 +14,7 @@ init(struct nbe_req *r, nbe_time now)
 {
 	r->error = NBE_OK;
 	r->extents_count = 0;
-	r->keep = NBE_NO_KEEP;
+	r->keep = r->record = NBE_NO_KEEP;
 	r->next = r->prev = NULL;
 	r->planned = r->part_max = 0;
 	r->submitted_at = now;

@@ -55,7 +55,8 @@ begin(struct nbe_dev *d, struct nbe_req *r)
 		d->barrier = r;
 }
 
-/* Requests move during a replay only while that waits for a path to be fenced. */
+/* Requests move during a replay only while that waits for a path, or for what a device
+ * before this one has left, to be fenced. */
 static bool
 awaits_replay(const struct nbe_dev *d, const struct nbe_req *r)
 {
@@ -176,6 +177,13 @@ room_beside(const struct nbe_dev *d)
 	    (uint32_t)d->cfg.conns_max * d->cfg.depth;
 }
 
+/* May requests go though old ones wait?  For a fence, these may wait long. */
+static bool
+goes_beside(const struct nbe_dev *d)
+{
+	return d->cfg.paths > 1 || d->un.replaying;
+}
+
 /* A read of one block into nowhere: what counts is that it is answered. */
 static struct slot *
 probe(struct nbe_dev *d)
@@ -202,7 +210,7 @@ static bool
 next_old(struct nbe_dev *d, struct slot **s)
 {
 	if (d->un.replaying && ((*s = unflushed_next(d)) != NULL ||
-	    (d->un.replaying && d->fence_cached == 0)))
+	    (d->un.replaying && !fence_holds_replay(d))))
 		return true;
 	if ((*s = next_retry(d)) != NULL) {
 		*s = again(d, *s);
@@ -211,7 +219,7 @@ next_old(struct nbe_dev *d, struct slot **s)
 	if (!old_ones(d))
 		return false;
 	/* newer ones would take its slots */
-	return d->cfg.paths < 2 || !room_beside(d);
+	return !goes_beside(d) || !room_beside(d);
 }
 
 static struct slot *
@@ -250,11 +258,12 @@ schedule_pending(struct nbe_dev *d)
 	if (wants_proof(d))
 		return true;
 	if (old_ones(d)) {
-		if (d->un.replaying && (unflushed_pending(d) || d->fence_cached == 0))
+		if (d->un.replaying &&
+		    (unflushed_pending(d) || !fence_holds_replay(d)))
 			return unflushed_pending(d);
 		if (next_retry(d) != NULL)
 			return true;
-		if (d->cfg.paths < 2 || !room_beside(d))
+		if (!goes_beside(d) || !room_beside(d))
 			return false;
 	}
 	r = head(d);

@@ -15,7 +15,7 @@
  *		that overlap go one after the other, in waves.  A write that was
  *		made durable (FUA) needs no record of its own, but older ones must
  *		not be written over it: it is recorded, without its data, while
- *		there are any.
+ *		there are any.  The records can outlive the device: records.c.
  *  IGNORE	nothing.
  */
 #include "device.h"
@@ -29,30 +29,84 @@ keeps(const struct nbe_dev *d)
 	    (d->exp.flags & NBE_FLAG_SEND_FLUSH) != 0;
 }
 
-static struct record *
-record_at(const struct nbe_dev *d, uint64_t i)
+static bool
+no_records(const struct nbe_dev *d)
 {
-	return &d->un.record[i % d->cfg.keep_records];
+	return d->un.records->first == d->un.records->last;
+}
+
+static void
+replay_from_start(struct nbe_dev *d)
+{
+	struct unflushed *un = &d->un;
+	struct slot *s;
+
+	while ((s = list_take(d, &un->retry)) != NULL) {
+		slot_free(d, s);
+		d->replay.parts--;
+	}
+	un->replay_next = un->replay_wave = un->records->first;
+	un->replay_end = un->records->last;
+	un->replay_done = 0;
+	un->replay_parts = 0;
+	un->replaying = !no_records(d);
+}
+
+/* Records that another device has left go first, under new numbers. */
+static void
+adopt(struct nbe_dev *d)
+{
+	struct unflushed *un = &d->un;
+	uint64_t i;
+
+	un->keep_head = un->keep_tail = records_head(d);
+	for (i = un->records->first; i != un->records->last; i++) {
+		struct record *rec = record_at(d, i);
+
+		un->keep_tail = rec->keep_end;
+		un->durable += rec->durable;
+		rec->ack = un->acked++;
+	}
+	replay_from_start(d);
 }
 
 void
 unflushed_init(struct nbe_dev *d)
 {
-	list_init(&d->un.retry);
-	d->un.acked = d->un.flushed = FIRST_ACK;	/* 0 is before all */
+	struct unflushed *un = &d->un;
+
+	list_init(&un->retry);
+	un->acked = un->flushed = un->past = FIRST_ACK;	/* 0 is before all */
 	d->replay.op = NBE_WRITE;
 	d->replay.state = REQ_IDLE;	/* it is never done */
+	un->taken = keeps(d) && d->cfg.inherit && records_take(d);
+	if (!un->taken) {
+		records_begin(d);
+		return;
+	}
+	adopt(d);
+	un->past = un->acked;
 }
 
-/* Of a device before this one: something may be acknowledged and not flushed. */
+/* Of a device before this one something is acknowledged and not flushed, perhaps, and
+ * of what it had under way the server may have a piece. */
 void
 unflushed_inherit(struct nbe_dev *d)
 {
 	if ((d->exp.flags & NBE_FLAG_SEND_FLUSH) == 0)
 		return;
-	d->un.acked++;
-	d->un.inherited = true;
-	unflushed_stray(d);
+	if (d->cfg.inherit && !d->un.taken) {
+		d->un.past = ++d->un.acked;
+		d->un.inherited = true;
+	}
+	if (d->cfg.old_paths != 0)
+		unflushed_stray(d);
+}
+
+bool
+nbe_inherited(const struct nbe_dev *d)
+{
+	return d->un.taken && d->un.records->lost == 0;
 }
 
 bool
@@ -91,7 +145,7 @@ half_full(const struct nbe_dev *d)
 {
 	const struct unflushed *un = &d->un;
 
-	return un->last - un->first >= d->cfg.keep_records / 2 ||
+	return un->records->last - un->records->first >= d->cfg.keep_records / 2 ||
 	    un->keep_tail - un->keep_head >= d->cfg.keep_size / 2;
 }
 
@@ -105,9 +159,10 @@ static bool
 record(struct nbe_dev *d, struct nbe_req *r)
 {
 	struct unflushed *un = &d->un;
+	struct records *all = un->records;
 	uint64_t at = NBE_NO_KEEP, end = un->keep_tail;
 
-	if (un->last - un->first == d->cfg.keep_records)
+	if (all->last - all->first == d->cfg.keep_records)
 		return false;
 	if (d->unkept.head != NULL && d->unkept.head != r)
 		return false;		/* it was here first */
@@ -116,11 +171,15 @@ record(struct nbe_dev *d, struct nbe_req *r)
 		return false;
 	un->keep_tail = end;
 	r->keep = at;
-	*record_at(d, un->last++) = (struct record){
+	r->record = all->last;
+	NBE_IN_ORDER();			/* what had its place is gone */
+	*record_at(d, all->last) = (struct record){
 		.off = r->offset, .len = r->length, .keep = at, .keep_end = end,
 		.ack = un->acked, .op = r->op,
 		.flags = r->flags & NBE_NO_HOLE, .durable = is_durable(r),
 	};
+	NBE_IN_ORDER();
+	all->last++;
 	un->durable += is_durable(r);
 	return true;
 }
@@ -131,7 +190,7 @@ unflushed_ack(struct nbe_dev *d, struct nbe_req *r)
 {
 	if ((d->exp.flags & NBE_FLAG_SEND_FLUSH) == 0)
 		return ACK_DONE;	/* such a server promises nothing */
-	if (is_durable(r) && (!keeps(d) || d->un.first == d->un.last))
+	if (is_durable(r) && (!keeps(d) || no_records(d)))
 		return ACK_DONE;
 	if (!keeps(d)) {
 		d->un.acked++;
@@ -143,24 +202,45 @@ unflushed_ack(struct nbe_dev *d, struct nbe_req *r)
 	return half_full(d) ? ACK_FLUSH : ACK_DONE;
 }
 
+/* It is gone from the done list, perhaps, after a flush that covers it was answered. */
+void
+nbe_kept(struct nbe_dev *d, const struct nbe_req *r)
+{
+	if (r->record == NBE_NO_KEEP || r->record < d->un.records->first)
+		return;
+	NBE_IN_ORDER();			/* the data is there */
+	record_at(d, r->record)->kept = true;
+	NBE_IN_ORDER();
+}
+
+/* What was acknowledged before that number is safe. */
+static void
+covered(struct nbe_dev *d, uint64_t covers)
+{
+	struct unflushed *un = &d->un;
+	struct records *all = un->records;
+
+	if (covers > un->flushed)
+		un->flushed = covers;
+	while (!no_records(d) && record_at(d, all->first)->ack < covers) {
+		un->durable -= record_at(d, all->first)->durable;
+		un->keep_head = record_at(d, all->first)->keep_end;
+		all->first++;
+	}
+	if (no_records(d))
+		un->keep_head = un->keep_tail = 0;
+	un->inherited = un->inherited && covers <= FIRST_ACK;
+}
+
 /* A flush was answered: it covers what was acknowledged before it was sent. */
 void
 unflushed_flushed(struct nbe_dev *d, const struct slot *s)
 {
 	struct unflushed *un = &d->un;
-	uint64_t covers = s->ack;
 
 	if (un->stray && s->moment >= un->stray_moment)
 		un->stray = false;
-	if (covers > un->flushed)
-		un->flushed = covers;
-	while (un->first != un->last && record_at(d, un->first)->ack < covers) {
-		un->durable -= record_at(d, un->first)->durable;
-		un->keep_head = record_at(d, un->first++)->keep_end;
-	}
-	if (un->first == un->last)
-		un->keep_head = un->keep_tail = 0;
-	un->inherited = un->inherited && covers <= FIRST_ACK;
+	covered(d, s->ack);
 }
 
 /* A change failed, was aborted, or was lost and may have been done late: the server may
@@ -189,6 +269,22 @@ unflushed_tells(const struct nbe_dev *d, const struct nbe_req *r)
 	return d->un.lost || d->un.telling || r->number <= d->un.lost_told;
 }
 
+static void
+lose(struct nbe_dev *d)
+{
+	d->un.lost = true;
+	d->un.records->lost = true;
+	NBE_IN_ORDER();
+}
+
+/* A flush succeeds: who submitted it had heard of all that was lost before. */
+void
+unflushed_is_told(struct nbe_dev *d)
+{
+	NBE_IN_ORDER();			/* it covers what was given up */
+	d->un.records->lost = false;
+}
+
 /* A failed flush is done: the loss will be told. */
 void
 unflushed_told(struct nbe_dev *d)
@@ -209,23 +305,6 @@ unflushed_handed_over(struct nbe_dev *d)
 	d->un.telling = false;
 }
 
-static void
-replay_from_start(struct nbe_dev *d)
-{
-	struct unflushed *un = &d->un;
-	struct slot *s;
-
-	while ((s = list_take(d, &un->retry)) != NULL) {
-		slot_free(d, s);
-		d->replay.parts--;
-	}
-	un->replay_next = un->replay_wave = un->first;
-	un->replay_end = un->last;
-	un->replay_done = 0;
-	un->replay_parts = 0;
-	un->replaying = un->first != un->last;
-}
-
 /* No connection is up, and the server behind the next one may have forgotten. */
 void
 unflushed_restarted(struct nbe_dev *d)
@@ -238,7 +317,7 @@ unflushed_restarted(struct nbe_dev *d)
 		forgotten = unflushed_dirty(d);
 	/* Still not flushed: the server may as well have kept it. */
 	if (forgotten && d->cfg.unflushed != NBE_UNFLUSHED_IGNORE)
-		d->un.lost = true;
+		lose(d);
 }
 
 #define WAVE_MAX	256	/* bounds the search for overlaps */
@@ -256,7 +335,7 @@ must_wait(const struct nbe_dev *d)
 	const struct unflushed *un = &d->un;
 	uint64_t i;
 
-	if (d->fence_cached != 0)
+	if (fence_holds_replay(d))
 		return true;
 	if (un->replay_done != 0)
 		return false;
@@ -293,7 +372,7 @@ end_replay(struct nbe_dev *d)
 static struct record *
 record_of(const struct nbe_dev *d, const struct slot *s)
 {
-	uint64_t first = d->un.first;
+	uint64_t first = d->un.records->first;
 
 	return record_at(d, first + (s->ack - record_at(d, first)->ack));
 }
@@ -313,7 +392,7 @@ unflushed_awaits(const struct nbe_dev *d, uint8_t op, uint64_t off, uint64_t len
 
 	if (op == NBE_FLUSH)
 		return true;
-	for (i = d->un.first; i != d->un.replay_end; i++) {
+	for (i = d->un.records->first; i != d->un.replay_end; i++) {
 		const struct record *rec = record_at(d, i);
 
 		if (off < rec->off + rec->len && rec->off < off + len)
@@ -337,9 +416,9 @@ next_stretch(const struct nbe_dev *d, uint64_t *off, uint64_t *end)
 	*end = rec->off + rec->len;
 	if (rec->durable || rec->given_up)
 		*off = *end;
-	for (i = un->replay_next + 1; un->durable != 0 && i < un->last; i++) {
+	for (i = un->replay_next + 1; un->durable != 0 && i < un->records->last; i++) {
 		over = record_at(d, i);
-		if (!over->durable || over->off >= *end ||
+		if (!over->durable || over->given_up || over->off >= *end ||
 		    over->off + over->len <= *off)
 			continue;
 		if (over->off > *off) {
@@ -435,7 +514,7 @@ unflushed_part_done(struct nbe_dev *d, enum nbe_err error)
 	struct unflushed *un = &d->un;
 
 	if (error != NBE_OK)
-		un->lost = true;
+		lose(d);
 	else
 		fence_store_changed(d);
 	un->replay_parts--;
@@ -454,8 +533,8 @@ unflushed_part_lost(struct nbe_dev *d, struct slot *s, nbe_time now)
 	if (un->replay_until == 0)
 		un->replay_until = after(now, d->cfg.dead_timeout);
 	if (now >= un->replay_until) {
-		record_of(d, s)->given_up = true;
 		unflushed_part_done(d, NBE_ETIMEDOUT);
+		record_of(d, s)->given_up = true;	/* it is lost by now */
 		return false;
 	}
 	if (effect_timed_out(d, s)) {
@@ -465,4 +544,22 @@ unflushed_part_lost(struct nbe_dev *d, struct slot *s, nbe_time now)
 	}
 	list_append(d, &un->retry, s);
 	return true;
+}
+
+/* What was to be replayed of another device need not be.  What is under way already
+ * goes on, and does no harm. */
+void
+nbe_past_flushed(struct nbe_dev *d)
+{
+	struct unflushed *un = &d->un;
+
+	if (un->replay_parts != 0 || un->replay_done != 0)
+		return;
+	covered(d, un->past);
+	if (!un->taken && !un->lost && !un->telling && un->lost_told == 0)
+		unflushed_is_told(d);
+	if (un->replay_next < un->records->first)
+		un->replay_next = un->replay_wave = un->records->first;
+	end_replay(d);
+	fence_release(d);
 }

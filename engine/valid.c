@@ -82,28 +82,27 @@ static bool
 unflushed_valid(const struct nbe_dev *d)
 {
 	const struct unflushed *un = &d->un;
+	uint64_t first = un->records->first, last = un->records->last;
 
-	return un->flushed <= un->acked && un->first <= un->last &&
+	return un->flushed <= un->acked && first <= last &&
 	    un->keep_tail - un->keep_head <= d->cfg.keep_size &&
-	    un->last - un->first <= d->cfg.keep_records &&
-	    (!un->replaying || (un->first <= un->replay_wave &&
-	    un->replay_wave <= un->replay_next && un->replay_next <= un->last));
+	    last - first <= d->cfg.keep_records &&
+	    (!un->replaying || (first <= un->replay_wave &&
+	    un->replay_wave <= un->replay_next && un->replay_next <= last));
 }
 
 static bool
 fences_valid(const struct nbe_dev *d)
 {
-	uint32_t waits = 0, cached = 0, i;
+	uint32_t waits = 0, i;
 
 	for (i = 0; i < d->fence_count; i++) {
 		waits += d->fence[i].waits;
-		cached += d->fence[i].cached;
 		if (d->fence[i].path >= NBE_MAX_PATHS ||
 		    (d->fence[i].cached && d->fence[i].slot != NO_SLOT))
 			return false;
 	}
-	return d->fence_count <= d->fence_room && waits == d->fence_waits &&
-	    cached == d->fence_cached;
+	return d->fence_count <= d->fence_room && waits == d->fence_waits;
 }
 
 static bool

@@ -24,6 +24,7 @@ static struct line {
 
 bool front_stopped;
 uint8_t *keep_buf;
+static bool may_die;
 
 void
 front_init(void)
@@ -314,6 +315,36 @@ close_line(unsigned i, bool dead)
 	l->up = false;
 }
 
+static bool
+dies(void)
+{
+	bool now_ = may_die && one_in(plan.die_odds);
+
+	if (now_)
+		heir_takes_over();
+	return now_;
+}
+
+/* A request is done: its data is kept, then that is noted, then it is acknowledged.
+ * False: the front has died before one of these. */
+static bool
+hand_over(struct nbe_req *r)
+{
+	if (paths_done(r))
+		return true;
+	if (dies())
+		return false;
+	if (r->keep != NBE_NO_KEEP)
+		memcpy(keep_buf + r->keep, io_of(r)->buf, r->length);
+	if (dies())
+		return false;
+	nbe_kept(dev, r);
+	if (dies())
+		return false;
+	oracle_done(r);
+	return true;
+}
+
 void
 front_work(void)
 {
@@ -324,8 +355,8 @@ front_work(void)
 	dead = dev->dead;
 	for (struct nbe_req *r = w.done, *next; r != NULL; r = next) {
 		next = r->next;
-		if (!paths_done(r))
-			oracle_done(r);
+		if (!hand_over(r))
+			return;
 	}
 	for (unsigned i = 0; i < plan.cfg.conns_max; i++) {
 		if ((w.close & 1u << i) != 0 && !line[i].up)
@@ -395,8 +426,9 @@ front_step(bool faults)
 	struct line *l = &line[i];
 
 	now += US * (1 + below(60));
-	if (faults && plan.die_odds != 0 && one_in(plan.die_odds))
-		heir_takes_over();
+	may_die = faults && plan.die_odds != 0;
+	(void)dies();
+	heir_step();
 	if (plan.paths > 1)
 		paths_step(i);
 	if (faults) {

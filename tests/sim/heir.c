@@ -5,7 +5,10 @@
  * As with a block device whose daemon is killed: all connections are lost at once, all
  * requests that were not answered are given to a new device, and of the old one is
  * known what it has kept: nbe_old_paths, and whether it had acknowledged changes that
- * no flush had covered.  If so, and no server can be asked to flush them where they
+ * no flush had covered.  With REPLAY these are there, too, with their data, as the old
+ * device had them at that moment, unless who held that memory has died with it.
+ *
+ * If there is no such memory, and no server can be asked to flush them where they
  * were written, those flushes fail that were under way, or else the next one.  With
  * REPLAY also those until the old commands are fenced, and the next one: a replay among
  * them may bring back what is older than what was acknowledged.
@@ -16,6 +19,8 @@
  * Requests wait until the next device has a connection: a server that is restarted
  * after that is noticed.
  */
+#include <string.h>
+
 #include "sim.h"
 
 static bool unflushed, fails, losing, waits, elsewhere;
@@ -24,11 +29,28 @@ static uint32_t epoch;
 static unsigned active;		/* server, at which the last connection came up */
 static uint64_t moment, changed, doubted, mark[IOS];
 static unsigned long restarts;	/* of servers, when it died */
+static bool answer_comes;	/* it was asked, and has flushed */
+static uint64_t asked_at;	/* moment */
+static bool memory_lost;	/* once */
+
+void
+heir_prepare(void)
+{
+	if (plan.die_odds != 0 && plan.cfg.unflushed == NBE_UNFLUSHED_REPLAY)
+		plan.cfg.records = calloc(1, nbe_records_size(&plan.cfg));
+}
+
+void
+heir_free(void)
+{
+	free(plan.cfg.records);
+}
 
 void
 heir_init(void)
 {
 	unflushed = fails = losing = waits = doubt = false;
+	answer_comes = memory_lost = false;
 	moment = changed = doubted = 0;
 	epoch = nbe_epoch(dev);
 }
@@ -150,9 +172,11 @@ heir_connected(unsigned path)
 		return;
 	waits = false;
 	server_restarts += elsewhere;	/* what is cached at the other one is lost */
-	if (server_restarts != restarts)	/* unseen, of whichever it was */
+	/* unseen, of whichever it was */
+	if (server_restarts != restarts && !dev->un.taken)
 		oracle_not_replayed();
-	losing = unflushed && plan.cfg.unflushed != NBE_UNFLUSHED_IGNORE;
+	losing = unflushed && plan.cfg.unflushed != NBE_UNFLUSHED_IGNORE &&
+	    !nbe_inherited(dev);
 	if (in_doubt())
 		oracle_in_doubt();
 	for (o = next_by_age(0); o != NULL; o = next_by_age(o->seq)) {
@@ -163,12 +187,74 @@ heir_connected(unsigned path)
 	fails = !told || in_doubt();
 }
 
+bool
+heir_may_lose(void)
+{
+	return memory_lost || plan.cfg.dead_timeout != NBE_NEVER ||
+	    (plan.exp.flags & NBE_FLAG_SEND_FLUSH) == 0;
+}
+
+/* Over a connection that is left, some time. */
+void
+heir_step(void)
+{
+	if (!answer_comes || !one_in(20))
+		return;
+	trace("that it has flushed is known now");
+	answer_comes = false;
+	nbe_past_flushed(dev);
+	if (changed <= asked_at)
+		unflushed = doubt = false;
+}
+
+/* As a rule it outlives the front; or somebody has scrawled over it. */
+static void
+lose_memory(struct records *all)
+{
+	if (all == NULL || !one_in(6))
+		return;
+	trace("and what it had kept is lost");
+	memory_lost = true;
+	if (one_in(2))
+		memset(all, 0, nbe_records_size(&plan.cfg));
+	else
+		all->layout++;
+	memset(keep_buf, 0x77, plan.cfg.keep_size);
+}
+
+static void
+believe_all(struct records *all)
+{
+	for (uint32_t i = 0; all != NULL && i < plan.cfg.keep_records; i++)
+		all->at[i].kept = true;
+}
+
+/* The next device; now and then one that dies at that, and one more. */
+static void
+begin(const struct nbe_dev_config *c, const struct nbe_export *e)
+{
+	size_t size = nbe_records_size(c);
+	struct records *all = c->records, *before = malloc(size);
+
+	if (all != NULL)
+		memcpy(before, all, size);
+	dev = nbe_dev_init(dev, c, e, now);
+	if (dev->un.taken && one_in(3)) {
+		for (uint32_t i = 0; i < c->keep_records; i++)
+			if (one_in(2))
+				all->at[i] = before->at[i];
+		dev = nbe_dev_init(dev, c, e, now);
+	}
+	free(before);
+}
+
 void
 heir_takes_over(void)
 {
 	struct nbe_dev_config c = plan.cfg;
 	struct nbe_export e = plan.exp;
 
+	c.inherit = unflushed;
 	c.old_paths = plan.control == NO_PAST ? 0 : nbe_old_paths(dev);
 	c.path = (uint8_t)paths_after();
 	c.seed = rnd();
@@ -181,14 +267,20 @@ heir_takes_over(void)
 	trace("the front dies; the next one begins at server %u, old paths %#x", c.path,
 	    c.old_paths);
 	watch_epoch();
-	unflushed = unflushed && !asks();
-	doubt = unflushed;
-	doubted = moment;
+	answer_comes = unflushed && asks();
 	front_died();
 	paths_died();
 	server_died();
-	oracle_records_lost();
-	dev = nbe_dev_init(dev, &c, &e, now);
+	lose_memory(c.records);
+	if (plan.control == UNKEPT)
+		believe_all(c.records);
+	begin(&c, &e);
+	if (!dev->un.taken) {
+		oracle_records_lost();
+		unflushed = unflushed && !answer_comes;
+	}
+	doubt = unflushed;
+	doubted = asked_at = moment;
 	epoch = nbe_epoch(dev);
 	waits = true;
 }

@@ -9,7 +9,7 @@
  * told what comes on a late one.
  * --paths has several servers of one disk; with --dies the front dies now and then, and
  * another one goes on.  --control breaks something that this rests on: "no-fence",
- * "in-flight-only", "lying-command"; "no-past", "no-doubt".
+ * "in-flight-only", "lying-command"; "no-past", "no-doubt", "unkept".
  *
  * In the liveness phase no new faults come, and everything must finish in bounded
  * time; then the device is stopped, and the disk is compared.
@@ -226,6 +226,7 @@ run(unsigned long steps)
 		rnd();
 	now = 1000 * MS;
 	pick_plan();
+	heir_prepare();
 	mem = malloc(nbe_dev_size(&plan.cfg));
 	dev = nbe_dev_init(mem, &plan.cfg, &plan.exp, now);
 	server_init();
@@ -255,6 +256,7 @@ run(unsigned long steps)
 	server_free();
 	oracle_free();
 	front_free();
+	heir_free();
 	free(mem);
 }
 
@@ -277,9 +279,9 @@ control_named(const char *name)
 	static const char *const names[] = { [NO_FENCE] = "no-fence",
 		[IN_FLIGHT_ONLY] = "in-flight-only",
 		[LYING_COMMAND] = "lying-command", [NO_PAST] = "no-past",
-		[NO_DOUBT] = "no-doubt" };
+		[NO_DOUBT] = "no-doubt", [UNKEPT] = "unkept" };
 
-	for (unsigned i = NO_FENCE; i <= NO_DOUBT; i++)
+	for (unsigned i = NO_FENCE; i <= UNKEPT; i++)
 		if (strcmp(names[i], name) == 0)
 			return (enum control)i;
 	fprintf(stderr, "sim: no such control: %s\n", name);

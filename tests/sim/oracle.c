@@ -184,7 +184,7 @@ oracle_not_replayed(void)
 			block[b].may_be_old = true;
 }
 
-/* The device is gone, and its records with it. */
+/* The device is gone, and so are its records. */
 void
 oracle_records_lost(void)
 {
@@ -208,11 +208,10 @@ given_up(unsigned b)
 	const struct unflushed *un = &dev->un;
 	uint64_t off = (uint64_t)b * BLOCK;
 
-	for (uint64_t i = un->last; i != un->first; i--) {
-		const struct record *rec =
-		    &un->record[(i - 1) % plan.cfg.keep_records];
+	for (uint64_t i = un->records->last; i != un->records->first; i--) {
+		const struct record *rec = record_at(dev, i - 1);
 
-		if (rec->off <= off && off < rec->off + rec->len)
+		if (rec->kept && rec->off <= off && off < rec->off + rec->len)
 			return rec->given_up;
 	}
 	return false;
@@ -558,6 +557,9 @@ check_error(const struct io *o)
 	    (dev->st.restarts != 0 || plan.die_odds != 0)) ||
 	    (e == NBE_EIO && o->r.op == NBE_READ),
 	    "error %d from a server without errors", e);
+	HOLDS("P4", e != NBE_EIO || o->r.op != NBE_FLUSH || plan.die_odds == 0 ||
+	    plan.cfg.unflushed != NBE_UNFLUSHED_REPLAY || heir_may_lose(),
+	    "a flush fails, though all was kept");
 }
 
 void
@@ -569,8 +571,6 @@ oracle_done(struct nbe_req *r)
 	done_count++;
 	heir_done(o);
 	trace("done %llu, error %u", (unsigned long long)o->seq, o->r.error);
-	if (o->r.error == NBE_OK && o->r.keep != NBE_NO_KEEP)
-		memcpy(keep_buf + o->r.keep, o->buf, o->r.length);
 	unlock(&o->r);
 	if (o->r.error == NBE_OK && plan.honest)
 		succeeded(o);

@@ -71,7 +71,6 @@ forget_cached(void)
 
 		if (f->path == dev->mp.home || f->slot != NO_SLOT)
 			continue;
-		dev->fence_cached -= f->cached;
 		if (f->cached)
 			f->off = f->end = 0;
 		f->cached = false;

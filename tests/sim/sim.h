@@ -54,6 +54,7 @@ enum control {
 	LYING_COMMAND,			/* says that it has ended a server */
 	NO_PAST,			/* the next device is told nothing */
 	NO_DOUBT,			/* whoever answers was there all the time */
+	UNKEPT,				/* all records are taken for acknowledged */
 };
 
 /* ---- what varies from seed to seed ---- */
@@ -192,11 +193,15 @@ bool	front_is_left(unsigned conn);	/* so that a flush can be sent, and arrives *
 extern bool front_stopped;
 
 /* ---- heir.c ---- */
+void	heir_prepare(void);		/* plan.cfg, before there is a device */
 void	heir_init(void);
 void	heir_submit(struct io *);
 void	heir_done(const struct io *);
 void	heir_connected(unsigned path);
 void	heir_takes_over(void);		/* the front has died */
+void	heir_step(void);		/* an old answer may come */
+bool	heir_may_lose(void);		/* a flush may fail with REPLAY, too */
+void	heir_free(void);
 
 /* ---- paths.c ---- */
 void	paths_init(void);

@@ -135,11 +135,12 @@ rig_end(struct rig *g)
 static void
 keep_copy(struct rig *g, const struct io *o)
 {
-	if (o->r.keep == NBE_NO_KEEP)
-		return;
-	SEAM(o->r.op == NBE_WRITE && o->r.error == NBE_OK);
-	SEAM(o->r.keep + o->r.length <= g->cfg.keep_size);
-	memcpy(g->keep + o->r.keep, o->buf, o->r.length);
+	if (o->r.keep != NBE_NO_KEEP) {
+		SEAM(o->r.op == NBE_WRITE && o->r.error == NBE_OK);
+		SEAM(o->r.keep + o->r.length <= g->cfg.keep_size);
+		memcpy(g->keep + o->r.keep, o->buf, o->r.length);
+	}
+	nbe_kept(g->dev, &o->r);
 }
 
 void
@@ -156,7 +157,8 @@ rig_work(struct rig *g)
 		SEAM(!o->done && r->error < NBE_ERRS);
 		o->done = true;
 		o->order = ++g->done;
-		keep_copy(g, o);
+		if (!g->dies)
+			keep_copy(g, o);
 	}
 	g->work.done = NULL;
 }

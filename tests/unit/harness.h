@@ -56,6 +56,7 @@ struct rig {
 	nbe_time now;
 	struct nbe_work work;		/* the last one; done is taken already */
 	bool	 resized;		/* since rig_start */
+	bool	 dies;			/* before anything that is done is kept */
 	unsigned done;
 	uint8_t	*keep;
 	struct bytes sent[RIG_CONNS];

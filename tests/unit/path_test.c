@@ -952,6 +952,7 @@ start_anew(unsigned paths, enum nbe_fence_by fence_by, uint32_t old_paths)
 	g->cfg.path_timeout = PATH_TIME;
 	g->cfg.fence_by = fence_by;
 	g->cfg.old_paths = old_paths;
+	g->cfg.inherit = old_paths != 0;
 	rig_start(g);
 	return g;
 }
@@ -1029,6 +1030,7 @@ test_a_restart_after_another_device(void)
 	struct io *o;
 
 	g->cfg.old_paths = 1;
+	g->cfg.inherit = true;
 	g->cfg.unflushed = NBE_UNFLUSHED_REPLAY;
 	g->cfg.keep_size = 16 * 512;
 	g->cfg.keep_records = 16;
