@@ -90,11 +90,11 @@ late() {
 	rm -f "$dir/l"
 	start python3 "$here/liar.py" "$dir/l" late-write
 	wait_until [ -S "$dir/l" ]
-	run timeout 60 "$probe" "nbd+unix:///?socket=$dir/l" 1 8 4096 5 verify ignore \
+	run timeout 60 "$probe" "nbd+unix:///?socket=$dir/l" 1 8 65536 5 verify ignore \
 		1 30 "$1"
 	stop "$pid"
 }
-late 1
+late 3
 status_is 0 && err_has "is closed"
 ok "late writes do no harm behind a fence"
 late 0

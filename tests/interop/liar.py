@@ -239,6 +239,7 @@ class Session:
         payload = self.recv(cmd.length) if cmd.type == WRITE else bytes(cmd.length)
         if cmd.type in (WRITE, ZEROES):
             disk[cmd.offset:cmd.offset + cmd.length] = payload
+            overtaken(cmd, payload)
         self.count += 1
         if cmd.type in self.bent and self.count > TRUTHS:
             self.bent[cmd.type](self, cmd)
@@ -717,16 +718,36 @@ always('go-then-close', setting(life=0))
 
 
 
+late = []                       # writes that are not executed yet, and their payload
+
+
+def execute_late(write):
+    if write in late:
+        late.remove(write)
+        cmd, payload = write
+        disk[cmd.offset:cmd.offset + cmd.length] = payload
+
+
+def overtaken(cmd, payload):
+    """A newer one was executed, not the same once more: now a late one does harm."""
+    for write in late[:]:
+        old = write[0]
+        if old.offset < cmd.offset + cmd.length and \
+                cmd.offset < old.offset + old.length and write[1] != payload:
+            execute_late(write)
+
+
 def late_write(s):
-    """Dies with a write that its backend executes LATE seconds later."""
+    """Dies with a write that its backend executes when a newer one of the place was, or
+    LATE seconds later."""
     honest_serve = s.serve
 
     def serve(cmd):
         if cmd.type != WRITE or s.count < TRUTHS:
             honest_serve(cmd)
             return
-        where, payload = slice(cmd.offset, cmd.offset + cmd.length), s.recv(cmd.length)
-        threading.Timer(LATE, disk.__setitem__, (where, payload)).start()
+        late.append((cmd, s.recv(cmd.length)))
+        threading.Timer(LATE, execute_late, late[-1:]).start()
         raise Gone
     s.serve = serve
 
