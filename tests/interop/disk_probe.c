@@ -422,6 +422,7 @@ main(int argc, char **argv)
 	nbe_time begin = clock_now();
 	p.end = begin + seconds(argv[5]);
 	start(&p);
+	fputs("# it begins\n", stderr);
 	ring_run(&p.ring, turn, &p);
 	report(&p, (double)(clock_now() - begin) * 1e-9);
 	ring_free(&p.ring);

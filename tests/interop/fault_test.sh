@@ -27,6 +27,9 @@ weather() {
 	done
 }
 
+# has_begun PID: with connections that are up; or it is over
+has_begun() { grep -q "it begins" "$dir/err" || ! kill -0 "$1" 2>/dev/null; }
+
 # storm CONNS UNFLUSHED LINE...: the lines, over and over, while the probe runs; on a
 # disk that is new
 storm() {
@@ -46,9 +49,10 @@ storm() {
 	pids="$pids $proxy"
 	exec 3>"$dir/control"
 	wait_until listens "$port"
-	timeout 60 "$probe" "nbd://127.0.0.1:$port/" "$conns" 16 4096 3 verify \
-		"$unflushed" 1 40 0.3 >"$dir/out" 2>"$dir/err" &
+	timeout 300 "$probe" "nbd://127.0.0.1:$port/" "$conns" 16 4096 3 verify \
+		"$unflushed" 1 240 0.3 >"$dir/out" 2>"$dir/err" &
 	load=$!
+	wait_until has_begun $load
 	for _ in 1 2 3 4; do
 		weather "$@"
 	done
