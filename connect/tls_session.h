@@ -69,6 +69,7 @@ struct nbc_tls {
 	const struct nbc_tls_context *context;
 	struct tls_ends	ends;
 	bool		is_up, for_kernel;
+	bool		opened;		/* the last nbc_tls_open gave bytes */
 	bool		keys_changed;	/* by KeyUpdate: tx and rx are of the past */
 	struct tls_direction tx, rx;	/* for_kernel only */
 	char		*psk_user;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -258,6 +259,31 @@ test_open_in_any_pieces(void)
 			pair_free(p);
 		free(p);
 		}
+}
+
+/* Where a thread has several sessions, or others use OpenSSL in it. */
+static void
+test_errors_of_others(void)
+{
+	struct pair *p = pair_new(TLS1_3_VERSION);
+	uint8_t buf[100];
+	int len;
+
+	must(SSL_write(p->server, p->data, 100) == 100);
+	must((len = BIO_read(p->out, p->wire, sizeof p->wire)) > 0);
+	ERR_raise(ERR_LIB_USER, 1);
+	CHECK(nbc_tls_feed(p->client, p->wire, (size_t)len - 1) == 0);
+	while (nbc_tls_open(p->client, buf, sizeof buf) > 0)
+		;
+	ERR_raise(ERR_LIB_USER, 1);
+	CHECK(nbc_tls_open(p->client, buf, sizeof buf) == 0);
+	CHECK(nbc_tls_feed(p->client, p->wire + len - 1, 1) == 0);
+	CHECK(nbc_tls_open(p->client, buf, sizeof buf) == 100);
+	CHECK(nbc_tls_open(p->client, buf, sizeof buf) == 0);
+	ERR_raise(ERR_LIB_USER, 1);
+	check_seal(p, 17000);
+	pair_free(p);
+	free(p);
 }
 
 /* ---- records of TLS's own ----------------------------------------------------- */
@@ -691,6 +717,7 @@ static const struct test tests[] = {
 	{ "seal_tls13", test_seal_tls13 },
 	{ "seal_tls12", test_seal_tls12 },
 	{ "open_in_any_pieces", test_open_in_any_pieces },
+	{ "errors_of_others", test_errors_of_others },
 	{ "point_37_key_update", test_point_37_key_update },
 	{ "point_36_close_notify", test_point_36_close_notify },
 	{ "damaged_record", test_damaged_record },
