@@ -140,26 +140,40 @@ conn_passed_late_at(const struct nbe_dev *d, const struct conn *c)
 
 /* ---- how fast ------------------------------------------------------------------ */
 
+/* A mean of about eight times; one long time, in which all stood still, counts no more
+ * than a few. */
+static nbe_time
+follow(nbe_time mean, nbe_time t)
+{
+	nbe_time most = 4 * mean + GAP_STEP;
+
+	if (mean != 0 && t > most)
+		t = most;
+	return mean - mean / 8 + t / 8;
+}
+
 /*
- * Answers came, one by one or together.  The mean is of about eight times, and one long
- * time, in which all stood still, counts no more than a few.  What a command took that
- * was alone is no pace: it says only that the pace is not slower.  A new connection is
- * taken for a fast one.
+ * Answers came, one by one or together.  What a command took that was alone is no pace:
+ * it says only that the pace is not slower.  A new connection is taken for a fast one.
  */
 void
 conn_pace(struct conn *c, nbe_time now)
 {
 	nbe_time gap = (now - c->answered_at) / c->answers;
-	nbe_time most = 4 * c->gap + GAP_STEP;
 	bool alone = c->in_flight + c->answers == 1;
 
-	if (c->gap != 0 && gap > most)
-		gap = most;
 	if (!alone || gap < c->gap)
-		c->gap = c->gap - c->gap / 8 + gap / 8;
+		c->gap = follow(c->gap, gap);
 	c->together += c->answers - c->together / 8;
 	c->answered_at = now;
 	c->answers = 0;
+}
+
+/* A short send, from its beginning to its end. */
+void
+conn_send_took(struct nbe_dev *d, nbe_time t)
+{
+	d->send_time = follow(d->send_time, t);
 }
 
 /* ---- how much at once ---------------------------------------------------------- */

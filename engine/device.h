@@ -47,6 +47,12 @@
  * be answered within this time; twice of it, when so many answers come together. */
 #define FILL_TIME	(NBE_SECOND / 5000)
 #define FILL_TOGETHER	4u
+/* Where a send takes long, so does all that to spread costs: then as long as so many
+ * sends, up to a limit.  What a long send takes, or one in pieces, says more of the
+ * peer than of us. */
+#define FILL_SENDS	24u
+#define FILL_TIME_MAX	(NBE_SECOND / 500)
+#define SEND_SHORT	65536u
 
 /* Bytes of one TRIM, ZERO or CACHE likewise. */
 #define EFFECT_MIN	1048576u
@@ -118,6 +124,7 @@ struct conn {
 	bool		renew;		/* to be replaced, in an orderly way */
 	bool		opening;	/* the front was told to make it */
 	bool		tx_open, rx_open, rx_direct;
+	nbe_time	tx_began;	/* the send that is or was open */
 	bool		babbles;	/* error chunks come, and nothing that helps */
 	uint8_t		path;		/* that it is to, or is made to */
 	enum nbe_framing framing;
@@ -283,6 +290,8 @@ struct nbe_dev {
 	uint32_t	live;			/* none from here on is wanted or up */
 	uint32_t	up, proven;
 	uint32_t	usable;			/* proven, and not draining */
+	nbe_time	send_time;		/* of a short send, a mean; 0: the front
+						 * reads its clock less often */
 	uint32_t	in_flight;		/* slots used, not in retry */
 	uint32_t	begun;			/* requests begun, not done */
 	nbe_time	silent_since;		/* no proven answer; NBE_NEVER: fine */
@@ -353,9 +362,14 @@ list_empty(const struct list *l)
 /* Where answers come together, they have waited for us and not we for the server: it
  * would not be faster over several connections. */
 static inline nbe_time
-fill_time(const struct conn *c)
+fill_time(const struct nbe_dev *d, const struct conn *c)
 {
-	return c->together < 8 * FILL_TOGETHER ? FILL_TIME : 2 * FILL_TIME;
+	nbe_time least = c->together < 8 * FILL_TOGETHER ? FILL_TIME : 2 * FILL_TIME;
+	nbe_time sends = FILL_SENDS * d->send_time;
+
+	if (sends > FILL_TIME_MAX)
+		sends = FILL_TIME_MAX;
+	return sends > least ? sends : least;
 }
 
 /*
@@ -368,7 +382,7 @@ may_take(const struct nbe_dev *d, const struct conn *c, uint32_t share)
 {
 	return c->proven && !c->draining && c->owed < c->window &&
 	    (c->in_flight < share || (c->in_flight < d->cfg.depth &&
-	    c->in_flight * c->gap < fill_time(c)));
+	    c->in_flight * c->gap < fill_time(d, c)));
 }
 
 static inline bool
@@ -465,6 +479,7 @@ void	 conn_recount(struct nbe_dev *);
 void	 conn_prove(struct nbe_dev *, uint32_t moment);
 
 void	 conn_pace(struct conn *, nbe_time now);
+void	 conn_send_took(struct nbe_dev *, nbe_time);
 void	 conn_slow(struct conn *, const struct slot *, nbe_time now);
 void	 conn_passed(struct nbe_dev *, struct conn *, const struct slot *,
 	    nbe_time now);

@@ -82,9 +82,9 @@ used_after(struct rig *g, const struct server *s, unsigned turns)
 }
 
 static void
-load(struct rig *g)
+load(struct rig *g, unsigned n)
 {
-	for (unsigned i = 0; i < LOAD; i++)
+	for (unsigned i = 0; i < n; i++)
 		rig_submit(g, NBE_READ, 0, 512, 0);
 	send_all(g);
 }
@@ -108,7 +108,7 @@ test_each_kind_of_server(void)
 	for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		struct rig *g = start();
 
-		load(g);
+		load(g, LOAD);
 		CHECK(used_after(g, &kinds[i].server, 60) == kinds[i].used);
 		rig_end(g);
 	}
@@ -122,7 +122,7 @@ test_no_connection_is_idle_beside_a_queue(void)
 	static const struct server slow = { 1000 * MICROSECOND, true };
 	struct rig *g = start();
 
-	load(g);
+	load(g, LOAD);
 	CHECK(used_after(g, &slow, 60) == CONNS);
 	for (unsigned i = 0; i < CONNS; i++)
 		CHECK(rig_count(g, i) == LOAD / CONNS);
@@ -137,7 +137,7 @@ test_it_adapts(void)
 	static const struct server fast = { 30 * MICROSECOND, false };
 	struct rig *g = start();
 
-	load(g);
+	load(g, LOAD);
 	CHECK(used_after(g, &fast, 40) == 1);
 	CHECK(used_after(g, &slow, 60) == CONNS);
 	CHECK(used_after(g, &fast, 60) == 1);
@@ -155,7 +155,7 @@ test_one_at_a_time_tells_no_pace(void)
 	rig_submit(g, NBE_READ, 0, 512, 0);
 	send_all(g);
 	CHECK(used_after(g, &far, 40) == 1);
-	load(g);
+	load(g, LOAD);
 	CHECK(used_after(g, &fast, 1) == 1);
 	rig_end(g);
 }
@@ -168,7 +168,7 @@ test_a_standstill_is_forgotten(void)
 	static const struct server still = { 100000 * MICROSECOND, false };
 	struct rig *g = start();
 
-	load(g);
+	load(g, LOAD);
 	CHECK(used_after(g, &fast, 40) == 1);
 	CHECK(used_after(g, &still, 1) == 1);
 	CHECK(used_after(g, &fast, 1) == 1);
@@ -183,12 +183,66 @@ test_it_does_not_flap(void)
 	static const struct server hiccup = { 300 * MICROSECOND, false };
 	struct rig *g = start();
 
-	load(g);
+	load(g, LOAD);
 	CHECK(used_after(g, &fast, 40) == 1);
 	for (unsigned i = 0; i < 20; i++) {
 		CHECK(used_after(g, &hiccup, 1) == 1);
 		CHECK(used_after(g, &fast, 10) == 1);
 	}
+	rig_end(g);
+}
+
+/* Where our own sends take long, answers come as slowly, and are fast all the same. */
+static void
+test_a_slow_machine_fills_as_a_fast_one(void)
+{
+	static const struct server fast = { 60 * MICROSECOND, true };
+	static const struct server slow = { 1000 * MICROSECOND, true };
+	struct rig *g = start();
+
+	g->send_time = 40 * MICROSECOND;
+	load(g, 8);
+	CHECK(used_after(g, &fast, 60) == 1);
+	CHECK(used_after(g, &slow, 60) == CONNS);
+	for (unsigned i = 0; i < CONNS; i++)
+		CHECK(rig_count(g, i) == 8 / CONNS);
+	rig_end(g);
+}
+
+/* However slow it is, a connection is not filled for longer than 2 ms. */
+static void
+test_a_machine_is_not_slow_without_end(void)
+{
+	static const struct server server = { 500 * MICROSECOND, true };
+	struct rig *g = start();
+
+	g->send_time = 500 * MICROSECOND;
+	load(g, 8);
+	CHECK(used_after(g, &server, 60) == CONNS);
+	rig_end(g);
+}
+
+/* A long send waits for the peer, or copies much; one in pieces waits, too: that is not
+ * what sends cost. */
+static void
+test_a_long_send_is_no_sign_of_a_slow_machine(void)
+{
+	static const struct server server = { 100 * MICROSECOND, true };
+	struct rig *g = start();
+
+	g->send_time = 1000 * MICROSECOND;
+	for (unsigned i = 0; i < 20; i++) {
+		rig_submit(g, NBE_WRITE, 0, 2 * 65536, 0);
+		rig_send(g, 0);
+		rig_serve(g, 0);
+		rig_submit(g, NBE_WRITE, 0, 512, 0);
+		while (rig_send_some(g, 0, RIG_SEGS, 300) != 0)
+			continue;
+		rig_serve(g, 0);
+	}
+	g->send_time = 0;
+	load(g, LOAD);
+	CHECK(used_after(g, &server, 60) == CONNS);
 	rig_end(g);
 }
 
@@ -199,6 +253,9 @@ static const struct test tests[] = {
 	TEST(one_at_a_time_tells_no_pace),
 	TEST(a_standstill_is_forgotten),
 	TEST(it_does_not_flap),
+	TEST(a_slow_machine_fills_as_a_fast_one),
+	TEST(a_machine_is_not_slow_without_end),
+	TEST(a_long_send_is_no_sign_of_a_slow_machine),
 };
 
 int

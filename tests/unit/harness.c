@@ -305,9 +305,11 @@ rig_send_some(struct rig *g, unsigned conn, unsigned nseg, uint64_t limit)
 	n = nbe_tx_begin(g->dev, conn, seg, nseg, g->now);
 	SEAM(n <= nseg && nbe_dev_valid(g->dev));
 	rig_collect(g, conn, seg, n, limit);
-	if (n != 0)
+	if (n != 0) {
+		g->now += g->send_time;
 		nbe_tx_end(g->dev, conn, g->sent[conn].len - before, NBE_WHY_NONE,
 		    g->now);
+	}
 	free(seg);
 	rig_work(g);
 	return g->sent[conn].len - before;

@@ -54,6 +54,7 @@ struct rig {
 	/* then */
 	struct nbe_dev *dev;
 	nbe_time now;
+	nbe_time send_time;	/* that a send takes */
 	struct nbe_work work;		/* the last one; done is taken already */
 	bool	 resized;		/* since rig_start */
 	bool	 dies;			/* before anything that is done is kept */
