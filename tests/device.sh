@@ -42,13 +42,18 @@ load_modules() {
 		insmod "/modules/$module" 2>/dev/null
 	done <"/modules/$1"
 }
-# A server's certificate and key are in $pki: the machine's of vm_test.sh, or new ones.
+# A server's certificate and key, and who signed that, are in $pki: the machine's of
+# vm_test.sh, or new ones.
 find_server_keys() {
 	pki=/t/tls
 	[ ! -d $pki ] || return 0
 	pki=$dir
-	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=disks \
-		-keyout "$dir/server-key.pem" -out "$dir/server-cert.pem" 2>/dev/null
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority \
+		-keyout "$dir/ca-key.pem" -out "$dir/ca-cert.pem" 2>/dev/null
+	openssl req -newkey rsa:2048 -nodes -subj /CN=disks \
+		-keyout "$dir/server-key.pem" -out "$dir/request.pem" 2>/dev/null
+	openssl x509 -req -in "$dir/request.pem" -CA "$dir/ca-cert.pem" -CAcreateserial \
+		-CAkey "$dir/ca-key.pem" -days 2 -out "$dir/server-cert.pem" 2>/dev/null
 }
 load_kernel_tls() { load_modules more; }
 # Linux 6.14, with TLS: it gets the session of a device, others do not.

@@ -38,6 +38,7 @@
 #include "fuse.h"
 #include "helper.h"
 #include "hooks.h"
+#include "kept_memory.h"
 #include "log.h"
 #include "pressure.h"
 #include "privilege.h"
@@ -79,6 +80,7 @@ struct daemon {
 	struct attachment attachment;
 	struct note note;
 	struct note_left left;		/* by the daemon before this one */
+	struct kept_memory memory;	/* what replay keeps */
 	uint64_t	size;		/* as users see it */
 	unsigned	takeovers;
 	enum stage	stage;
@@ -555,13 +557,18 @@ static void
 disk_past_known(void *arg)
 {
 	struct daemon *d = arg;
-	bool safe = disk_past(d->disk) == DISK_PAST_SAFE;
+	static const char *const text[] = {
+		[DISK_PAST_SAFE] = "is safe: the server has flushed it",
+		[DISK_PAST_KEPT] = "is kept, and is written again",
+		[DISK_PAST_LOST] = "may be lost: the server has not answered where it "
+		    "was asked to flush it",
+	};
+	enum disk_past past = disk_past(d->disk);
 
-	if (safe)
+	if (past == DISK_PAST_SAFE)
 		note_no_doubt(&d->note);
-	log_line(&d->log, safe ? LOG_INFO : LOG_WARNING, "what was acknowledged before "
-	    "the daemon was killed %s", safe ? "is safe: the server has flushed it" :
-	    "may be lost: the server has not answered where it was asked to flush it");
+	log_line(&d->log, past == DISK_PAST_LOST ? LOG_WARNING : LOG_INFO,
+	    "what was acknowledged before the daemon was killed %s", text[past]);
 }
 
 /* Asked for again and again, until it has been said. */
@@ -844,6 +851,7 @@ make_disk_config(struct daemon *d, struct disk_config *c)
 			.backoff_min = BACKOFF_MIN, .backoff_max = BACKOFF_MAX,
 			.unflushed = s->unflushed,
 			.keep_size = s->keep_size, .keep_records = KEEP_RECORDS,
+			.inherit = d->left.unflushed,
 			.paths = (uint8_t)d->config->servers,
 			.path = (uint8_t)d->config->path,
 			.old_paths = d->left.paths,
@@ -941,6 +949,25 @@ take_conns(struct daemon *d)
 	}
 }
 
+/* That of the dead daemon, where it is there; and the helper has it before anything is
+ * acknowledged. */
+static bool
+open_memory(struct daemon *d, struct disk_config *c, struct errtext *err)
+{
+	static const struct kept_message m = { .what = KEPT_MEMORY };
+	int taken = d->config->takes_over ? d->config->taken->memory : -1;
+
+	if (c->dev.unflushed != NBE_UNFLUSHED_REPLAY)
+		return true;
+	if (!kept_memory_open(&d->memory, taken, &c->dev, err))
+		return false;
+	c->dev.records = d->memory.map;
+	c->keep = d->memory.keep;
+	if (d->note.byte != NULL)
+		(void)helper_keep(&d->helper, &m, d->memory.fd);
+	return true;
+}
+
 static bool
 start_disk(struct daemon *d, struct errtext *err)
 {
@@ -949,9 +976,13 @@ start_disk(struct daemon *d, struct errtext *err)
 	if (!open_note(d, err))
 		return false;
 	make_disk_config(d, &config);
+	if (!open_memory(d, &config, err))
+		return false;
 	d->disk = disk_new(&d->ring, &config, d->config->conn, d->config->conns);
 	if (d->disk == NULL)
 		return errtext_set(err, "out of memory");
+	if (disk_past(d->disk) == DISK_PAST_KEPT)
+		disk_past_known(d);
 	take_conns(d);
 	return true;
 }
@@ -1230,6 +1261,7 @@ finish(struct daemon *d)
 		log_line(&d->log, LOG_INFO, "disconnected");
 	}
 	control_server_free(d->control);
+	kept_memory_close(&d->memory);
 	note_close(&d->note);
 	log_close(&d->log);
 }

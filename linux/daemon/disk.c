@@ -36,8 +36,8 @@ struct disk {
 	struct ring	*ring;
 	struct nbe_dev	*dev;
 	void		*dev_mem;
-	uint8_t		*keep;		/* keep_size bytes, or NULL */
-	uint64_t	keep_size;
+	uint8_t		*keep;		/* or NULL */
+	uint64_t	keep_size;	/* of that, if it is the disk's own; or 0 */
 	struct disk_events events;
 	struct dialer	*dialer;
 	const struct dialer_server *server;	/* by path */
@@ -155,6 +155,7 @@ complete(struct disk *d, struct nbe_req *r)
 		next = r->next;
 		if (r->keep != NBE_NO_KEEP)
 			memcpy(d->keep + r->keep, io->data, r->length);
+		nbe_kept(d->dev, r);
 		if (d->sampler != NULL && (r->flags & NBE_COMPARE) == 0)
 			sampler_done(d->sampler, io, now(d));
 		io->done(io);
@@ -205,8 +206,14 @@ answered(void *arg, bool flushed)
 	struct disk *d = arg;
 
 	d->asked--;
-	if (d->past == DISK_PAST_UNKNOWN && (flushed || d->asked == 0))
-		past_is(d, flushed ? DISK_PAST_SAFE : DISK_PAST_LOST);
+	if (d->past != DISK_PAST_UNKNOWN && d->past != DISK_PAST_KEPT)
+		return;
+	if (flushed) {
+		nbe_past_flushed(d->dev);
+		past_is(d, DISK_PAST_SAFE);
+	} else if (d->past == DISK_PAST_UNKNOWN && d->asked == 0) {
+		past_is(d, DISK_PAST_LOST);
+	}
 }
 
 /* What is in our own system would arrive at any time: only a reset ends that. */
@@ -218,7 +225,8 @@ disk_old_conn(struct disk *d, int fd, unsigned path, enum nbe_framing framing, b
 	} else if (!ask || d->past == DISK_PAST_SAFE) {
 		overdue_keep(&d->overdue, fd, path);
 	} else if (overdue_ask(&d->overdue, fd, path, framing)) {
-		d->past = DISK_PAST_UNKNOWN;
+		if (d->past == DISK_PAST_LOST)
+			d->past = DISK_PAST_UNKNOWN;
 		d->asked++;
 	}
 }
@@ -521,7 +529,8 @@ init_memory(struct disk *d, const struct disk_config *config)
 	d->dev_mem = pages_malloc(nbe_dev_size(&config->dev));
 	if (d->dev_mem == NULL)
 		return false;
-	if (config->dev.unflushed != NBE_UNFLUSHED_REPLAY)
+	d->keep = config->keep;
+	if (config->dev.unflushed != NBE_UNFLUSHED_REPLAY || d->keep != NULL)
 		return true;
 	d->keep = pages_new(config->dev.keep_size);
 	d->keep_size = config->dev.keep_size;
@@ -602,6 +611,8 @@ disk_new(struct ring *ring, const struct disk_config *config, struct nbc_conn *f
 		disk_free(d);
 		return NULL;
 	}
+	if (d->past == DISK_PAST_LOST && nbe_inherited(d->dev))
+		d->past = DISK_PAST_KEPT;
 	d->epoch = nbe_epoch(d->dev);
 	init_links(d, config->can_ask);
 	for (unsigned i = 0; i < count; i++)
@@ -615,7 +626,7 @@ disk_free(struct disk *d)
 	if (d->dialer != NULL)
 		dialer_free(d->dialer);
 	sampler_free(d->sampler);
-	if (d->keep != NULL)
+	if (d->keep_size != 0)
 		munmap(d->keep, d->keep_size);
 	free(d->dev_mem);
 	free(d);

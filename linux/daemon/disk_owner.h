@@ -39,9 +39,12 @@ struct disk_events {
 
 struct disk_config {
 	struct nbe_dev_config dev;	/* sizes and times; keep_size included */
+	uint8_t		*keep;		/* REPLAY: so many bytes, which outlive the
+					 * disk; NULL: they are its own */
 	const struct dialer_server *server;	/* by path; these outlive the disk */
 	struct disk_events events;
-	/* SAFE, or LOST: then disk_old_conn may find that it is not. */
+	/* SAFE, or LOST: which it is not where dev.records hold, or where it is found by
+	 * disk_old_conn that it is not. */
 	enum disk_past	past;
 	/* By connection: struct link's; NULL. */
 	volatile uint8_t *can_ask;

@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -258,6 +260,27 @@ start_next(struct successor *n)
 	log_close(&log);
 }
 
+/* While no daemon has it locked no page of it must go out: that could be to the device
+ * that waits for the next daemon, and for this. */
+static void
+lock_memory(struct successor *n)
+{
+	struct stat st;
+	void *p;
+
+	if (n->memory != NULL)
+		munmap(n->memory, n->memory_size);
+	n->memory = NULL;
+	if (n->kept.memory < 0 || fstat(n->kept.memory, &st) < 0 || st.st_size <= 0)
+		return;
+	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, n->kept.memory, 0);
+	if (p == MAP_FAILED)
+		return;
+	n->memory = p;
+	n->memory_size = (size_t)st.st_size;
+	(void)mlock(p, n->memory_size);
+}
+
 /* Without files of its own it keeps none, and the daemon sees that by its socket. */
 static void *
 watch(void *arg)
@@ -271,9 +294,12 @@ watch(void *arg)
 	}
 	(void)call_close_range(STDERR_FILENO + 1, (unsigned)n->life - 1);
 	(void)call_close_range((unsigned)n->life + 1, ~0u);
-	while (kept_hear(n->life, &n->kept, &m))
+	while (kept_hear(n->life, &n->kept, &m)) {
 		if (m.what == KEPT_ALL_THERE)
 			open_door(n);
+		if (m.what == KEPT_MEMORY)
+			lock_memory(n);
+	}
 	pthread_mutex_lock(&n->lock);
 	if (is_left(n) && is_needed(n))
 		start_next(n);

@@ -43,6 +43,8 @@ struct successor {
 	pthread_t	thread;
 	int		life;		/* its end is the daemon's */
 	struct kept	kept;		/* for the next daemon */
+	void		*memory;	/* of that, mapped and locked; NULL */
+	size_t		memory_size;
 	int		door;		/* where that asks for it; -1 */
 	char		program[PATH_MAX];	/* as it was named at first; "" */
 };

@@ -51,9 +51,10 @@ bool	disk_has_old_writes(const struct disk *);
 /*
  * Whether what a process before this one had acknowledged, and not flushed, may be
  * lost.  As long as that is unknown no flush is answered; those that were submitted
- * meanwhile fail if it is.
+ * meanwhile fail if it is.  KEPT: it is here, and written again before a flush is
+ * answered.
  */
-enum disk_past { DISK_PAST_SAFE, DISK_PAST_UNKNOWN, DISK_PAST_LOST };
+enum disk_past { DISK_PAST_SAFE, DISK_PAST_KEPT, DISK_PAST_UNKNOWN, DISK_PAST_LOST };
 enum disk_past disk_past(const struct disk *);
 const struct nbe_export *disk_export(const struct disk *);
 

@@ -19,7 +19,7 @@
 void
 kept_init(struct kept *k)
 {
-	k->fuse = -1;
+	k->fuse = k->memory = -1;
 	for (unsigned i = 0; i < NBE_MAX_CONNS; i++)
 		k->conn[i] = (struct kept_conn){ .fd = -1 };
 }
@@ -36,6 +36,7 @@ void
 kept_close(struct kept *k)
 {
 	drop(&k->fuse);
+	drop(&k->memory);
 	for (unsigned i = 0; i < NBE_MAX_CONNS; i++)
 		drop(&k->conn[i].fd);
 }
@@ -65,6 +66,8 @@ kept_hear(int sock, struct kept *k, struct kept_message *m)
 		return false;
 	if (m->what == KEPT_FUSE) {
 		put(&k->fuse, &fd);
+	} else if (m->what == KEPT_MEMORY) {
+		put(&k->memory, &fd);
 	} else if (m->conn < NBE_MAX_CONNS &&
 	    (m->what == KEPT_CONN || m->what == KEPT_CONN_ENDED)) {
 		struct kept_conn *c = &k->conn[m->conn];
@@ -126,11 +129,13 @@ void
 kept_give(int sock, const struct kept *k)
 {
 	static const struct kept_message fuse = { .what = KEPT_FUSE };
+	static const struct kept_message memory = { .what = KEPT_MEMORY };
 	int client = accept4(sock, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (client < 0)
 		return;
 	(void)kept_tell(client, &fuse, k->fuse);
+	(void)kept_tell(client, &memory, k->memory);
 	for (unsigned i = 0; i < NBE_MAX_CONNS; i++)
 		give_conn(client, k, i);
 	close(client);

@@ -2,9 +2,10 @@
  * kept.h - descriptors that outlive the daemon which opened them.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * A device by FUSE is there as long as somebody has its /dev/fuse open.  And of a
+ * A device by FUSE is there as long as somebody has its /dev/fuse open.  Of a
  * connection that is still up, the next daemon can learn that the server was not
- * restarted (past.h).  So the daemon sends copies to its helper as they come; when it
+ * restarted (overdue.h).  And what replay keeps is in memory that is there as long as
+ * somebody has it open (kept_memory.h).  So the daemon sends copies to its helper as they come; when it
  * is dead its helper has them, and who starts the next daemon asks for them over a
  * socket in the device's directory, which only its owner can reach.
  */
@@ -16,6 +17,7 @@
 
 struct kept {
 	int		fuse;		/* /dev/fuse; -1: none */
+	int		memory;		/* what replay keeps; -1: none */
 	struct kept_conn {
 		int	fd;		/* -1: none */
 		uint8_t	path, framing;	/* enum nbe_framing */
@@ -26,7 +28,8 @@ enum kept_what {
 	KEPT_FUSE,
 	KEPT_CONN,			/* in the place of any before of its number */
 	KEPT_CONN_ENDED,
-	KEPT_ALL_THERE			/* the device is served */
+	KEPT_ALL_THERE,			/* the device is served */
+	KEPT_MEMORY
 };
 
 struct kept_message {

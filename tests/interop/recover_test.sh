@@ -191,6 +191,71 @@ put d && kill_daemon && recover && sync_it
 ok "--unflushed ignore: it does not"
 detach
 
+# ---- replay -----------------------------------------------------------------------------
+
+# What the server forgets that is killed before a flush; the disk has what was flushed.
+caching() { serve nbdkit -f -U "$sock" --filter=cache file "$dir/cached"; }
+has() { [ "$(dd if="$dir/cached" bs=4096 skip="$1" count=1 status=none | head -c 1)" = "$2" ]; }
+put_at() {
+	head -c 4096 /dev/zero | tr '\0' "$2" |
+		dd of="$device" bs=4096 seek="$1" oflag=direct conv=notrunc status=none
+}
+# No connection of the old daemon can be asked.
+kill_with_caching() {
+	old=$(daemon) helper=$(helper)
+	kill -STOP $helper && kill -9 "$old"
+	kill_server
+	caching
+	kill -CONT $helper
+	wait_until has_next
+}
+if have nbdkit; then
+	kill_server
+	truncate -s 16M "$dir/cached"
+	caching
+	attach --unflushed replay
+	put_at 1 a && put_at 2 b && put_at 1 c && ! has 1 c && kill_with_caching && ! has 1 c && sync_it
+	ok "replay: the server has forgotten what the dead daemon wrote: no flush fails"
+	has 1 c && has 2 b
+	ok "and all of it is there"
+	put_at 3 d && put_at 2 e && kill_alone && put_at 4 f && kill_with_caching && sync_it &&
+		has 2 e && has 3 d && has 4 f
+	ok "the next one dies, too, and the one after that: all of it is there"
+	put_at 5 g && kill_alone && kill_alone && sync_it && has 5 g
+	ok "twice at once"
+	if [ $way = ublk ]; then
+		put_at 6 h && kill_daemon && recover && ! sync_it 2>/dev/null
+		ok "nobody has what was kept: the next flush fails"
+		sleep 2
+	fi
+	detach
+	kill_server
+	serve_file "$dir/disk"
+fi
+
+# Its keys died with the daemon: nobody can be asked.
+find_server_keys
+kill_server
+serve qemu-nbd -t -e 8 -f raw -k "$sock" --tls-creds tls \
+	--object tls-creds-x509,id=tls,endpoint=server,verify-peer=no,dir="$pki" "$dir/disk"
+run connect --device "$name" --fence 1s --unflushed replay \
+	"nbds+unix:///?socket=$sock&tls-verify-peer=false"
+status_is 0 && put i && kill_alone && sync_it && put j && kill_alone && sync_it
+ok "replay over TLS: no flush fails"
+verify_until_enough &
+fio=$!
+kills=0
+while kill -0 $fio 2>/dev/null && [ $kills -lt 5 ]; do
+	wait_until busy && kill_alone || break
+	kills=$((kills + 1))
+done
+touch "$dir/enough"
+wait $fio && [ $kills = 5 ]
+ok "replay over TLS: fio --verify with fdatasync, 5 daemons are killed: no error"
+detach
+kill_server
+serve_file "$dir/disk"
+
 # A server carries a write out long after its client was killed: within the fence, or when
 # there is a newer one, if that comes first.  It must not: the newer one is to stay.
 kill_server

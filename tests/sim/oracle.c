@@ -270,6 +270,7 @@ unlock(const struct nbe_req *r)
 static void
 issue_change(struct io *o)
 {
+	bool zeroes = (plan.exp.flags & NBE_FLAG_SEND_WRITE_ZEROES) != 0;
 	unsigned b, from, to;
 
 	o->version = next_version++;
@@ -277,7 +278,7 @@ issue_change(struct io *o)
 		violated("sim", "more versions than room");
 	first_block(&o->r, &from, &to);
 	for (b = from; b < to; b++) {
-		if (o->r.op == NBE_ZERO)
+		if (o->r.op == NBE_ZERO && zeroes)
 			block[b].zeroed = o->version;
 		if (o->r.op == NBE_TRIM) {
 			block[b].trimmed = o->version;

@@ -44,6 +44,7 @@ test_daemon_and_helper(void)
 {
 	const struct kept_message fuse = { .what = KEPT_FUSE };
 	const struct kept_message all = { .what = KEPT_ALL_THERE };
+	const struct kept_message memory = { .what = KEPT_MEMORY };
 	struct kept_message conn = {
 		.what = KEPT_CONN, .conn = 31, .path = 2, .framing = NBE_EXTENDED,
 	};
@@ -66,6 +67,8 @@ test_daemon_and_helper(void)
 	CHECK(k.conn[31].fd == -1);
 	conn = (struct kept_message){ .what = KEPT_CONN, .conn = NBE_MAX_CONNS };
 	CHECK(kept_tell(pair[0], &conn, file) && hears(pair[1], &k, KEPT_CONN));
+	CHECK(kept_tell(pair[0], &memory, other) && hears(pair[1], &k, KEPT_MEMORY));
+	CHECK(is_same(k.memory, other) && is_same(k.fuse, file));
 	CHECK(kept_tell(pair[0], &all, -1) && hears(pair[1], &k, KEPT_ALL_THERE));
 	/* Of another version: its descriptor is not kept. */
 	CHECK(fd_send(pair[0], "", 1, file) && !hears(pair[1], &k, KEPT_FUSE));
