@@ -73,6 +73,9 @@ def read_csv(path):
 # docs_test.py sees to it that they are there
 DEPTH_1 = 'docs/performance.md#depth-1-counted'
 LARGE = 'docs/performance.md#256-kib-on-a-device-counted'
+MORE = 'docs/performance.md#more-connections-counted'
+ONE_TLS = 'docs/performance.md#tls-one-read-counted'
+ROOM = 'docs/performance.md#receive-room-counted'
 TRIED = 'docs/performance.md#what-was-tried-and-what-was-learned'
 
 
@@ -109,12 +112,12 @@ def targets():
         yield from against(CPU, '<', 1.3,
                            [null(transport, 262144, 1, 8, op) for op in 'rw'])
         yield Target(CPU, ('nbdisk', null(transport, 4096, 4, 32)),
-                     ('nbdisk', null(transport, 4096, 1, 32)), '<', 1)
+                     ('nbdisk', null(transport, 4096, 1, 32)), '<', 1, MORE)
     yield from against(CPU, '<', 1.15, [
         null('tls', size, conns, depth, op)
-        for size, conns, depth in PLAIN for op in 'rw'])
+        for size, conns, depth in PLAIN for op in 'rw'], counted=ONE_TLS)
     yield from against(IOPS, '>', 1, [null('tls', 262144, 4, 8, op) for op in 'rw'],
-                       peer='libnbd')
+                       peer='libnbd', counted=ROOM)
     yield from workers_targets()
     for client in ('nbdisk', 'nbdisk-uring'):
         yield from connections_targets(client)
@@ -127,8 +130,8 @@ def connections_targets(client):
     one = client, null('unix', 4096, 1, 32)
     for conns in CONNECTIONS[1:]:
         more = client, null('unix', 4096, conns, 32)
-        yield Target(IOPS, more, one, '>', 0.95)
-        yield Target(CPU, more, one, '<', 1.05)
+        yield Target(IOPS, more, one, '>', 0.95, MORE)
+        yield Target(CPU, more, one, '<', 1.05, MORE)
 
 
 def workers_targets():
@@ -196,4 +199,4 @@ def slowdowns(rows):
         for (_, before, _), (_, iops, shape) in zip(points, points[1:]):
             if iops < 0.9 * before:
                 yield (f'{client} {shape}: {iops / before:.2f} of the IOPS with '
-                       'less depth or connections')
+                       f'less depth or connections; {MORE}')
