@@ -166,9 +166,13 @@ def verdict(target, rows):
     if is_reached(target, ratio):
         return ratio, 'reached'
     words = 'NOT REACHED'
-    floor = rows.get((BOUNDS.get(target.mine[0]), target.mine[1]))
-    if floor is not None and BOUNDS[target.mine[0]] != target.other[0]:
-        of_floor = floor[target.what] / rows[target.other][target.what]
+    bound = BOUNDS.get(target.mine[0])
+    floor = rows.get((bound, target.mine[1]))
+    # beside itself, for who is compared with itself
+    beside = rows.get((bound, target.other[1]) if target.other[0] == target.mine[0] else
+                      target.other)
+    if None not in (floor, beside) and bound != target.other[0]:
+        of_floor = floor[target.what] / beside[target.what]
         words += f'; the bound: {of_floor:.2f}'
     if target.counted:
         words += f'; {target.counted}'
