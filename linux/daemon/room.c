@@ -11,9 +11,9 @@
 #define UNIX_SEND_ROOM	(1024 * 1024)
 
 /*
- * TCP lets its buffer for receiving grow with what is taken out of it at a time, which is
- * one reply here, however many are on their way.  So the window was smaller than what
- * was asked for; and at its end each receive sends on what the server holds back, and
+ * TCP lets its buffer for receiving grow with what is taken out of it at a time: one
+ * reply here, however many are on their way.  So the window was smaller than what was
+ * asked for; and at its end each receive sends on what the server holds back, and
  * wakes it.
  */
 #define TCP_RECV_ROOM	(4 * 1024 * 1024)
