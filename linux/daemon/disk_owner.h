@@ -43,8 +43,8 @@ struct disk_config {
 					 * disk; NULL: they are its own */
 	const struct dialer_server *server;	/* by path; these outlive the disk */
 	struct disk_events events;
-	/* SAFE, or LOST: which it is not where dev.records hold, or where it is found by
-	 * disk_old_conn that it is not. */
+	/* SAFE, or LOST: which it is not where dev.records hold, or where disk_old_conn
+	 * finds that it is not. */
 	enum disk_past	past;
 	/* By connection: struct link's; NULL. */
 	volatile uint8_t *can_ask;

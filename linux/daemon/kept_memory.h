@@ -2,9 +2,9 @@
  * kept_memory.h - memory that outlives the daemon: what replay keeps.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * The engine's records, and behind them the keep buffer.  It is a file that has no name,
- * and is there as long as somebody has it open (kept.h).  Nobody can make it shorter, so
- * that a look into it is no signal.
+ * The engine's records, and behind them the keep buffer.  It is a file that has no
+ * name, and is there as long as somebody has it open (kept.h).  Nobody can make it
+ * shorter, so that a look into it is no signal.
  */
 #ifndef KEPT_MEMORY_H
 #define KEPT_MEMORY_H

@@ -17,9 +17,10 @@
 struct handover_config {
 	struct note	*note;		/* outlives the front */
 	/*
-	 * Where what another process had acknowledged may be lost (disk_past: with
-	 * replay, where what it had kept is not there, either), flushes fail, as after any loss that nobody can mend, with those that come within a
-	 * second of the first one: they were asked for before anybody could know.
+	 * Where what another process had acknowledged may be lost (disk_past; with
+	 * replay, where what it had kept is not there, either), flushes fail, as after
+	 * any loss that nobody can mend, with those that come within a second of the
+	 * first one: they were asked for before anybody could know.
 	 * replays: that begins when the old commands are fenced, for one of them may be
 	 * a replay, which brings back what is older still.
 	 */

@@ -5,9 +5,9 @@
  * A device by FUSE is there as long as somebody has its /dev/fuse open.  Of a
  * connection that is still up, the next daemon can learn that the server was not
  * restarted (overdue.h).  And what replay keeps is in memory that is there as long as
- * somebody has it open (kept_memory.h).  So the daemon sends copies to its helper as they come; when it
- * is dead its helper has them, and who starts the next daemon asks for them over a
- * socket in the device's directory, which only its owner can reach.
+ * somebody has it open (kept_memory.h).  So the daemon sends copies to its helper as
+ * they come; when it is dead its helper has them, and who starts the next daemon asks
+ * for them over a socket in the device's directory, which only its owner can reach.
  */
 #ifndef KEPT_H
 #define KEPT_H

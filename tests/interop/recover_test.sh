@@ -250,7 +250,10 @@ while kill -0 $fio 2>/dev/null && [ $kills -lt 5 ]; do
 	kills=$((kills + 1))
 done
 touch "$dir/enough"
-wait $fio && [ $kills = 5 ]
+wait $fio && [ $kills = 5 ] || {
+	tail -n 3 "$dir/fio.log" | sed "s/^/# after $kills kills: /"
+	false
+}
 ok "replay over TLS: fio --verify with fdatasync, 5 daemons are killed: no error"
 detach
 kill_server
