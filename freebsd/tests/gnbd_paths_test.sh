@@ -8,7 +8,8 @@ gnbd_connect_two()
 {
 	gnbd_require_other_server
 	gnbd_load
-	atf_check -o save:connected gnbd connect -P 1 "$@" "nbd://$HOST:$PORT" "$OTHER"
+	atf_check -o save:connected gnbd connect -P "${path_timeout:-1}" "$@" \
+	    "nbd://$HOST:$PORT" "$OTHER"
 	dev=$(cat connected)
 	echo "$dev" >>$DEVS
 	gnbd_wait test -c "/dev/$dev"
@@ -114,6 +115,7 @@ watch_body()
 gnbd_test_case move "move goes to the other server by hand and loses nothing"
 move_body()
 {
+	path_timeout=20		# a busy server has time to answer
 	gnbd_connect_two -c 2
 	gnbd_written
 	gnbd_load_start
