@@ -169,9 +169,8 @@ conn_pace(struct conn *c, nbe_time now)
 	c->answers = 0;
 }
 
-/* A short send, from its beginning to its end. */
 void
-conn_send_took(struct nbe_dev *d, nbe_time t)
+nbe_send_took(struct nbe_dev *d, nbe_time t)
 {
 	d->send_time = follow(d->send_time, t);
 }

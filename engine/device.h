@@ -48,11 +48,9 @@
 #define FILL_TIME	(NBE_SECOND / 5000)
 #define FILL_TOGETHER	4u
 /* Where a send takes long, so does all that to spread costs: then as long as so many
- * sends, up to a limit.  What a long send takes, or one in pieces, says more of the
- * peer than of us. */
+ * sends, up to a limit. */
 #define FILL_SENDS	24u
 #define FILL_TIME_MAX	(NBE_SECOND / 500)
-#define SEND_SHORT	65536u
 
 /* Bytes of one TRIM, ZERO or CACHE likewise. */
 #define EFFECT_MIN	1048576u
@@ -124,7 +122,6 @@ struct conn {
 	bool		renew;		/* to be replaced, in an orderly way */
 	bool		opening;	/* the front was told to make it */
 	bool		tx_open, rx_open, rx_direct;
-	nbe_time	tx_began;	/* the send that is or was open */
 	bool		babbles;	/* error chunks come, and nothing that helps */
 	uint8_t		path;		/* that it is to, or is made to */
 	enum nbe_framing framing;
@@ -290,8 +287,7 @@ struct nbe_dev {
 	uint32_t	live;			/* none from here on is wanted or up */
 	uint32_t	up, proven;
 	uint32_t	usable;			/* proven, and not draining */
-	nbe_time	send_time;		/* of a short send, a mean; 0: the front
-						 * reads its clock less often */
+	nbe_time	send_time;		/* nbe_send_took, a mean; 0: not told */
 	uint32_t	in_flight;		/* slots used, not in retry */
 	uint32_t	begun;			/* requests begun, not done */
 	nbe_time	silent_since;		/* no proven answer; NBE_NEVER: fine */
@@ -479,7 +475,6 @@ void	 conn_recount(struct nbe_dev *);
 void	 conn_prove(struct nbe_dev *, uint32_t moment);
 
 void	 conn_pace(struct conn *, nbe_time now);
-void	 conn_send_took(struct nbe_dev *, nbe_time);
 void	 conn_slow(struct conn *, const struct slot *, nbe_time now);
 void	 conn_passed(struct nbe_dev *, struct conn *, const struct slot *,
 	    nbe_time now);

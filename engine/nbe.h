@@ -559,6 +559,13 @@ unsigned nbe_tx_begin(struct nbe_dev *, unsigned conn, struct nbe_seg *,
 	    unsigned nseg, nbe_time now);
 void	 nbe_tx_end(struct nbe_dev *, unsigned conn, uint64_t sent,
 	    enum nbe_why, nbe_time now);
+/*
+ * For a front that reads its clock around a send, and has several connections: a send
+ * of 64 KiB or less, which the socket took whole and at once, took so long.  Where that
+ * is much, a connection is filled for longer before the next one is used.  What a
+ * longer send takes, or one that waits for the peer, says nothing of this machine.
+ */
+void	 nbe_send_took(struct nbe_dev *, nbe_time);
 
 /*
  * Receiving, in one of two ways, which may alternate.

@@ -176,7 +176,6 @@ nbe_tx_begin(struct nbe_dev *d, unsigned conn, struct nbe_seg *seg, unsigned nse
 		plan(d, c, now);
 	n = name_batch(d, c, seg, nseg);
 	c->tx_open = n != 0;
-	c->tx_began = now;
 	return n;
 }
 
@@ -205,7 +204,6 @@ nbe_tx_end(struct nbe_dev *d, unsigned conn, uint64_t sent, enum nbe_why why,
     nbe_time now)
 {
 	struct conn *c = &d->conn[conn];
-	bool whole = c->batch_at == 0 && c->batch_pos == 0 && sent <= SEND_SHORT;
 
 	NBE_ASSERT(c->tx_open);
 	c->tx_open = false;
@@ -221,8 +219,6 @@ nbe_tx_end(struct nbe_dev *d, unsigned conn, uint64_t sent, enum nbe_why why,
 		sent -= left;
 		command_out(d, c, now);
 	}
-	if (whole && c->batch_at == c->batch_count && now != c->tx_began)
-		conn_send_took(d, now - c->tx_began);
 	if (why != NBE_WHY_NONE)
 		conn_close(c, why);
 	if (c->aborted)

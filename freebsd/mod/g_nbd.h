@@ -108,6 +108,7 @@ struct g_nbd_conn {
 	u_int		 nc_taken;	/* so_snd: how often the peer took bytes */
 	u_int		 nc_taken_seen;	/* (s) */
 	struct nbe_seg	 nc_tx_seg[G_NBD_TX_SEGS];	/* (o) */
+	nbe_time	 nc_tx_began;	/* (o) */
 	struct nbe_seg	 nc_rx_seg[G_NBD_RX_SEGS];	/* (o) */
 	/* atomic */
 	uint64_t	 nc_sends, nc_send_wakeups;

@@ -375,6 +375,7 @@ static u_int
 g_nbd_tx_begin(struct g_nbd_conn *nc, nbe_time now)
 {
 
+	nc->nc_tx_began = now;
 	return (nbe_tx_begin(nc->nc_sc->sc_dev, nc->nc_index, nc->nc_tx_seg,
 	    G_NBD_TX_SEGS, now));
 }
@@ -410,6 +411,27 @@ g_nbd_give_back(struct g_nbd_conn *nc)
 		nc->nc_sc->sc_idle |= 1u << nc->nc_index;
 }
 
+#define	G_NBD_SHORT_SEND	65536u
+
+/*
+ * The time behind a send without a wait; is_short: of 64 KiB or less, taken whole.  A
+ * look at the clock costs, and what a send takes matters where several connections have
+ * several requests.
+ */
+static nbe_time
+g_nbd_sent_at(struct g_nbd_conn *nc, bool is_short)
+{
+	struct g_nbd_softc *sc = nc->nc_sc;
+	nbe_time now;
+
+	if (sc->sc_conns < 2 || sc->sc_reqs < 2)
+		return (sc->sc_now);		/* good enough */
+	now = g_nbd_now(sc);
+	if (is_short)
+		nbe_send_took(sc->sc_dev, now - nc->nc_tx_began);
+	return (now);
+}
+
 /* How many segments there are to send next; 0: the sender has its place back. */
 static u_int
 g_nbd_send_borrowed(struct g_nbd_conn *nc, u_int nseg, bool more)
@@ -423,8 +445,7 @@ g_nbd_send_borrowed(struct g_nbd_conn *nc, u_int nseg, bool more)
 
 	error = g_nbd_push(nc, nseg, total, &sent);
 	mtx_lock(&sc->sc_mtx);
-	/* A look at the clock costs: what a send takes matters to several only. */
-	now = sc->sc_conns > 1 && sc->sc_reqs > 1 ? g_nbd_now(sc) : sc->sc_now;
+	now = g_nbd_sent_at(nc, sent == total && total <= G_NBD_SHORT_SEND);
 	nbe_tx_end(sc->sc_dev, nc->nc_index, sent, g_nbd_send_why(error), now);
 	done = g_nbd_work(sc, &tx, now, true);
 	more = more && sent == total && (tx & 1u << nc->nc_index) != 0;

@@ -222,30 +222,6 @@ test_a_machine_is_not_slow_without_end(void)
 	rig_end(g);
 }
 
-/* A long send waits for the peer, or copies much; one in pieces waits, too: that is not
- * what sends cost. */
-static void
-test_a_long_send_is_no_sign_of_a_slow_machine(void)
-{
-	static const struct server server = { 100 * MICROSECOND, true };
-	struct rig *g = start();
-
-	g->send_time = 1000 * MICROSECOND;
-	for (unsigned i = 0; i < 20; i++) {
-		rig_submit(g, NBE_WRITE, 0, 2 * 65536, 0);
-		rig_send(g, 0);
-		rig_serve(g, 0);
-		rig_submit(g, NBE_WRITE, 0, 512, 0);
-		while (rig_send_some(g, 0, RIG_SEGS, 300) != 0)
-			continue;
-		rig_serve(g, 0);
-	}
-	g->send_time = 0;
-	load(g, LOAD);
-	CHECK(used_after(g, &server, 60) == CONNS);
-	rig_end(g);
-}
-
 static const struct test tests[] = {
 	TEST(each_kind_of_server),
 	TEST(no_connection_is_idle_beside_a_queue),
@@ -255,7 +231,6 @@ static const struct test tests[] = {
 	TEST(it_does_not_flap),
 	TEST(a_slow_machine_fills_as_a_fast_one),
 	TEST(a_machine_is_not_slow_without_end),
-	TEST(a_long_send_is_no_sign_of_a_slow_machine),
 };
 
 int

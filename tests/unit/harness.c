@@ -309,6 +309,8 @@ rig_send_some(struct rig *g, unsigned conn, unsigned nseg, uint64_t limit)
 		g->now += g->send_time;
 		nbe_tx_end(g->dev, conn, g->sent[conn].len - before, NBE_WHY_NONE,
 		    g->now);
+		if (g->send_time != 0)
+			nbe_send_took(g->dev, g->send_time);
 	}
 	free(seg);
 	rig_work(g);
