@@ -117,7 +117,8 @@ answer(struct successor *next, const struct helper_order *order,
 /* Signals to a whole terminal or unit are the daemon's business, which needs the
  * helper to do as they say. */
 static void
-be_helper(int orders, int life, struct opener *opener, const struct state *s)
+be_helper(int orders, int life, struct opener *opener, const struct state *s,
+    uint64_t memory_max)
 {
 	int file[FILES_END] = {
 		[ORDERS_FD] = orders, [LIFE_FD] = life, [OPENER_FD] = opener->serve,
@@ -132,7 +133,7 @@ be_helper(int orders, int life, struct opener *opener, const struct state *s)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	prctl(PR_SET_NAME, "nbdisk-helper");
-	if (!keep(file) || !successor_begin(&next, s, LIFE_FD))
+	if (!keep(file) || !successor_begin(&next, s, LIFE_FD, memory_max))
 		_exit(1);
 	opener_serve(opener, OPENER_FD);
 	while (recv(ORDERS_FD, &order, sizeof(order), 0) == sizeof(order)) {
@@ -167,7 +168,7 @@ close_pair(const int *pair)
 
 bool
 helper_start(struct helper *h, struct opener *opener, const struct state *s,
-    struct errtext *err)
+    uint64_t memory_max, struct errtext *err)
 {
 	int orders[2], life[2];
 
@@ -180,7 +181,7 @@ helper_start(struct helper *h, struct opener *opener, const struct state *s,
 	}
 	h->pid = fork();
 	if (h->pid == 0)
-		be_helper(orders[1], life[1], opener, s);
+		be_helper(orders[1], life[1], opener, s, memory_max);
 	close(orders[1]);
 	close(life[1]);
 	opener_forked(opener);

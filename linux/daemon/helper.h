@@ -53,9 +53,9 @@ struct helper {
 	void		*arg;
 };
 
-/* Before ring_init; then set ring, done and arg. */
+/* Before ring_init; then set ring, done and arg.  memory_max: successor_begin. */
 bool	helper_start(struct helper *, struct opener *, const struct state *,
-	    struct errtext *);
+	    uint64_t memory_max, struct errtext *);
 /* One at a time; done is called from the ring's loop. */
 void	helper_give(struct helper *, const struct helper_order *);
 /* Before the ring runs: waits for the answer. */

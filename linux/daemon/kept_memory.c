@@ -64,11 +64,17 @@ map(struct kept_memory *m)
 	return pages_ready(p, m->size);
 }
 
+size_t
+kept_memory_size(const struct nbe_dev_config *c)
+{
+	return c->unflushed != NBE_UNFLUSHED_REPLAY ? 0 : keep_at(c) + c->keep_size;
+}
+
 bool
 kept_memory_open(struct kept_memory *m, int taken, const struct nbe_dev_config *c,
     struct errtext *err)
 {
-	*m = (struct kept_memory){ .fd = -1, .size = keep_at(c) + c->keep_size };
+	*m = (struct kept_memory){ .fd = -1, .size = kept_memory_size(c) };
 	if (taken >= 0 && is_fit(taken, m->size))
 		m->fd = fcntl(taken, F_DUPFD_CLOEXEC, 0);
 	if (m->fd < 0)

@@ -21,6 +21,8 @@ struct kept_memory {
 	size_t	size;
 };
 
+/* Without replay 0. */
+size_t	kept_memory_size(const struct nbe_dev_config *);
 /* taken: what another daemon has left, or -1; what is not of the right kind and size is
  * left alone, and the memory is new.  All of it is there. */
 bool	kept_memory_open(struct kept_memory *, int taken, const struct nbe_dev_config *,

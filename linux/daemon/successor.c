@@ -309,10 +309,12 @@ watch(void *arg)
 }
 
 bool
-successor_begin(struct successor *n, const struct state *s, int life)
+successor_begin(struct successor *n, const struct state *s, int life,
+    uint64_t memory_max)
 {
 	*n = (struct successor){ .state = s, .life = life, .door = -1 };
 	kept_init(&n->kept);
+	n->kept.memory_max = memory_max;
 	node_init(&n->node);
 	pthread_mutex_init(&n->lock, NULL);
 	read_counts(s, &n->count, &n->streak);

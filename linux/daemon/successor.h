@@ -50,8 +50,10 @@ struct successor {
 };
 
 /* life: a socket by which the daemon sends what is to be kept; when it says that all is
- * there, that is asked for here. */
-bool	successor_begin(struct successor *, const struct state *, int life);
+ * there, that is asked for here.  What replay keeps is not taken if it is more than
+ * memory_max bytes, which are locked: somebody may have got hold of the daemon. */
+bool	successor_begin(struct successor *, const struct state *, int life,
+	    uint64_t memory_max);
 /* With the lock held.  The daemon serves the device; takes_over: that of a dead one. */
 void	successor_serves(struct successor *, const struct node *, bool takes_over);
 /* With the lock held.  It serves none any more. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ void
 kept_init(struct kept *k)
 {
 	k->fuse = k->memory = -1;
+	k->memory_max = UINT64_MAX;
 	for (unsigned i = 0; i < NBE_MAX_CONNS; i++)
 		k->conn[i] = (struct kept_conn){ .fd = -1 };
 }
@@ -57,6 +59,14 @@ put(int *place, int *fd)
 	*fd = -1;
 }
 
+static bool
+is_small_enough(const struct kept *k, int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size <= k->memory_max;
+}
+
 bool
 kept_hear(int sock, struct kept *k, struct kept_message *m)
 {
@@ -67,7 +77,8 @@ kept_hear(int sock, struct kept *k, struct kept_message *m)
 	if (m->what == KEPT_FUSE) {
 		put(&k->fuse, &fd);
 	} else if (m->what == KEPT_MEMORY) {
-		put(&k->memory, &fd);
+		if (is_small_enough(k, fd))
+			put(&k->memory, &fd);
 	} else if (m->conn < NBE_MAX_CONNS &&
 	    (m->what == KEPT_CONN || m->what == KEPT_CONN_ENDED)) {
 		struct kept_conn *c = &k->conn[m->conn];

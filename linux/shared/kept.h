@@ -18,6 +18,7 @@
 struct kept {
 	int		fuse;		/* /dev/fuse; -1: none */
 	int		memory;		/* what replay keeps; -1: none */
+	uint64_t	memory_max;	/* a larger one is not taken */
 	struct kept_conn {
 		int	fd;		/* -1: none */
 		uint8_t	path, framing;	/* enum nbe_framing */

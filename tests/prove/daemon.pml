@@ -1,5 +1,5 @@
 /*
- * daemon.pml - the life of linux/daemon/daemon.c, for spin.
+ * daemon.pml - the life of linux/daemon/daemon_*.c, for spin.
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * The daemon's stages, its flags and its helper, with the names they have there.  Around

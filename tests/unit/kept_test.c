@@ -69,6 +69,9 @@ test_daemon_and_helper(void)
 	CHECK(kept_tell(pair[0], &conn, file) && hears(pair[1], &k, KEPT_CONN));
 	CHECK(kept_tell(pair[0], &memory, other) && hears(pair[1], &k, KEPT_MEMORY));
 	CHECK(is_same(k.memory, other) && is_same(k.fuse, file));
+	k.memory_max = 1;		/* the file is larger */
+	CHECK(kept_tell(pair[0], &memory, file) && hears(pair[1], &k, KEPT_MEMORY));
+	CHECK(is_same(k.memory, other));
 	CHECK(kept_tell(pair[0], &all, -1) && hears(pair[1], &k, KEPT_ALL_THERE));
 	/* Of another version: its descriptor is not kept. */
 	CHECK(fd_send(pair[0], "", 1, file) && !hears(pair[1], &k, KEPT_FUSE));
