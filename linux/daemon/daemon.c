@@ -69,7 +69,7 @@ idle(void *arg)
 
 	daemon_check_end(d);
 	next = disk_turn(d->disk);
-	next = earlier(next, daemon_next_order(d));	/* for what the disk has said, too */
+	next = earlier(next, daemon_next_order(d));	/* after the disk has spoken */
 	next = earlier(next, watch_server(d));
 	next = earlier(next, daemon_watch_leave(d));
 	next = earlier(next, control_server_turn(d->control, clock_now()));
