@@ -92,6 +92,7 @@ write_files() {
 		(cd "$tree" && sha256sum -- [0-9]* >sums) || return
 		[ $((round % 3)) -ne 0 ] || sync -f "$mnt" || return
 	done
+	rm "$dir/enough"
 	sync -f "$mnt"
 }
 

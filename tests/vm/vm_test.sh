@@ -82,7 +82,8 @@ plugins=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
 filters=$(nbdkit --dump-config | sed -n 's/^filterdir=//p')
 "$here/initrd.sh" "$kernel" "$dir/initrd" "$tree" $programs \
 	"$plugins/nbdkit-file-plugin.so" "$plugins/nbdkit-sh-plugin.so" \
-	"$filters/nbdkit-log-filter.so" "$filters/nbdkit-blocksize-policy-filter.so" || exit
+	"$filters/nbdkit-log-filter.so" "$filters/nbdkit-blocksize-policy-filter.so" \
+	"$filters/nbdkit-cache-filter.so" || exit
 
 # What is not TAP is said as a comment.
 timeout 2400 qemu-system-x86_64 -machine q35 -accel tcg,thread=single -cpu max \
