@@ -194,7 +194,7 @@ detach
 # ---- replay -----------------------------------------------------------------------------
 
 # What the server forgets that is killed before a flush; the disk has what was flushed.
-caching() { serve nbdkit -f -U "$sock" --filter=cache file "$dir/cached"; }
+caching() { TMPDIR=$dir serve nbdkit -f -U "$sock" --filter=cache file "$dir/cached"; }
 has() { [ "$(dd if="$dir/cached" bs=4096 skip="$1" count=1 status=none | head -c 1)" = "$2" ]; }
 put_at() {
 	head -c 4096 /dev/zero | tr '\0' "$2" |
