@@ -134,13 +134,6 @@ set_aside(struct fuse_req *r, struct io_uring_sqe *sqe)
 	f->aside += r->aside;
 }
 
-static void
-no_more_aside(struct fuse_req *r)
-{
-	r->fuse->aside -= r->aside;
-	r->aside = false;
-}
-
 /* An error is ENOENT, when the request was given up meanwhile; but without the
  * answer to INIT there is no connection. */
 static void
@@ -151,7 +144,8 @@ written(struct ring_op *op, int res, uint32_t flags)
 
 	(void)flags;
 	f->in_ring--;
-	no_more_aside(r);
+	f->aside -= r->aside;
+	r->aside = false;
 	handover_step(&f->handover, f->in_flight + f->aside);
 	if (!f->serving && f->fs.inited && res > 0)
 		fuse_hello_done(f);
@@ -260,7 +254,6 @@ was_read(struct ring_op *op, int res, uint32_t flags)
 
 	(void)flags;
 	f->in_ring--;
-	no_more_aside(r);
 	f->dev.reading--;
 	take(f, r, res);
 	if (f->dev.reading == 0 && f->state != FUSE_ENDED)
@@ -279,8 +272,9 @@ start_read(struct fuse *f, uint32_t payload)
 	r->op.done = was_read;
 	io_uring_prep_read(sqe, f->dev.fd, r->data - HEADROOM,
 	    HEADROOM + FUSE_PAYLOAD_MAX, 0);
-	if (payload >= READ_ASIDE)
-		set_aside(r, sqe);
+	/* Then it may wait until there is something to read, so nobody must wait for it. */
+	if (payload >= READ_ASIDE && f->in_flight != 0)
+		(void)ring_set_aside(f->ring, sqe);
 	ring_bind(sqe, &r->op);
 }
 

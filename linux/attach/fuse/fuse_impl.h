@@ -107,7 +107,7 @@ struct fuse_req {
 	uint8_t		steps, step_now;
 	uint8_t		patch_at;	/* step before which bytes are merged */
 	uint16_t	asks;		/* SEEK: questions so far */
-	bool		aside;		/* its op is a worker's of the kernel */
+	bool		aside;		/* a worker of the kernel's writes the answer */
 	bool		exclusive;	/* needs the bounce buffer and no writer */
 	struct fuse_req	*next;		/* free, waiting at the gate, or held */
 	uint32_t	len;		/* held: bytes that were read */
@@ -193,7 +193,7 @@ struct fuse {
 	bool		outlives;	/* it may have a next one */
 	bool		serving;	/* INIT was answered */
 	unsigned	in_flight;
-	unsigned	aside;		/* requests that a worker copies */
+	unsigned	aside;		/* requests with such an answer */
 	unsigned	in_ring;	/* operations whose done is still to come */
 	uint64_t	requests;
 };
