@@ -28,7 +28,7 @@ verify_until_enough() {
 	while [ ! -e "$dir/enough" ]; do
 		fio --name=verify --filename="$device" --rw=randrw --bsrange=4k-256k \
 			--iodepth=32 --ioengine=libaio --direct=1 --size=128M --io_size=256M \
-			--verify=crc32c --verify_fatal=1 --fdatasync=100 \
+			--verify=crc32c --verify_fatal=1 --verify_state_save=0 --fdatasync=100 \
 			--output="$dir/fio" >"$dir/fio.log" 2>&1 || return
 	done
 	rm "$dir/enough"

@@ -272,7 +272,7 @@ start_read(struct fuse *f, uint32_t payload)
 	r->op.done = was_read;
 	io_uring_prep_read(sqe, f->dev.fd, r->data - HEADROOM,
 	    HEADROOM + FUSE_PAYLOAD_MAX, 0);
-	/* Then it may wait until there is something to read, so nobody must wait for it. */
+	/* Then it may wait for something to read, so nobody must wait for it. */
 	if (payload >= READ_ASIDE && f->in_flight != 0)
 		(void)ring_set_aside(f->ring, sqe);
 	ring_bind(sqe, &r->op);
