@@ -33,6 +33,21 @@ verify_until_enough() {
 	done
 	rm "$dir/enough"
 }
+# under_verify COMMAND...: five times beside that.  False: there was an error, which is told,
+# or it went only $times times.
+under_verify() {
+	verify_until_enough &
+	fio=$!
+	times=0
+	while kill -0 $fio 2>/dev/null && [ $times -lt 5 ]; do
+		wait_until busy && "$@" || break
+		times=$((times + 1))
+	done
+	touch "$dir/enough"
+	wait $fio && [ $times = 5 ] && return
+	tail -n 3 "$dir/fio.log" | sed "s/^/# after $times times: /"
+	return 1
+}
 put() {
 	head -c 4096 /dev/zero | tr '\0' "$1" |
 		dd of="$device" bs=4096 oflag=direct conv=notrunc status=none

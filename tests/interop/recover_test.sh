@@ -87,17 +87,9 @@ ok "a daemon that was started in another directory, with names from there"
 # ---- no error, no wrong byte ----------------------------------------------------------
 
 attach --unflushed ignore
-verify_until_enough &
-fio=$!
-kills=0
-while kill -0 $fio 2>/dev/null && [ $kills -lt 5 ]; do
-	wait_until busy && kill_alone || break
-	kills=$((kills + 1))
-done
-touch "$dir/enough"
-wait $fio && [ $kills = 5 ]
+under_verify kill_alone
 ok "fio --verify: the daemon is killed again and again, no error, and nobody does a thing"
-[ "$(takeovers)" -eq $kills ]
+[ "$(takeovers)" -eq $times ]
 ok "show says how often"
 detach
 
@@ -242,18 +234,7 @@ run connect --device "$name" --fence 1s --unflushed replay \
 	"nbds+unix:///?socket=$sock&tls-verify-peer=false"
 status_is 0 && put i && kill_alone && sync_it && put j && kill_alone && sync_it
 ok "replay over TLS: no flush fails"
-verify_until_enough &
-fio=$!
-kills=0
-while kill -0 $fio 2>/dev/null && [ $kills -lt 5 ]; do
-	wait_until busy && kill_alone || break
-	kills=$((kills + 1))
-done
-touch "$dir/enough"
-wait $fio && [ $kills = 5 ] || {
-	tail -n 3 "$dir/fio.log" | sed "s/^/# after $kills kills: /"
-	false
-}
+under_verify kill_alone
 ok "replay over TLS: fio --verify with fdatasync, 5 daemons are killed: no error"
 detach
 kill_server

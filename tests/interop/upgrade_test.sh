@@ -47,17 +47,9 @@ ok "and it ends as others do, though the last daemon was killed"
 # ---- under load -----------------------------------------------------------------------
 
 attach --fence 1h "$sock"
-verify_until_enough &
-fio=$!
-upgrades=0
-while kill -0 $fio 2>/dev/null && [ $upgrades -lt 5 ]; do
-	wait_until busy && nb upgrade "$name" || break
-	upgrades=$((upgrades + 1))
-done
-touch "$dir/enough"
-wait $fio && [ $upgrades = 5 ]
+under_verify nb upgrade "$name"
 ok "fio --verify: no error"
-echo "# $upgrades upgrades; the longest wait: $(sed -n 's/^ *clat (\([a-z]*\).*max=\([^,]*\),.*/\2 \1/p' \
+echo "# $times upgrades; the longest wait: $(sed -n 's/^ *clat (\([a-z]*\).*max=\([^,]*\),.*/\2 \1/p' \
 	"$dir/fio" | tr '\n' ' ')"
 fio --name=burst --filename="$device" --rw=write --bs=256k --iodepth=16 \
 	--ioengine=libaio --direct=1 --size=64M >/dev/null 2>&1 &&
