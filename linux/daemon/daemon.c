@@ -84,10 +84,7 @@ idle(void *arg)
 static void
 leave(struct daemon *d)
 {
-	helper_end(&d->helper);
-	opener_end(&d->opener);
-	fencer_end(&d->fencer);
-	hooks_end(&d->hooks);
+	daemon_end_processes(d);
 	log_close(&d->log);
 }
 
@@ -103,10 +100,7 @@ finish(struct daemon *d)
 		front_free(&d->front);
 		disk_free(d->disk);
 	}
-	helper_end(&d->helper);
-	opener_end(&d->opener);
-	fencer_end(&d->fencer);
-	hooks_end(&d->hooks);
+	daemon_end_processes(d);
 	if (!daemon_leaves_all(d)) {
 		state_remove(d->config->state);
 		log_line(&d->log, LOG_INFO, "disconnected");

@@ -71,6 +71,8 @@ struct daemon {
 
 /* Undoes what was done when it fails; the connections are closed then too. */
 bool	 daemon_start(struct daemon *, struct errtext *);
+/* The helper, and those of opener, fencer and hooks. */
+void	 daemon_end_processes(struct daemon *);
 
 /* ---- daemon_asked.c: the command, and signals ----------------------------------- */
 

@@ -292,6 +292,15 @@ has_unix_server(const struct daemon *d)
 	return false;
 }
 
+void
+daemon_end_processes(struct daemon *d)
+{
+	helper_end(&d->helper);
+	opener_end(&d->opener);
+	fencer_end(&d->fencer);
+	hooks_end(&d->hooks);
+}
+
 bool
 daemon_start(struct daemon *d, struct errtext *err)
 {
@@ -330,9 +339,6 @@ free_ring:
 close_conns:
 	for (unsigned i = 0; i < conns; i++)
 		nbc_close(&d->config->conn[i], true);
-	helper_end(&d->helper);
-	opener_end(&d->opener);
-	fencer_end(&d->fencer);
-	hooks_end(&d->hooks);
+	daemon_end_processes(d);
 	return false;
 }

@@ -93,7 +93,7 @@ kept_memory_close(struct kept_memory *m)
 {
 	if (m->map != NULL)
 		munmap(m->map, m->size);
-	if (m->map != NULL || m->fd > 0)
+	if (m->size != 0 && m->fd >= 0)
 		close(m->fd);
 	*m = (struct kept_memory){ .fd = -1 };
 }

@@ -27,6 +27,7 @@ size_t	kept_memory_size(const struct nbe_dev_config *);
  * left alone, and the memory is new.  All of it is there. */
 bool	kept_memory_open(struct kept_memory *, int taken, const struct nbe_dev_config *,
 	    struct errtext *);
+/* Also of one that is all zero, and was never opened. */
 void	kept_memory_close(struct kept_memory *);
 
 #endif

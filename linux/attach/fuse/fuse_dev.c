@@ -125,13 +125,10 @@ take_free(struct fuse *f)
 
 /* ---- answers ------------------------------------------------------------------ */
 
-static void
-set_aside(struct fuse_req *r, struct io_uring_sqe *sqe)
+static bool
+set_aside(struct fuse *f, struct io_uring_sqe *sqe)
 {
-	struct fuse *f = r->fuse;
-
-	r->aside = f->in_flight != 0 && ring_set_aside(f->ring, sqe);
-	f->aside += r->aside;
+	return f->in_flight != 0 && ring_set_aside(f->ring, sqe);
 }
 
 /* An error is ENOENT, when the request was given up meanwhile; but without the
@@ -171,8 +168,8 @@ answer(struct fuse_req *r)
 	head->unique = r->unique;
 	r->op.done = written;
 	io_uring_prep_write(sqe, f->dev.fd, head, head->len, 0);
-	if (head->len >= ANSWER_ASIDE)
-		set_aside(r, sqe);
+	r->aside = head->len >= ANSWER_ASIDE && set_aside(f, sqe);
+	f->aside += r->aside;
 	ring_bind(sqe, &r->op);
 	f->in_ring++;
 }
@@ -273,8 +270,8 @@ start_read(struct fuse *f, uint32_t payload)
 	io_uring_prep_read(sqe, f->dev.fd, r->data - HEADROOM,
 	    HEADROOM + FUSE_PAYLOAD_MAX, 0);
 	/* Then it may wait for something to read, so nobody must wait for it. */
-	if (payload >= READ_ASIDE && f->in_flight != 0)
-		(void)ring_set_aside(f->ring, sqe);
+	if (payload >= READ_ASIDE)
+		(void)set_aside(f, sqe);
 	ring_bind(sqe, &r->op);
 }
 
