@@ -42,7 +42,7 @@ nbe_dev_size(const struct nbe_dev_config *cfg)
 	return pad(sizeof(struct nbe_dev)) + pad(conns * sizeof(struct conn)) +
 	    pad(slots * sizeof(struct slot)) +
 	    pad(fences_of(cfg) * sizeof(struct fence)) +
-	    (cfg->records != NULL ? 0 : pad(nbe_records_size(cfg))) +
+	    (cfg->records != NULL ? 0 : pad(records_size(cfg))) +
 	    conns * (pad(cfg->depth * sizeof(uint16_t)) +
 	    pad((size_t)cfg->depth * LEN_EXT_REQUEST));
 }
@@ -112,7 +112,7 @@ nbe_dev_init(void *mem, const struct nbe_dev_config *cfg, const struct nbe_expor
 	d->slot = carve(&at, d->slots * sizeof(struct slot));
 	d->fence = carve(&at, d->fence_room * sizeof(struct fence));
 	d->un.records = cfg->records != NULL ? cfg->records :
-	    carve(&at, nbe_records_size(cfg));
+	    carve(&at, records_size(cfg));
 	init_conns(d, &at, now);
 	list_init(&d->spare);
 	list_init(&d->retry);
@@ -133,6 +133,12 @@ nbe_dev_init(void *mem, const struct nbe_dev_config *cfg, const struct nbe_expor
 	    0, e->block_pref);
 	d->effect_now = part_max(d->effect_max, EFFECT_START, e->block_pref);
 	return d;
+}
+
+size_t
+nbe_records_size(const struct nbe_dev_config *cfg)
+{
+	return records_size(cfg);
 }
 
 const struct nbe_export *

@@ -568,6 +568,7 @@ bool	 fence_blocks_retry(const struct nbe_dev *, const struct slot *);
 nbe_time fence_wake(const struct nbe_dev *);
 
 /* records.c: dev.un.records, as a device before this one has left them */
+size_t	 records_size(const struct nbe_dev_config *);
 void	 records_begin(struct nbe_dev *);
 bool	 records_take(struct nbe_dev *);
 uint64_t records_head(const struct nbe_dev *);

@@ -14,7 +14,7 @@
 #define NUMBER_MAX	(UINT64_MAX / 2)	/* so that none comes to its end */
 
 size_t
-nbe_records_size(const struct nbe_dev_config *cfg)
+records_size(const struct nbe_dev_config *cfg)
 {
 	return sizeof(struct records) + (cfg->unflushed != NBE_UNFLUSHED_REPLAY ? 0 :
 	    cfg->keep_records * sizeof(struct record));
