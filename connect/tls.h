@@ -21,9 +21,10 @@ struct nbc_error;
 struct nbc_options;
 struct nbc_tls;
 struct nbc_tls_context;
+struct nbc_ktls;
 
 /* Of the options it takes open_file, and allow_ktls: it keeps what nbc_tls_to_kernel
- * needs.  NULL: err says why.  The context must outlive the session. */
+ * and nbc_tls_keys need.  NULL: err says why.  The context must outlive the session. */
 struct nbc_tls *nbc_tls_new(const struct nbc_tls_context *, const struct nbc_options *,
 	    struct nbc_error *);
 void	nbc_tls_free(struct nbc_tls *);
@@ -56,6 +57,47 @@ int	nbc_tls_feed(struct nbc_tls *, const uint8_t *buf, size_t len);
 long	nbc_tls_open(struct nbc_tls *, uint8_t *buf, size_t size);
 /* Why it is broken, for people. */
 const char *nbc_tls_error(const struct nbc_tls *);
+
+/*
+ * One thing more over a session of TLS 1.3 whose process was killed, by who has its
+ * socket: these keys say how, and how many records they had protected before says
+ * where.
+ */
+#define NBC_TLS_SECRET_MAX 48u
+struct nbc_tls_keys {
+	uint16_t	suite;		/* RFC 8446, B.4; 0: none */
+	uint8_t		secret_len;
+	uint8_t		tx[NBC_TLS_SECRET_MAX], rx[NBC_TLS_SECRET_MAX];
+};
+struct nbc_tls_records {
+	uint64_t	tx, rx;
+};
+/* Of a session that is up.  False: of TLS 1.2, made without allow_ktls, or there was a
+ * KeyUpdate already. */
+bool	nbc_tls_keys(const struct nbc_tls *, struct nbc_tls_keys *);
+/* What was made, if not sent yet, and what was fed and looked at.  False: keys that
+ * nbc_tls_keys told are of the past. */
+bool	nbc_tls_records(const struct nbc_tls *, struct nbc_tls_records *);
+
+struct nbc_tls_last;
+/*
+ * tx must be what the peer has got, to the record.  rx is at least: of what came later
+ * the process may have received some 128 KiB, which nobody has any more, and it may
+ * have ended in the middle of a record.  NULL: such keys are none, or out of memory.
+ */
+struct nbc_tls_last *nbc_tls_last_new(const struct nbc_tls_keys *,
+	    struct nbc_tls_records);
+void	nbc_tls_last_free(struct nbc_tls_last *);
+#define NBC_TLS_LAST_OVERHEAD 22u
+/* One record of len plain bytes, into len + NBC_TLS_LAST_OVERHEAD bytes; once. */
+bool	nbc_tls_last_seal(struct nbc_tls_last *, const uint8_t *plain, size_t len,
+	    uint8_t *out);
+/* At most this much at a time, and only when nbc_tls_last_open has said 0. */
+#define NBC_TLS_LAST_FEED 4096u
+void	nbc_tls_last_feed(struct nbc_tls_last *, const uint8_t *, size_t len);
+/* Plain bytes of the next record that can be opened, which are valid until the next
+ * call: how many; 0: feed more; -1: none can be any more. */
+long	nbc_tls_last_open(struct nbc_tls_last *, const uint8_t **plain);
 
 /*
  * Hand the session to the kernel: afterwards plain reads and writes of fd are the

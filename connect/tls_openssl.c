@@ -380,7 +380,8 @@ on_secret(const SSL *ssl, const char *line)
 		d->secret_len = 0;
 }
 
-/* A handshake message in either direction, as OpenSSL tells debuggers. */
+/* A handshake message or the header of a record, in either direction, as OpenSSL tells
+ * debuggers.  The records of the handshake have other keys. */
 static void
 on_message(int writing, int version, int type, const void *buf, size_t len, SSL *ssl,
     void *arg)
@@ -388,11 +389,12 @@ on_message(int writing, int version, int type, const void *buf, size_t len, SSL 
 	struct nbc_tls *tls = SSL_get_app_data(ssl);
 	const uint8_t *message = buf;
 
-	(void)writing;
 	(void)version;
 	(void)arg;
 	if (type == SSL3_RT_HANDSHAKE && len > 0 && message[0] == SSL3_MT_KEY_UPDATE)
 		tls->keys_changed = true;
+	if (type == SSL3_RT_HEADER && tls->is_up)
+		(writing ? &tls->tx : &tls->rx)->records++;
 }
 
 /* No suite that would let a certificate replace the key; the store of trusted roots
@@ -700,7 +702,6 @@ seal_record(struct nbc_tls *tls, const uint8_t *plain, size_t len, uint8_t *out,
 		explain_failure(tls);
 		return false;
 	}
-	tls->tx.records++;
 	return true;
 }
 
@@ -736,8 +737,6 @@ nbc_tls_feed(struct nbc_tls *tls, const uint8_t *buf, size_t len)
 {
 	tls->ends.in = buf;
 	tls->ends.in_len = len;
-	if (tls->is_up)
-		tls->rx.records++;
 	return 0;
 }
 

@@ -2,6 +2,8 @@
  * daemon_events.c - what the disk says to the daemon.
  * SPDX-License-Identifier: BSD-2-Clause
  */
+#include <string.h>
+
 #include "daemon_impl.h"
 
 static void
@@ -28,14 +30,17 @@ leaves(void *arg, uint32_t paths, unsigned path)
 }
 
 static void
-conn(void *arg, unsigned conn, int fd, unsigned path, enum nbe_framing framing)
+conn(void *arg, unsigned conn, const struct kept_conn *c)
 {
-	const struct kept_message m = {
-		.what = fd < 0 ? KEPT_CONN_ENDED : KEPT_CONN, .conn = (uint8_t)conn,
-		.path = (uint8_t)path, .framing = (uint8_t)framing,
-	};
+	struct kept_message m = { .what = KEPT_CONN_ENDED, .conn = (uint8_t)conn };
 
-	(void)helper_keep(&((struct daemon *)arg)->helper, &m, fd);
+	if (c != NULL) {
+		m.what = c->has_session ? KEPT_SESSION : KEPT_CONN;
+		m.path = c->path;
+		m.framing = c->framing;
+		memcpy(m.session, c->session, sizeof(m.session));
+	}
+	(void)helper_keep(&((struct daemon *)arg)->helper, &m, c != NULL ? c->fd : -1);
 }
 
 static void
@@ -90,7 +95,7 @@ daemon_disk_events(struct daemon *d)
 	return (struct disk_events){
 		.resized = resized, .stopped = daemon_disk_stopped,
 		.moved = moved, .left = leaves,
-		.conn = d->note.byte != NULL ? conn : NULL,
+		.conn = d->note.file != NULL ? conn : NULL,
 		.epoch = new_epoch, .past = daemon_past_known,
 		.fence = fence, .log = says, .arg = d,
 	};

@@ -51,7 +51,7 @@ make_disk_config(struct daemon *d, struct disk_config *c)
 		.events = daemon_disk_events(d),
 		.past = d->left.unflushed && s->unflushed != NBE_UNFLUSHED_IGNORE ?
 		    DISK_PAST_LOST : DISK_PAST_SAFE,
-		.can_ask = note_can_ask(&d->note),
+		.notes = note_conns(&d->note),
 	};
 	/* Devices that lost one server must not all come back at one moment. */
 	(void)!getrandom(&c->dev.seed, sizeof(c->dev.seed), GRND_NONBLOCK);
@@ -112,7 +112,7 @@ static bool
 may_ask(const struct daemon *d, const struct kept_conn *c, unsigned conn)
 {
 	return c->path == d->left.active && !d->left.doubt &&
-	    (d->left.can_ask >> conn & 1) != 0;
+	    d->left.conn[conn].can_ask != 0;
 }
 
 /* The sockets of the daemon that was killed, as that one has described them. */
@@ -127,11 +127,12 @@ take_conns(struct daemon *d)
 		if (c->fd < 0)
 			continue;
 		if (c->path < d->config->servers && c->framing <= NBE_EXTENDED)
-			disk_old_conn(d->disk, c->fd, c->path,
-			    (enum nbe_framing)c->framing, may_ask(d, c, i));
+			disk_old_conn(d->disk, c,
+			    may_ask(d, c, i) ? &d->left.conn[i] : NULL);
 		else
 			close(c->fd);
 		c->fd = -1;
+		explicit_bzero(c->session, sizeof(c->session));
 	}
 }
 
@@ -149,7 +150,7 @@ open_memory(struct daemon *d, struct disk_config *c, struct errtext *err)
 		return false;
 	c->dev.records = d->memory.map;
 	c->keep = d->memory.keep;
-	if (d->note.byte != NULL)
+	if (d->note.file != NULL)
 		(void)helper_keep(&d->helper, &m, d->memory.fd);
 	return true;
 }

@@ -21,6 +21,7 @@
 #include "reset.h"
 #include "sampler.h"
 #include "taken.h"
+#include "tls.h"
 
 /* A round that comes so much later than the loop was to wait tells that this process,
  * or the machine, was asleep.  That time does not count; and after it there is some
@@ -216,19 +217,47 @@ answered(void *arg, bool flushed)
 	}
 }
 
-/* What is in our own system would arrive at any time: only a reset ends that. */
-void
-disk_old_conn(struct disk *d, int fd, unsigned path, enum nbe_framing framing, bool ask)
+_Static_assert(sizeof(struct nbc_tls_keys) <= KEPT_SESSION_MAX, "it is kept");
+
+/* The session of the process before; NULL: nobody can go on with it. */
+static struct nbc_tls_last *
+old_session(const struct kept_conn *c, const struct note_conn *left)
 {
-	if (!all_taken(fd)) {
-		socket_reset(fd);
-	} else if (!ask || d->past == DISK_PAST_SAFE) {
-		overdue_keep(&d->overdue, fd, path);
-	} else if (overdue_ask(&d->overdue, fd, path, framing)) {
+	struct nbc_tls_keys keys;
+	struct nbc_tls_last *tls;
+
+	memcpy(&keys, c->session, sizeof(keys));
+	tls = nbc_tls_last_new(&keys, (struct nbc_tls_records){
+	    left->tx_records, left->rx_records });
+	explicit_bzero(&keys, sizeof(keys));
+	return tls;
+}
+
+static void
+ask_old_conn(struct disk *d, const struct kept_conn *c, const struct note_conn *left)
+{
+	struct nbc_tls_last *tls = c->has_session ? old_session(c, left) : NULL;
+
+	if (c->has_session && tls == NULL) {
+		overdue_keep(&d->overdue, c->fd, c->path);
+	} else if (overdue_ask(&d->overdue, c->fd, c->path,
+	    (enum nbe_framing)c->framing, tls)) {
 		if (d->past == DISK_PAST_LOST)
 			d->past = DISK_PAST_UNKNOWN;
 		d->asked++;
 	}
+}
+
+/* What is in our own system would arrive at any time: only a reset ends that. */
+void
+disk_old_conn(struct disk *d, const struct kept_conn *c, const struct note_conn *left)
+{
+	if (!all_taken(c->fd))
+		socket_reset(c->fd);
+	else if (left == NULL || d->past == DISK_PAST_SAFE)
+		overdue_keep(&d->overdue, c->fd, c->path);
+	else
+		ask_old_conn(d, c, left);
 }
 
 /* ---- connections --------------------------------------------------------- */
@@ -268,10 +297,10 @@ ended(void *arg, unsigned conn)
 	struct disk *d = arg;
 
 	tell_epoch(d);
-	if (d->link[conn].can_ask != NULL)
-		*d->link[conn].can_ask = 0;
+	if (d->link[conn].note != NULL)
+		d->link[conn].note->can_ask = 0;
 	if (d->events.conn != NULL)
-		d->events.conn(d->events.arg, conn, -1, 0, NBE_SIMPLE);
+		d->events.conn(d->events.arg, conn, NULL);
 }
 
 /* For the next process, should this one end now. */
@@ -285,6 +314,26 @@ tell_left(struct disk *d, unsigned path)
 	d->left = paths;
 	d->left_path = path;
 	d->events.left(d->events.arg, paths, path);
+}
+
+/* Not of a session that only this process, or the kernel, can go on with. */
+static void
+tell_conn(struct disk *d, unsigned conn)
+{
+	const struct nbc_conn *nbc = &d->link[conn].nbc;
+	struct kept_conn c = {
+		.fd = nbc->fd, .path = (uint8_t)nbe_conn_path(d->dev, conn),
+		.framing = (uint8_t)nbc->exp.framing, .has_session = nbc->tls != NULL,
+	};
+	struct nbc_tls_keys keys = { .suite = 0 };
+
+	if (d->events.conn == NULL || nbc->ktls ||
+	    (nbc->tls != NULL && !nbc_tls_keys(nbc->tls, &keys)))
+		return;
+	memcpy(c.session, &keys, sizeof(keys));
+	d->events.conn(d->events.arg, conn, &c);
+	explicit_bzero(&keys, sizeof(keys));
+	explicit_bzero(&c, sizeof(c));
 }
 
 static void
@@ -309,9 +358,7 @@ take(struct disk *d, unsigned conn, struct nbc_conn *nbc)
 		tell_epoch(d);
 		return;
 	}
-	if (d->events.conn != NULL && l->nbc.tls == NULL && !l->nbc.ktls)
-		d->events.conn(d->events.arg, conn, l->nbc.fd, path,
-		    l->nbc.exp.framing);
+	tell_conn(d, conn);
 	say(d, conn, "is up", "");
 	say_path(d, path);
 }
@@ -546,7 +593,7 @@ tend_time(const struct nbe_dev_config *c)
 }
 
 static void
-init_links(struct disk *d, volatile uint8_t *can_ask)
+init_links(struct disk *d, volatile struct note_conn *notes)
 {
 	d->overdue.dev = d->dev;
 	d->overdue.ring = d->ring;
@@ -558,7 +605,7 @@ init_links(struct disk *d, volatile uint8_t *can_ask)
 			.dev = d->dev, .ring = d->ring, .overdue = &d->overdue,
 			.sends = &d->sends, .conn = i, .now = now, .arg = d,
 			.keep = d->keep, .nbc.fd = -1, .ended = ended,
-			.can_ask = can_ask != NULL ? can_ask + i : NULL,
+			.note = notes != NULL ? notes + i : NULL,
 		};
 }
 
@@ -614,7 +661,7 @@ disk_new(struct ring *ring, const struct disk_config *config, struct nbc_conn *f
 	if (d->past == DISK_PAST_LOST && nbe_inherited(d->dev))
 		d->past = DISK_PAST_KEPT;
 	d->epoch = nbe_epoch(d->dev);
-	init_links(d, config->can_ask);
+	init_links(d, config->notes);
 	for (unsigned i = 0; i < count; i++)
 		take(d, i, &first[i]);
 	return d;

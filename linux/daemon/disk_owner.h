@@ -13,6 +13,8 @@
 #include "dialer.h"
 #include "disk.h"
 #include "disk_info.h"
+#include "kept.h"
+#include "note.h"
 #include "ring.h"
 
 /* What the disk tells its owner, from the ring's loop. */
@@ -23,9 +25,9 @@ struct disk_events {
 	/* Of which servers the next process would have to know, should this one end
 	 * now: nbe_old_paths; path is the active one.  NULL: nobody takes its place. */
 	void	(*left)(void *arg, uint32_t paths, unsigned path);
-	/* A connection has a socket, or, with -1, has none any more; NULL, too. */
-	void	(*conn)(void *arg, unsigned conn, int fd, unsigned path,
-		    enum nbe_framing);
+	/* A connection has a socket that could be used after this process; or, with
+	 * NULL, it has none any more; NULL, too. */
+	void	(*conn)(void *arg, unsigned conn, const struct kept_conn *);
 	/* nbe_epoch has changed; NULL, too. */
 	void	(*epoch)(void *arg);
 	/* disk_past is known. */
@@ -47,7 +49,7 @@ struct disk_config {
 	 * finds that it is not. */
 	enum disk_past	past;
 	/* By connection: struct link's; NULL. */
-	volatile uint8_t *can_ask;
+	volatile struct note_conn *notes;
 };
 
 /* Takes over the connections in first[0..count), count at least 1, all to dev.path;
@@ -56,11 +58,12 @@ struct disk_config {
 struct disk *disk_new(struct ring *, const struct disk_config *,
 	    struct nbc_conn *first, unsigned count);
 /*
- * A connection to path of the process before, which was killed; the disk takes its
- * socket.  ask: the server may be asked there whether all that was acknowledged is
- * safe, as docs/architecture.md, "A daemon that may die", has it.
+ * A connection of the process before, which was killed; the disk takes its socket.
+ * left: the server may be asked there whether all that was acknowledged is safe, as
+ * docs/architecture.md, "A daemon that may die", has it; or NULL.
  */
-void	disk_old_conn(struct disk *, int fd, unsigned path, enum nbe_framing, bool ask);
+void	disk_old_conn(struct disk *, const struct kept_conn *,
+	    const struct note_conn *left);
 /* After events.stopped. */
 void	disk_free(struct disk *);
 /* ns until disk_turn wants to be called again; UINT64_MAX: only on an event.  The

@@ -17,6 +17,7 @@
 
 #include "connect.h"
 #include "nbe.h"
+#include "note.h"
 #include "overdue.h"
 #include "ring.h"
 
@@ -30,9 +31,8 @@ struct link {
 	struct ring	*ring;
 	struct overdue	*overdue;	/* of the disk */
 	unsigned	*sends;		/* of the disk, in the ring */
-	/* For who comes after this process, should it be killed: nbe_can_flush_last.
-	 * NULL: nobody does. */
-	volatile uint8_t *can_ask;
+	/* For who comes after this process, should it be killed.  NULL: nobody does. */
+	volatile struct note_conn *note;
 	unsigned	conn;		/* its number in the engine */
 	nbe_time	(*now)(void *arg);
 	void		(*ended)(void *arg, unsigned conn);	/* it is down */

@@ -234,6 +234,18 @@ open_ahead(struct link *l)
 	return n;
 }
 
+/* At least so many, whenever this process ends. */
+static void
+note_opened(const struct link *l)
+{
+	struct nbc_tls_records records;
+
+	if (l->note == NULL)
+		return;
+	(void)nbc_tls_records(l->nbc.tls, &records);
+	l->note->rx_records = records.rx;
+}
+
 static void
 received_sealed(struct link *l, size_t len)
 {
@@ -246,6 +258,7 @@ received_sealed(struct link *l, size_t len)
 
 		n = large ? open_direct(l) : open_ahead(l);
 	}
+	note_opened(l);
 	if (n == 0)
 		return;
 	if (nbe_rx_begin(l->dev, l->conn, seg, 2, &need) != 0)

@@ -10,6 +10,34 @@
  * send is one more event to wake up for. */
 #define SEND_NOW_MAX	(64 * 1024)
 
+/* ---- for who comes after this process ------------------------------------------ */
+
+/* False: nobody else can go on with it. */
+static bool
+note_session(const struct link *l)
+{
+	struct nbc_tls_records records;
+
+	if (!nbc_tls_records(l->nbc.tls, &records))
+		return false;
+	l->note->tx_records = records.tx;
+	return true;
+}
+
+/* Of what is sealed nothing is out yet; but in the middle of a send nobody knows how
+ * much of it is. */
+static void
+note_sending(const struct link *l, bool sending)
+{
+	if (l->note == NULL)
+		return;
+	l->note->can_ask = !sending && !l->sending &&
+	    nbe_can_flush_last(l->dev, l->conn) &&
+	    (!in_process_tls(l) || note_session(l));
+}
+
+/* ---- a send --------------------------------------------------------------------- */
+
 /* A list of buffers has none that is registered: payload in pages goes alone. */
 static unsigned
 before_pages(const struct nbe_seg *seg, unsigned n)
@@ -51,6 +79,7 @@ push(struct link *l, struct io_uring_sqe *sqe, size_t length)
 	if (length >= LINK_PLAIN && *l->sends != 0 &&
 	    (in_process_tls(l) || l->nbc.ktls))
 		(void)ring_set_aside(l->ring, sqe);
+	note_sending(l, true);
 	ring_bind(sqe, &l->send_op);
 	l->sending = true;
 	++*l->sends;
@@ -101,18 +130,21 @@ cut(const struct link *l)
 static bool
 send_sealed_now(struct link *l)
 {
-	ssize_t sent = send(l->nbc.fd, l->sealed, l->sealed_len,
-	    MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t sent;
 
+	note_sending(l, true);
+	sent = send(l->nbc.fd, l->sealed, l->sealed_len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
 		cut(l);
 		return false;
 	}
 	l->sealed_pos = sent > 0 ? (size_t)sent : 0;
-	if (l->sealed_pos == l->sealed_len)
-		return true;
-	push_sealed(l);
-	return false;
+	if (l->sealed_pos < l->sealed_len) {
+		push_sealed(l);
+		return false;
+	}
+	note_sending(l, false);		/* to seal more takes a while */
+	return true;
 }
 
 /* Once sealed, the plain bytes of tx_iov are of no more use: they count as sent. */
@@ -150,9 +182,10 @@ seal_pages(struct link *l, const struct nbe_seg *seg)
 static bool
 send_now(struct link *l, size_t length, int flags)
 {
-	ssize_t sent = sendmsg(l->nbc.fd, &l->tx_msg,
-	    MSG_NOSIGNAL | MSG_DONTWAIT | flags);
+	ssize_t sent;
 
+	note_sending(l, true);
+	sent = sendmsg(l->nbc.fd, &l->tx_msg, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
 	if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
 		push_plain(l, length);
 		return false;
@@ -196,19 +229,10 @@ link_update_keys(struct link *l)
 		cut(l);
 }
 
-/* In the middle of a send nobody knows how much of it is out. */
-static void
-note_sending(const struct link *l, bool sending)
-{
-	if (l->can_ask != NULL)
-		*l->can_ask = !sending && nbe_can_flush_last(l->dev, l->conn);
-}
-
 void
 link_send(struct link *l)
 {
 	link_update_keys(l);
-	note_sending(l, true);
 	while (!l->sending && !l->closing && send_some(l))
 		;
 	note_sending(l, false);

@@ -23,14 +23,32 @@ static void
 answered(struct overdue_socket *s, bool flushed)
 {
 	s->asked = false;
+	nbc_tls_last_free(s->tls);
+	s->tls = NULL;
 	(void)shutdown(s->fd, SHUT_WR);
 	s->all->answered(s->all->arg, flushed);
+}
+
+static enum nbe_heard
+hear_session(struct overdue_socket *s, size_t len)
+{
+	enum nbe_heard heard = NBE_HEARD_NOTHING;
+	const uint8_t *plain;
+	long n;
+
+	nbc_tls_last_feed(s->tls, s->room, len);
+	while (heard == NBE_HEARD_NOTHING &&
+	    (n = nbc_tls_last_open(s->tls, &plain)) != 0)
+		heard = n < 0 ? NBE_HEARD_REFUSED :
+		    nbe_last_flush_hear(&s->flush, plain, (size_t)n);
+	return heard;
 }
 
 static void
 hear_answer(struct overdue_socket *s, size_t len)
 {
-	enum nbe_heard heard = nbe_last_flush_hear(&s->flush, s->room, len);
+	enum nbe_heard heard = s->tls != NULL ? hear_session(s, len) :
+	    nbe_last_flush_hear(&s->flush, s->room, len);
 
 	if (heard != NBE_HEARD_NOTHING)
 		answered(s, heard == NBE_HEARD_FLUSHED);
@@ -76,6 +94,7 @@ keep(struct overdue *o, int fd, unsigned path)
 	s->path = path;
 	s->used = true;
 	s->ended = s->asked = false;
+	s->tls = NULL;
 	s->fd = fd;
 	s->bytes = 0;
 	o->count++;
@@ -90,29 +109,45 @@ overdue_keep(struct overdue *o, int fd, unsigned path)
 	(void)keep(o, fd, path);
 }
 
+static bool
+send_flush(int fd, enum nbe_framing framing, struct nbc_tls_last *tls,
+    struct nbe_last_flush *flush)
+{
+	uint8_t buf[32], sealed[sizeof(buf) + NBC_TLS_LAST_OVERHEAD];
+	const uint8_t *out = buf;
+	uint64_t cookie;
+	size_t len;
+
+	if (getrandom(&cookie, sizeof(cookie), GRND_NONBLOCK) < 0)
+		return false;
+	len = nbe_last_flush(flush, cookie, framing, buf);
+	if (tls != NULL) {
+		if (!nbc_tls_last_seal(tls, buf, len, sealed))
+			return false;
+		out = sealed;
+		len += NBC_TLS_LAST_OVERHEAD;
+	}
+	return send(fd, out, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
+}
+
 bool
-overdue_ask(struct overdue *o, int fd, unsigned path, enum nbe_framing framing)
+overdue_ask(struct overdue *o, int fd, unsigned path, enum nbe_framing framing,
+    struct nbc_tls_last *tls)
 {
 	struct nbe_last_flush flush;
-	struct overdue_socket *s;
-	uint8_t buf[32];
-	uint64_t cookie;
-	ssize_t len;
+	struct overdue_socket *s = NULL;
 
-	if (getrandom(&cookie, sizeof(cookie), GRND_NONBLOCK) < 0) {
+	if (send_flush(fd, framing, tls, &flush))
+		s = keep(o, fd, path);
+	else
 		socket_reset(fd);
+	if (s == NULL) {
+		nbc_tls_last_free(tls);
 		return false;
 	}
-	len = nbe_last_flush(&flush, cookie, framing, buf);
-	if (send(fd, buf, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) != len) {
-		socket_reset(fd);
-		return false;
-	}
-	s = keep(o, fd, path);
-	if (s == NULL)
-		return false;
 	s->asked = true;
 	s->flush = flush;
+	s->tls = tls;
 	s->ask_until = o->now(o->arg) + OVERDUE_ASK;
 	return true;
 }

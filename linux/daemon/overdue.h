@@ -15,6 +15,7 @@
 
 #include "nbe.h"
 #include "ring.h"
+#include "tls.h"
 
 #define OVERDUE_MAX	(2 * NBE_MAX_CONNS)
 /* What answers to all that was sent hardly come to: a server that says more talks
@@ -40,15 +41,19 @@ struct overdue {
 		uint64_t	bytes;		/* that came */
 		nbe_time	ask_until;
 		struct nbe_last_flush flush;
-		uint8_t		room[4096];	/* what came last */
+		struct nbc_tls_last *tls;	/* by which it was asked; NULL: in the
+						 * clear */
+		uint8_t		room[NBC_TLS_LAST_FEED];	/* what came last */
 	} at[OVERDUE_MAX];
 };
 
 /* Takes the socket, to which nothing more will be sent; without room for it, resets
  * it. */
 void	overdue_keep(struct overdue *, int fd, unsigned path);
-/* Takes the socket, on which a whole command was the last.  False: it is reset. */
-bool	overdue_ask(struct overdue *, int fd, unsigned path, enum nbe_framing);
+/* Takes the socket, on which a whole command was the last, and its session, or NULL.
+ * False: it is reset. */
+bool	overdue_ask(struct overdue *, int fd, unsigned path, enum nbe_framing,
+	    struct nbc_tls_last *);
 /* Once per round.  all: the device is at its end. */
 void	overdue_tend(struct overdue *, bool all);
 

@@ -294,7 +294,9 @@ watch(void *arg)
 	}
 	(void)call_close_range(STDERR_FILENO + 1, (unsigned)n->life - 1);
 	(void)call_close_range((unsigned)n->life + 1, ~0u);
+	(void)mlock(&n->kept, sizeof(n->kept));		/* it has secrets */
 	while (kept_hear(n->life, &n->kept, &m)) {
+		explicit_bzero(m.session, sizeof(m.session));
 		if (m.what == KEPT_ALL_THERE)
 			open_door(n);
 		if (m.what == KEPT_MEMORY)
@@ -305,6 +307,7 @@ watch(void *arg)
 		start_next(n);
 	pthread_mutex_unlock(&n->lock);
 	kept_close(&n->kept);
+	explicit_bzero(&n->kept, sizeof(n->kept));
 	return NULL;
 }
 

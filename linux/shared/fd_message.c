@@ -36,9 +36,9 @@ fd_send(int sock, const void *message, size_t len, int fd)
 }
 
 bool
-fd_receive(int sock, void *message, size_t len, int *fd)
+fd_receive(int sock, void *message, size_t len, size_t or_len, int *fd)
 {
-	struct iovec iov = { message, len };
+	struct iovec iov = { message, len > or_len ? len : or_len };
 	union control control;
 	struct msghdr msg = {
 		.msg_iov = &iov, .msg_iovlen = 1,
@@ -55,7 +55,7 @@ fd_receive(int sock, void *message, size_t len, int *fd)
 	if (head != NULL && head->cmsg_type == SCM_RIGHTS &&
 	    head->cmsg_len == CMSG_LEN(sizeof(*fd)))
 		memcpy(fd, CMSG_DATA(head), sizeof(*fd));
-	if (n == (ssize_t)len)
+	if (n == (ssize_t)len || n == (ssize_t)or_len)
 		return true;
 	if (*fd >= 0)
 		close(*fd);

@@ -10,8 +10,8 @@
 
 /* Does not wait.  fd -1: none. */
 bool	fd_send(int sock, const void *message, size_t len, int fd);
-/* False: the end, an error, or a message of another length.  *fd is close-on-exec, and
- * -1 where none came. */
-bool	fd_receive(int sock, void *message, size_t len, int *fd);
+/* False: the end, an error, or a message that has neither of the two lengths.  *fd is
+ * close-on-exec, and -1 where none came. */
+bool	fd_receive(int sock, void *message, size_t len, size_t or_len, int *fd);
 
 #endif

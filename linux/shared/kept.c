@@ -5,6 +5,7 @@
 #include "kept.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,6 +16,8 @@
 #include "fd_message.h"
 
 #define PATIENCE_S	5
+/* A message without a session, of other versions, too. */
+#define SHORT		offsetof(struct kept_message, session)
 #define BACKLOG		8
 
 void
@@ -48,7 +51,7 @@ kept_close(struct kept *k)
 bool
 kept_tell(int sock, const struct kept_message *m, int fd)
 {
-	return fd_send(sock, m, sizeof(*m), fd);
+	return fd_send(sock, m, m->what == KEPT_SESSION ? sizeof(*m) : SHORT, fd);
 }
 
 static void
@@ -72,7 +75,8 @@ kept_hear(int sock, struct kept *k, struct kept_message *m)
 {
 	int fd;
 
-	if (!fd_receive(sock, m, sizeof(*m), &fd))
+	*m = (struct kept_message){ .session = { 0 } };
+	if (!fd_receive(sock, m, SHORT, sizeof(*m), &fd))
 		return false;
 	if (m->what == KEPT_FUSE) {
 		put(&k->fuse, &fd);
@@ -80,11 +84,14 @@ kept_hear(int sock, struct kept *k, struct kept_message *m)
 		if (is_small_enough(k, fd))
 			put(&k->memory, &fd);
 	} else if (m->conn < NBE_MAX_CONNS &&
-	    (m->what == KEPT_CONN || m->what == KEPT_CONN_ENDED)) {
+	    (m->what == KEPT_CONN || m->what == KEPT_CONN_ENDED ||
+		m->what == KEPT_SESSION)) {
 		struct kept_conn *c = &k->conn[m->conn];
 
 		c->path = m->path;
 		c->framing = m->framing;
+		c->has_session = m->what == KEPT_SESSION;
+		memcpy(c->session, m->session, sizeof(c->session));
 		put(&c->fd, &fd);
 	}
 	drop(&fd);
@@ -127,13 +134,15 @@ kept_listen(const struct state *s)
 static void
 give_conn(int client, const struct kept *k, unsigned i)
 {
-	const struct kept_message m = {
-		.what = KEPT_CONN, .conn = (uint8_t)i, .path = k->conn[i].path,
-		.framing = k->conn[i].framing,
+	const struct kept_conn *c = &k->conn[i];
+	struct kept_message m = {
+		.what = c->has_session ? KEPT_SESSION : KEPT_CONN, .conn = (uint8_t)i,
+		.path = c->path, .framing = c->framing,
 	};
 
-	if (k->conn[i].fd >= 0)
-		(void)kept_tell(client, &m, k->conn[i].fd);
+	memcpy(m.session, c->session, sizeof(m.session));
+	if (c->fd >= 0)
+		(void)kept_tell(client, &m, c->fd);
 }
 
 void

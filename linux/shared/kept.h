@@ -15,6 +15,8 @@
 #include "nbe.h"
 #include "state.h"
 
+#define KEPT_SESSION_MAX 128
+
 struct kept {
 	int		fuse;		/* /dev/fuse; -1: none */
 	int		memory;		/* what replay keeps; -1: none */
@@ -22,6 +24,8 @@ struct kept {
 	struct kept_conn {
 		int	fd;		/* -1: none */
 		uint8_t	path, framing;	/* enum nbe_framing */
+		bool	has_session;	/* of TLS */
+		uint8_t	session[KEPT_SESSION_MAX];	/* the daemon's business */
 	} conn[NBE_MAX_CONNS];
 };
 
@@ -30,11 +34,13 @@ enum kept_what {
 	KEPT_CONN,			/* in the place of any before of its number */
 	KEPT_CONN_ENDED,
 	KEPT_ALL_THERE,			/* the device is served */
-	KEPT_MEMORY
+	KEPT_MEMORY,
+	KEPT_SESSION			/* as KEPT_CONN, with a session */
 };
 
 struct kept_message {
 	uint8_t		what, conn, path, framing;
+	uint8_t		session[KEPT_SESSION_MAX];	/* of KEPT_SESSION only */
 };
 
 void	kept_init(struct kept *);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -14,26 +15,28 @@ _Static_assert(NBE_MAX_PATHS <= 8, "a byte has a bit for each");
 
 /* Of a file that does not say: all of them, and all is possible. */
 static struct note_left
-as_left(const uint8_t *byte, ssize_t len)
+as_left(const struct note_file *f, ssize_t len)
 {
+	bool paths = len > (ssize_t)offsetof(struct note_file, active);
+	bool whole = len == (ssize_t)sizeof(*f);
 	struct note_left left = {
-		.unflushed = len > 0 && byte[NOTE_UNFLUSHED] != 0,
-		.paths = len > NOTE_ACTIVE ? byte[NOTE_PATHS] : len > 0 ? UINT8_MAX : 0,
-		.active = len > NOTE_ACTIVE ? byte[NOTE_ACTIVE] : 0,
-		.doubt = len != NOTE_BYTES || byte[NOTE_DOUBT] != 0,
+		.unflushed = len > 0 && f->unflushed != 0,
+		.paths = paths ? f->paths : len > 0 ? UINT8_MAX : 0,
+		.active = paths ? f->active : 0,
+		.doubt = !whole || f->doubt != 0,
 	};
 
-	for (unsigned i = 0; len == NOTE_BYTES && i < NBE_MAX_CONNS; i++)
-		left.can_ask |= (uint32_t)(byte[NOTE_CAN_ASK + i] != 0) << i;
+	if (whole)
+		memcpy(left.conn, f->conn, sizeof(left.conn));
 	return left;
 }
 
 static struct note_left
 read_left(int fd)
 {
-	uint8_t byte[NOTE_BYTES];
+	struct note_file file;
 
-	return as_left(byte, pread(fd, byte, sizeof(byte), 0));
+	return as_left(&file, pread(fd, &file, sizeof(file), 0));
 }
 
 struct note_left
@@ -54,14 +57,14 @@ note_read(const char *path)
 static bool
 write_left(int fd, const struct note_left *left)
 {
-	const uint8_t byte[NOTE_BYTES] = {
-		[NOTE_UNFLUSHED] = left->unflushed,
-		[NOTE_PATHS] = (uint8_t)left->paths,
-		[NOTE_ACTIVE] = (uint8_t)left->active,
-		[NOTE_DOUBT] = left->unflushed,
+	const struct note_file file = {
+		.unflushed = left->unflushed,
+		.paths = (uint8_t)left->paths,
+		.active = (uint8_t)left->active,
+		.doubt = left->unflushed,
 	};
 
-	return pwrite(fd, byte, sizeof(byte), 0) == (ssize_t)sizeof(byte);
+	return pwrite(fd, &file, sizeof(file), 0) == (ssize_t)sizeof(file);
 }
 
 bool
@@ -71,29 +74,29 @@ note_open(struct note *n, const char *path, struct note_left *left,
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	void *map = MAP_FAILED;
 
-	*n = (struct note){ .byte = NULL };
+	*n = (struct note){ .file = NULL };
 	*left = (struct note_left){ 0 };
 	if (fd >= 0) {
 		*left = read_left(fd);
 		if (write_left(fd, left))
-			map = mmap(NULL, NOTE_BYTES, PROT_READ | PROT_WRITE,
+			map = mmap(NULL, sizeof(*n->file), PROT_READ | PROT_WRITE,
 			    MAP_SHARED, fd, 0);
 	}
 	if (map == MAP_FAILED)
 		errtext_set(err, "%s: %s", path, strerror(errno));
 	else
-		n->byte = map;
+		n->file = map;
 	if (fd >= 0)
 		close(fd);
-	return n->byte != NULL;
+	return n->file != NULL;
 }
 
 void
 note_close(struct note *n)
 {
-	if (n->byte != NULL)
-		munmap((void *)(uintptr_t)n->byte, NOTE_BYTES);
-	n->byte = NULL;
+	if (n->file != NULL)
+		munmap((void *)(uintptr_t)n->file, sizeof(*n->file));
+	n->file = NULL;
 }
 
 /* A flush covers what was acknowledged before it. */
@@ -103,9 +106,9 @@ flushed(struct note *n, const struct nbe_req *r, uint64_t mark)
 	if (r->error != NBE_OK)
 		return;
 	if (mark >= n->doubted)
-		n->byte[NOTE_DOUBT] = 0;
+		n->file->doubt = 0;
 	if (mark >= n->changed)
-		n->byte[NOTE_UNFLUSHED] = 0;
+		n->file->unflushed = 0;
 }
 
 void
@@ -115,7 +118,7 @@ note_done(struct note *n, const struct nbe_req *r, uint64_t mark)
 		[NBE_WRITE] = true, [NBE_TRIM] = true, [NBE_ZERO] = true,
 	};
 
-	if (n->byte == NULL)
+	if (n->file == NULL)
 		return;
 	if (r->op == NBE_FLUSH) {
 		flushed(n, r, mark);
@@ -125,7 +128,7 @@ note_done(struct note *n, const struct nbe_req *r, uint64_t mark)
 	if (!changes[r->op])
 		return;
 	if ((r->flags & NBE_FUA) == 0 || r->error != NBE_OK) {
-		n->byte[NOTE_UNFLUSHED] = 1;
+		n->file->unflushed = 1;
 		n->changed = ++n->moment;
 	}
 }
@@ -134,30 +137,30 @@ note_done(struct note *n, const struct nbe_req *r, uint64_t mark)
 void
 note_paths(struct note *n, uint32_t paths, unsigned active)
 {
-	if (n->byte == NULL)
+	if (n->file == NULL)
 		return;
-	n->byte[NOTE_PATHS] = (uint8_t)paths;
-	n->byte[NOTE_ACTIVE] = (uint8_t)active;
+	n->file->paths = (uint8_t)paths;
+	n->file->active = (uint8_t)active;
 }
 
 void
 note_doubt(struct note *n)
 {
-	if (n->byte == NULL)
+	if (n->file == NULL)
 		return;
 	n->doubted = ++n->moment;
-	n->byte[NOTE_DOUBT] = 1;
+	n->file->doubt = 1;
 }
 
 void
 note_no_doubt(struct note *n)
 {
-	if (n->byte != NULL && n->changed == 0)
-		n->byte[NOTE_UNFLUSHED] = n->byte[NOTE_DOUBT] = 0;
+	if (n->file != NULL && n->changed == 0)
+		n->file->unflushed = n->file->doubt = 0;
 }
 
-volatile uint8_t *
-note_can_ask(struct note *n)
+volatile struct note_conn *
+note_conns(struct note *n)
 {
-	return n->byte == NULL ? NULL : &n->byte[NOTE_CAN_ASK];
+	return n->file == NULL ? NULL : n->file->conn;
 }

@@ -11,19 +11,26 @@
 #include "errtext.h"
 #include "nbe.h"
 
-/* By byte.  A file of an older version has the first one only. */
-enum {
-	NOTE_UNFLUSHED,		/* there are unflushed changes */
-	NOTE_PATHS,		/* nbe_old_paths */
-	NOTE_ACTIVE,		/* the path that has, or had, connections */
-	NOTE_DOUBT,		/* of nbe_epoch's before this one something is not
-				 * flushed, perhaps */
-	NOTE_CAN_ASK,		/* by connection: nbe_can_flush_last */
-	NOTE_BYTES = NOTE_CAN_ASK + NBE_MAX_CONNS
+/* Of a connection. */
+struct note_conn {
+	uint64_t	tx_records;	/* TLS in this process: nbc_tls_records */
+	uint64_t	rx_records;
+	uint64_t	can_ask;	/* nbe_can_flush_last; tx_records is right */
+};
+
+/* The file.  One of an older version has other connections, or none, or the first byte
+ * only. */
+struct note_file {
+	uint8_t		unflushed;	/* there are unflushed changes */
+	uint8_t		paths;		/* nbe_old_paths */
+	uint8_t		active;		/* the path that has, or had, connections */
+	uint8_t		doubt;		/* of nbe_epoch's before this one something is
+					 * not flushed, perhaps */
+	struct note_conn conn[NBE_MAX_CONNS];
 };
 
 struct note {
-	volatile uint8_t *byte;		/* NULL: nothing is noted */
+	volatile struct note_file *file;	/* NULL: nothing is noted */
 	/* Moments count up with what happens; a flush covers those before it. */
 	uint64_t	moment;
 	uint64_t	changed;	/* last */
@@ -36,7 +43,7 @@ struct note_left {
 	uint32_t	paths;
 	unsigned	active;
 	bool		doubt;
-	uint32_t	can_ask;	/* a bit per connection */
+	struct note_conn conn[NBE_MAX_CONNS];
 };
 
 bool	note_open(struct note *, const char *path, struct note_left *,
@@ -58,7 +65,7 @@ void	note_paths(struct note *, uint32_t paths, unsigned active);
 void	note_doubt(struct note *);
 /* What the process before had acknowledged is flushed. */
 void	note_no_doubt(struct note *);
-/* Where the bytes of NOTE_CAN_ASK are; NULL: nothing is noted. */
-volatile uint8_t *note_can_ask(struct note *);
+/* Of all connections; NULL: nothing is noted. */
+volatile struct note_conn *note_conns(struct note *);
 
 #endif

@@ -177,7 +177,7 @@ parse(int argc, char **argv, struct fuse_config *f, struct memdisk_config *m)
 int
 main(int argc, char **argv)
 {
-	struct note note = { .byte = NULL };
+	struct note note = { .file = NULL };
 	struct fuse_config config = {
 		.source = "nbdisk-test", .depth = 64, .uid = getuid(),
 		.gid = getgid(), .mode = 0600, .taken = -1,

@@ -225,14 +225,35 @@ if have nbdkit; then
 	serve_file "$dir/disk"
 fi
 
-# Its keys died with the daemon: nobody can be asked.
+# ---- TLS in the daemon: the session goes on without it -------------------------------------
+
 find_server_keys
+serve_tls() {
+	serve qemu-nbd -t -e 8 -f raw -k "$sock" --tls-creds tls --object \
+		tls-creds-x509,id=tls,endpoint=server,verify-peer=no,dir="$pki" "$dir/disk"
+}
+attach_tls() {
+	run connect --device "$name" --fence 1s "$@" \
+		"nbds+unix:///?socket=$sock&tls-verify-peer=false"
+	status_is 0
+}
+kill_with_tls_server() {
+	old=$(daemon) helper=$(helper)
+	kill -STOP $helper && kill -9 "$old"
+	kill_server
+	serve_tls
+	kill -CONT $helper
+	wait_until has_next
+}
 kill_server
-serve qemu-nbd -t -e 8 -f raw -k "$sock" --tls-creds tls \
-	--object tls-creds-x509,id=tls,endpoint=server,verify-peer=no,dir="$pki" "$dir/disk"
-run connect --device "$name" --fence 1s --unflushed replay \
-	"nbds+unix:///?socket=$sock&tls-verify-peer=false"
-status_is 0 && put i && kill_alone && sync_it && put j && kill_alone && sync_it
+serve_tls
+attach_tls && put k && kill_alone && sync_it && put l && reads_it && kill_alone && sync_it
+ok "over TLS: what was not flushed is asked for in the dead daemon's session"
+put m && kill_with_tls_server && ! sync_it 2>/dev/null
+ok "over TLS: the server was restarted meanwhile: the next flush fails"
+sleep 2
+detach
+attach_tls --unflushed replay && put i && kill_alone && sync_it && put j && kill_alone && sync_it
 ok "replay over TLS: no flush fails"
 under_verify kill_alone
 ok "replay over TLS: fio --verify with fdatasync, 5 daemons are killed: no error"

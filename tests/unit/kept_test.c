@@ -62,6 +62,12 @@ test_daemon_and_helper(void)
 	    k.conn[31].framing == NBE_EXTENDED && k.conn[30].fd == -1);
 	CHECK(kept_tell(pair[0], &conn, other) && hears(pair[1], &k, KEPT_CONN));
 	CHECK(is_same(k.conn[31].fd, other));
+	CHECK(!k.conn[31].has_session);
+	conn.what = KEPT_SESSION;
+	conn.session[KEPT_SESSION_MAX - 1] = 7;
+	CHECK(kept_tell(pair[0], &conn, other) && hears(pair[1], &k, KEPT_SESSION));
+	CHECK(is_same(k.conn[31].fd, other) && k.conn[31].path == 2 &&
+	    k.conn[31].has_session && k.conn[31].session[KEPT_SESSION_MAX - 1] == 7);
 	conn.what = KEPT_CONN_ENDED;
 	CHECK(kept_tell(pair[0], &conn, -1) && hears(pair[1], &k, KEPT_CONN_ENDED));
 	CHECK(k.conn[31].fd == -1);
@@ -96,7 +102,9 @@ ask(int file)
 	if (k.fuse < 0 && k.conn[0].fd < 0)
 		return 1;
 	return is_same(k.fuse, file) && is_same(k.conn[5].fd, file) &&
-	    k.conn[5].framing == NBE_STRUCTURED ? 0 : 2;
+	    k.conn[5].framing == NBE_STRUCTURED && !k.conn[5].has_session &&
+	    is_same(k.conn[6].fd, file) && k.conn[6].has_session &&
+	    k.conn[6].session[0] == 9 ? 0 : 2;
 }
 
 static int
@@ -122,6 +130,8 @@ test_at_the_door(void)
 	kept_init(&k);
 	k.fuse = file;
 	k.conn[5] = (struct kept_conn){ .fd = file, .framing = NBE_STRUCTURED };
+	k.conn[6] = (struct kept_conn){ .fd = file, .has_session = true,
+		.session = { 9 } };
 	CHECK(!kept_is_there(&state) && ask(file) == 1);
 	door = kept_listen(&state);
 	CHECK(door >= 0 && kept_is_there(&state));

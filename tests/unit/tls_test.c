@@ -82,7 +82,7 @@ make_client(struct pair *p, bool no_verify)
 	char host[] = "test";
 	struct nbc_target target = { .host = host, .tls = NBE_TLS_REQUIRED,
 		.tls_no_verify = no_verify };
-	struct nbc_options options = { .cancel_fd = -1 };
+	struct nbc_options options = { .cancel_fd = -1, .allow_ktls = true };
 	struct nbc_error err;
 
 	must(nbc_tls_context_load(&p->context, &target, &err));
@@ -130,8 +130,9 @@ handshake(struct pair *p)
 	return step;
 }
 
+/* suites: of TLS 1.3; NULL: all. */
 static struct pair *
-pair_new(int version)
+pair_of(int version, const char *suites)
 {
 	struct pair *p = calloc(1, sizeof *p);
 	size_t i;
@@ -140,9 +141,16 @@ pair_new(int version)
 	for (i = 0; i < DATA_LEN; i++)
 		p->data[i] = (uint8_t)(i * 7 + (i >> 8));
 	make_server(p, version);
+	must(suites == NULL || SSL_set_ciphersuites(p->server, suites) == 1);
 	make_client(p, true);
 	CHECK(handshake(p) == NBC_TLS_UP);
 	return p;
+}
+
+static struct pair *
+pair_new(int version)
+{
+	return pair_of(version, NULL);
 }
 
 static void
@@ -335,6 +343,207 @@ test_damaged_record(void)
 		CHECK(nbc_tls_feed(p->client, p->wire, (size_t)len) == 0);
 	CHECK(nbc_tls_open(p->client, buf, sizeof buf) == -1);
 	CHECK(strlen(nbc_tls_error(p->client)) > 0);
+	pair_free(p);
+	free(p);
+}
+
+/* ---- one thing more, when the process is dead ----------------------------------- */
+
+static const char question[] = "is all safe?", answer[] = "it is";
+
+/* Records of the server's of all sizes up to a KiB: behind each other in wire; their
+ * length. */
+static size_t
+server_says(struct pair *p, int records)
+{
+	for (int i = 0; i < records; i++) {
+		int len = 1 + i * 37 % 1024;
+
+		must(SSL_write(p->server, p->data, len) == len);
+	}
+	return (size_t)BIO_read(p->out, p->wire, sizeof p->wire);
+}
+
+/* What the client still takes itself. */
+static void
+client_takes(struct pair *p, size_t len)
+{
+	CHECK(nbc_tls_feed(p->client, p->wire, len) == 0);
+	while (nbc_tls_open(p->client, p->got, DATA_LEN) > 0)
+		;
+}
+
+static void
+client_says(struct pair *p, int records)
+{
+	struct iovec iov = { p->data, 100 };
+	size_t len;
+
+	for (int i = 0; i < records; i++) {
+		must(nbc_tls_seal(p->client, &iov, 1, p->wire, sizeof p->wire,
+			&len) == 100);
+		must(BIO_write(p->in, p->wire, (int)len) == (int)len);
+		must(SSL_read(p->server, p->got, DATA_LEN) == 100);
+	}
+}
+
+/* As the next process knows it. */
+static struct nbc_tls_last *
+last_of(const struct pair *p)
+{
+	struct nbc_tls_keys keys;
+	struct nbc_tls_records records;
+
+	CHECK(nbc_tls_keys(p->client, &keys) && nbc_tls_records(p->client, &records));
+	return nbc_tls_last_new(&keys, records);
+}
+
+/* Whether the server hears the question, and says something after it. */
+static bool
+asks(struct pair *p, struct nbc_tls_last *l)
+{
+	uint8_t out[sizeof question + NBC_TLS_LAST_OVERHEAD];
+
+	must(nbc_tls_last_seal(l, (const uint8_t *)question, sizeof question, out));
+	must(BIO_write(p->in, out, sizeof out) == (int)sizeof out);
+	if (SSL_read(p->server, p->got, DATA_LEN) != (int)sizeof question)
+		return false;
+	CHECK(memcmp(p->got, question, sizeof question) == 0);
+	must(SSL_write(p->server, answer, sizeof answer) == (int)sizeof answer);
+	return true;
+}
+
+/* Whether the answer is the last of what is found in these bytes, in such pieces. */
+static bool
+hears(struct nbc_tls_last *l, const uint8_t *p, size_t len, size_t piece)
+{
+	const uint8_t *plain;
+	bool heard = false;
+	long n = 0;
+
+	for (size_t at = 0; at < len && n == 0; at += piece) {
+		nbc_tls_last_feed(l, p + at, len - at < piece ? len - at : piece);
+		while ((n = nbc_tls_last_open(l, &plain)) > 0)
+			heard = n == (long)sizeof answer &&
+			    memcmp(plain, answer, sizeof answer) == 0;
+	}
+	return heard && n == 0;
+}
+
+/* It was killed when it had taken so many bytes of these from the socket, and OpenSSL
+ * had looked at fewer. */
+static bool
+is_answered(struct pair *p, size_t looked_at, size_t taken, size_t piece)
+{
+	size_t len = server_says(p, 200), more;
+	struct nbc_tls_last *l;
+	bool ok;
+
+	CHECK(taken < len);
+	client_takes(p, looked_at);
+	l = last_of(p);
+	ok = asks(p, l);
+	more = (size_t)BIO_read(p->out, p->wire + len, (int)(sizeof p->wire - len));
+	ok = ok && hears(l, p->wire + taken, len + more - taken, piece);
+	nbc_tls_last_free(l);
+	return ok;
+}
+
+static void
+test_last_words(void)
+{
+	static const char *const suites[] = { "TLS_AES_128_GCM_SHA256",
+		"TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256" };
+	static const struct { size_t looked_at, taken, piece; } rows[] = {
+		{ 0, 0, 4096 }, { 1000, 1000, 4096 }, { 1000, 50001, 4096 },
+		{ 30000, 30000, 1 }, { 22222, 99999, 777 },
+	};
+
+	for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++)
+		for (size_t j = 0; j < sizeof rows / sizeof rows[0]; j++) {
+			struct pair *p = pair_of(TLS1_3_VERSION, suites[i]);
+
+			client_takes(p, server_says(p, 5));
+			client_says(p, 4);
+			CHECK(is_answered(p, rows[j].looked_at, rows[j].taken,
+			    rows[j].piece));
+			pair_free(p);
+			free(p);
+		}
+}
+
+static void
+test_last_words_of_none(void)
+{
+	struct pair *p = pair_new(TLS1_2_VERSION);
+	struct nbc_tls_records records = { 0 };
+	struct nbc_tls_keys keys;
+
+	CHECK(!nbc_tls_keys(p->client, &keys));
+	CHECK(nbc_tls_last_new(&keys, records) == NULL);
+	pair_free(p);
+	free(p);
+	p = pair_new(TLS1_3_VERSION);
+	CHECK(nbc_tls_keys(p->client, &keys));
+	keys.secret_len--;
+	CHECK(nbc_tls_last_new(&keys, records) == NULL);
+	CHECK(SSL_key_update(p->server, SSL_KEY_UPDATE_NOT_REQUESTED) == 1);
+	client_takes(p, server_says(p, 1));
+	CHECK(!nbc_tls_records(p->client, &records));
+	CHECK(!nbc_tls_keys(p->client, &keys));
+	pair_free(p);
+	free(p);
+}
+
+/* A record too many is sent; one that was not looked at is taken for one that was. */
+static void
+test_last_words_miscounted(void)
+{
+	struct pair *p = pair_new(TLS1_3_VERSION);
+	struct nbc_tls_records records;
+	struct nbc_tls_keys keys;
+	struct nbc_tls_last *l;
+	size_t len;
+
+	CHECK(nbc_tls_keys(p->client, &keys) && nbc_tls_records(p->client, &records));
+	records.rx += 3;
+	l = nbc_tls_last_new(&keys, records);
+	len = server_says(p, 2);
+	CHECK(!hears(l, p->wire, len, 4096));
+	nbc_tls_last_free(l);
+	records.tx++;
+	l = nbc_tls_last_new(&keys, records);
+	CHECK(!asks(p, l));
+	nbc_tls_last_free(l);
+	pair_free(p);
+	free(p);
+}
+
+/* Headers and nothing else: it gives up, and does not try each of them 8192 times. */
+static void
+test_last_words_to_a_liar(void)
+{
+	static const uint8_t record[22] = { 23, 3, 3, 0, 17, 1 };
+	struct pair *p = pair_new(TLS1_3_VERSION);
+	struct nbc_tls_last *l = last_of(p);
+	const uint8_t *plain;
+	long n = 0;
+
+	for (unsigned i = 0; i < 1000 && n == 0; i++) {
+		nbc_tls_last_feed(l, record, sizeof record);
+		n = nbc_tls_last_open(l, &plain);
+	}
+	CHECK(n == -1);
+	CHECK(nbc_tls_last_open(l, &plain) == -1);
+	nbc_tls_last_free(l);
+	/* Behind a record that opens there is nothing else. */
+	l = last_of(p);
+	n = (long)server_says(p, 1);
+	memcpy(p->wire + n, record, sizeof record);
+	nbc_tls_last_feed(l, p->wire, (size_t)n + sizeof record);
+	CHECK(nbc_tls_last_open(l, &plain) == 1 && plain[0] == p->data[0]);
+	CHECK(nbc_tls_last_open(l, &plain) == -1);
+	nbc_tls_last_free(l);
 	pair_free(p);
 	free(p);
 }
@@ -721,6 +930,10 @@ static const struct test tests[] = {
 	{ "point_37_key_update", test_point_37_key_update },
 	{ "point_36_close_notify", test_point_36_close_notify },
 	{ "damaged_record", test_damaged_record },
+	{ "last_words", test_last_words },
+	{ "last_words_of_none", test_last_words_of_none },
+	{ "last_words_miscounted", test_last_words_miscounted },
+	{ "last_words_to_a_liar", test_last_words_to_a_liar },
 	{ "point_32_certificate_of_nobody", test_point_32_certificate_of_nobody },
 	{ "point_32_tls_11", test_point_32_tls_11 },
 	{ "files_are_read_for_each_session", test_files_are_read_for_each_session },

@@ -309,19 +309,23 @@ test_doubt(void)
 {
 	char path[] = "/tmp/ublk_test.XXXXXX";
 	struct nbe_req write = { .op = NBE_WRITE }, flush = { .op = NBE_FLUSH };
-	struct note n = { .byte = NULL };
+	struct note n = { .file = NULL };
 	struct errtext err;
 	int fd = mkstemp(path);
 	struct note_left left;
 	uint64_t mark;
 
-	CHECK(note_can_ask(&n) == NULL);
+	CHECK(note_conns(&n) == NULL);
 	CHECK(note_open(&n, path, &left, &err));
 	left = note_read(path);
-	CHECK(!left.doubt && left.can_ask == 0);
-	note_can_ask(&n)[0] = note_can_ask(&n)[31] = 1;
+	CHECK(!left.doubt && left.conn[0].can_ask == 0);
+	note_conns(&n)[0].can_ask = note_conns(&n)[31].can_ask = 1;
+	note_conns(&n)[31].tx_records = UINT64_MAX - 1;
+	note_conns(&n)[31].rx_records = 5;
 	left = note_read(path);
-	CHECK(left.can_ask == (1 | UINT32_C(1) << 31));
+	CHECK(left.conn[0].can_ask == 1 && left.conn[30].can_ask == 0);
+	CHECK(left.conn[31].can_ask == 1 && left.conn[31].rx_records == 5 &&
+	    left.conn[31].tx_records == UINT64_MAX - 1);
 	mark = note_mark(&n);
 	note_doubt(&n);
 	note_done(&n, &flush, mark);	/* asked for before */
@@ -335,7 +339,7 @@ test_doubt(void)
 	/* One that comes after has lost sight of it, until the server has said it. */
 	CHECK(note_open(&n, path, &left, &err));
 	CHECK(left.unflushed && !left.doubt && note_read(path).doubt);
-	CHECK(note_read(path).can_ask == 0);
+	CHECK(note_read(path).conn[31].can_ask == 0);
 	note_no_doubt(&n);
 	left = note_read(path);
 	CHECK(!left.unflushed && !left.doubt);

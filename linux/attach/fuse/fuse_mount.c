@@ -163,7 +163,7 @@ mount_by_helper(const struct fuse_config *c, struct errtext *err)
 	}
 	ok = helper_run(argv, sock[1], err);
 	close(sock[1]);		/* else what never came would be waited for */
-	if (ok && (!fd_receive(sock[0], &byte, 1, &fd) || fd < 0))
+	if (ok && (!fd_receive(sock[0], &byte, 1, 1, &fd) || fd < 0))
 		errtext_set(err, "%s passed no descriptor", HELPER);
 	close(sock[0]);
 	if (fd >= 0)
