@@ -39,10 +39,13 @@ wait_for_all(const struct state *s, nbe_time wait, struct errtext *err)
 	do {
 		if (!control_ask(s, CONTROL_SNAPSHOT, 0, &reply, err))
 			return false;
-		if (st->conns_up == st->conns_wanted)
+		if (st->conns_up == st->conns_wanted && !reply.snapshot.renewing)
 			return true;
 		(void)nanosleep(&poll, NULL);
 	} while (clock_now() < end);
+	if (st->conns_up == st->conns_wanted)
+		return errtext_set(err, "%s: a connection has not finished yet what it "
+		    "has; it is made anew when it has.", s->name);
 	return errtext_set(err, "%s: %" PRIu32 " of %" PRIu32 " connections are up; "
 	    "it goes on trying.\n%s", s->name, st->conns_up, st->conns_wanted,
 	    problem(&reply.snapshot));

@@ -704,6 +704,12 @@ disk_reconnect(struct disk *d)
 	nbe_reconnect(d->dev, now(d));
 }
 
+bool
+disk_renewing(const struct disk *d)
+{
+	return nbe_renewing(d->dev);
+}
+
 void
 disk_move(struct disk *d, unsigned path)
 {

@@ -74,6 +74,8 @@ uint64_t disk_turn(struct disk *);
 bool	disk_scale(struct disk *, unsigned conns);
 /* Make the missing connections now. */
 void	disk_reconnect(struct disk *);
+/* One that is up is still to be made anew. */
+bool	disk_renewing(const struct disk *);
 /* Go to another server, in order; see nbe_move. */
 void	disk_move(struct disk *, unsigned path);
 /* The answer to events.fence. */

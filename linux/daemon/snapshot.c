@@ -76,5 +76,6 @@ snapshot_take(struct control_snapshot *s, const struct snapshot_source *from)
 		disk_path_info(from->disk, i, &s->path[i]);
 	for (unsigned i = 0; i < NBE_MAX_CONNS; i++)
 		disk_conn_info(from->disk, i, &s->conn[i]);
+	s->renewing = disk_renewing(from->disk);
 	disk_stats(from->disk, &s->stats);
 }

@@ -17,7 +17,7 @@
 #include "nbe.h"
 #include "values.h"
 
-#define CONTROL_VERSION	9
+#define CONTROL_VERSION	10
 
 enum control_verb {
 	CONTROL_SNAPSHOT,
@@ -75,6 +75,7 @@ struct control_snapshot {
 	nbe_time	path_timeout, failback;	/* 0: no failback */
 	char		fence_command[256];
 	uint8_t		shared;
+	uint8_t		renewing;	/* nbe_renewing */
 	struct disk_path_info path[NBE_MAX_PATHS];
 	struct disk_conn_info conn[NBE_MAX_CONNS];
 	struct nbe_stats stats;
