@@ -105,7 +105,7 @@ counter() {
 
 # gust LINE...: the lines, while fio runs; then it is calm
 gust() {
-	timeout 90 fio --name=v --filename=$device --size=48m --bsrange=4k-32k \
+	timeout 600 fio --name=v --filename=$device --size=48m --bsrange=4k-32k \
 		--rw=randrw --iodepth=16 --ioengine=libaio --direct=1 \
 		--verify=crc32c --verify_fatal=1 --verify_backlog=64 \
 		--verify_state_save=0 --fsync=100 --time_based --runtime=6 \
