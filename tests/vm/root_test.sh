@@ -29,7 +29,7 @@ requests() { [ "$(wc -l <"$dir/requests")" -ge "$1" ]; }
 
 # machine LOG: boots the disk, and ends when it turns itself off
 machine() {
-	timeout 900 qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 1 -m 1024 \
+	timeout 1800 qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 1 -m 1024 \
 		-nographic -no-reboot -nodefaults -serial stdio -device virtio-rng-pci \
 		-netdev user,id=net -device virtio-net-pci,netdev=net \
 		-kernel "$made/vmlinuz" -initrd "$made/initrd" -append "console=ttyS0 \
