@@ -80,9 +80,9 @@ err_lacks() {
 	! grep -qF -- "$1" "$dir/err"
 }
 
-# wait_until COMMAND...: for up to a minute, which is long on a busy machine as well.
+# wait_until COMMAND...: for up to five minutes, which is long on a busy machine as well.
 wait_until() {
-	wait_end=$(($(date +%s) + 60))
+	wait_end=$(($(date +%s) + 300))
 	until "$@"; do
 		[ "$(date +%s)" -lt $wait_end ] || return 1
 		sleep 0.05

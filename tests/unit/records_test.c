@@ -250,6 +250,27 @@ test_full_and_round(void)
 	end(g);
 }
 
+/* A flush was faster than who keeps the data, and another change has that place now. */
+static void
+test_kept_too_late(void)
+{
+	struct rig *g = start();
+	struct io *late;
+
+	g->dies = true;
+	late = done(g, NBE_WRITE, 0, 512, 0);
+	CHECK(io_ended(done(g, NBE_FLUSH, 0, 0, 0), NBE_OK));
+	for (unsigned i = 1; i < g->cfg.keep_records; i++) {
+		done(g, NBE_WRITE, 512, 512, 0);
+		CHECK(io_ended(done(g, NBE_FLUSH, 0, 0, 0), NBE_OK));
+	}
+	done(g, NBE_WRITE, 1024, 512, 0);
+	CHECK(records(g)->first == 16 && records(g)->last == 17);
+	nbe_kept(g->dev, &late->r);
+	CHECK(!records(g)->at[0].kept);
+	end(g);
+}
+
 /* ---- flushed after all ----------------------------------------------------- */
 
 static void
@@ -387,6 +408,23 @@ test_a_loss_of_the_records_outlives_the_device(void)
 	end(g);
 }
 
+/* The failed flush may not have got to who waits, whatever the old server says. */
+static void
+test_a_late_answer_takes_back_no_loss(void)
+{
+	struct rig *g = prepare();
+
+	g->cfg.inherit = true;
+	rig_start(g);
+	rig_down(g, 0);
+	rig_wait(g, 12 * NBE_SECOND);
+	CHECK(rig_up(g, 0) == NBE_WHY_NONE);
+	CHECK(io_ended(done(g, NBE_FLUSH, 0, 0, 0), NBE_EIO) && records(g)->lost);
+	nbe_past_flushed(g->dev);
+	CHECK(records(g)->lost);
+	end(g);
+}
+
 /* ---- what is not believed -------------------------------------------------- */
 
 /* Two writes, a trim and a write that is durable. */
@@ -418,7 +456,8 @@ static const struct bad {
 	HEAD(keep_size, 8192), HEAD(first, 5), HEAD(first, UINT64_MAX - 11),
 	HEAD(last, 17), HEAD(last, UINT64_MAX), HEAD(last, 5), HEAD(lost, 2),
 	AT(0, op, NBE_READ), AT(0, op, NBE_FLUSH), AT(0, op, NBE_OPS), AT(0, op, 255),
-	AT(0, op, NBE_ZERO), AT(2, op, NBE_WRITE), AT(0, flags, NBE_FUA),
+	AT(0, op, NBE_ZERO), AT(2, op, NBE_WRITE), AT(2, op, NBE_READ),
+	AT(0, flags, NBE_FUA),
 	AT(0, kept, 2), AT(0, durable, 2), AT(0, durable, 1), AT(3, durable, 0),
 	AT(0, given_up, 1), AT(0, given_up, 128),
 	AT(0, off, 1), AT(0, off, MEGABYTE), AT(0, off, MEGABYTE - 512),
@@ -462,6 +501,54 @@ test_nothing_bad_is_believed(void)
 	}
 }
 
+/* Two writes: where the data of the first one ends, and that of the other one is. */
+static bool
+is_believed(uint64_t first_end, uint64_t keep, uint64_t keep_end)
+{
+	struct rig *g = start();
+	bool believed;
+
+	done(g, NBE_WRITE, 0, 1024, 0);
+	done(g, NBE_WRITE, 2048, 1024, 0);
+	records(g)->at[0].keep = first_end - 1024;
+	records(g)->at[0].keep_end = first_end;
+	records(g)->at[1].keep = keep;
+	records(g)->at[1].keep_end = keep_end;
+	g = follow(g);
+	believed = nbe_inherited(g->dev);
+	end(g);
+	return believed;
+}
+
+static void
+test_where_data_is_not_believed(void)
+{
+	CHECK(is_believed(1024, 1024, 2048) && is_believed(15360, 0, 16384 + 1024));
+	CHECK(!is_believed(1024, 512, 1536));			/* it is the other's */
+	CHECK(!is_believed(15360, 15872, 15872 + 1024));	/* in two pieces */
+}
+
+/* Each of them could be; so many cannot. */
+static void
+test_too_much_is_not_believed(void)
+{
+	struct rig *g = start();
+
+	done(g, NBE_TRIM, 512, 512, 0);
+	for (unsigned i = 1; i < g->cfg.keep_records; i++)
+		records(g)->at[i] = records(g)->at[0];
+	records(g)->last = g->cfg.keep_records + 1;
+	g = follow(g);
+	CHECK(!nbe_inherited(g->dev));
+	end(g);
+	g = start_with_records();
+	for (unsigned i = 1; i < 4; i++)
+		records(g)->at[i].keep_end += g->cfg.keep_size;
+	g = follow(g);
+	CHECK(!nbe_inherited(g->dev));
+	end(g);
+}
+
 static void
 test_what_is_good_is_taken(void)
 {
@@ -501,13 +588,17 @@ static const struct test tests[] = {
 	TEST(the_durable_stays),
 	TEST(again_and_again),
 	TEST(full_and_round),
+	TEST(kept_too_late),
 	TEST(an_old_connection_has_flushed),
 	TEST(it_has_flushed_too_late),
 	TEST(without_records),
 	TEST(a_loss_outlives_the_device),
 	TEST(a_loss_is_told_until_the_next_flush),
 	TEST(a_loss_of_the_records_outlives_the_device),
+	TEST(a_late_answer_takes_back_no_loss),
 	TEST(nothing_bad_is_believed),
+	TEST(where_data_is_not_believed),
+	TEST(too_much_is_not_believed),
 	TEST(what_is_good_is_taken),
 	TEST(another_export),
 };

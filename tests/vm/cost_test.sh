@@ -53,30 +53,37 @@ rows_of() {
 	ok "round $round: $3"
 }
 has_size() { [ "$(cat "/sys/block/${1#/dev/}/size" 2>/dev/null || echo 0)" -gt 0 ]; }
-for round in 1 2; do
-	for connections in 1 4; do
-		for via in ublk fuse; do
-			run nb connect --device "$name" --via $via \
-				--connections $connections "$sock"
-			status_is 0
-			rows_of "nbdisk $via, $connections" "$(realpath "$device")" "by $via"
-			nb disconnect "$name" >/dev/null 2>&1
-		done
-		[ -n "$client" ] || continue
-		"$client" -unix "$sock" /dev/nbd0 -C $connections >/dev/null 2>&1
-		rows_of "nbd.ko, $connections" /dev/nbd0 "by the kernel's nbd"
-		"$client" -d /dev/nbd0 >/dev/null 2>&1
+# by_ours CONNECTIONS, and so on
+by_ours() {
+	for via in ublk fuse; do
+		run nb connect --device "$name" --via $via --connections "$1" "$sock"
+		status_is 0
+		rows_of "nbdisk $via, $1" "$(realpath "$device")" "by $via"
+		nb disconnect "$name" >/dev/null 2>&1
 	done
-	[ -n "$ublk" ] || continue
+}
+by_nbd_ko() {
+	"$client" -unix "$sock" /dev/nbd0 -C "$1" >/dev/null 2>&1
+	rows_of "nbd.ko, $1" /dev/nbd0 "by the kernel's nbd"
+	"$client" -d /dev/nbd0 >/dev/null 2>&1
+}
+by_ublksrv() {	# it has one
 	"$ublk" add -t nbd --unix "$sock" >/dev/null 2>&1
 	rows_of "ublksrv" /dev/ublkb0 "by ublk's own nbd server"
 	"$ublk" del -a >/dev/null 2>&1
-	[ -n "$nbdublk" ] || continue
+}
+by_nbdublk() {
+	"$nbdublk" -C "$1" 0 --unix "$sock" >/dev/null 2>&1 &
+	rows_of "nbdublk, $1" /dev/ublkb0 "by nbdublk"
+	"$ublk" del -n 0 >/dev/null 2>&1
+	wait $!
+}
+for round in 1 2; do
 	for connections in 1 4; do
-		"$nbdublk" -C $connections 0 --unix "$sock" >/dev/null 2>&1 &
-		rows_of "nbdublk, $connections" /dev/ublkb0 "by nbdublk"
-		"$ublk" del -n 0 >/dev/null 2>&1
-		wait $!
+		by_ours $connections
+		[ -z "$client" ] || by_nbd_ko $connections
+		[ -z "$ublk" ] || [ $connections != 1 ] || by_ublksrv
+		[ -z "$nbdublk" ] || by_nbdublk $connections
 	done
 done
 finish

@@ -80,10 +80,10 @@ serve_there() {
 	[ "$1" = plain ] ||
 		credentials="--tls-creds t --object \
 			tls-creds-x509,id=t,dir=/t/tls,endpoint=server,verify-peer=off"
-	ip netns exec there qemu-nbd -f raw -t -e 16 -b 10.0.0.2 -p 10809 $credentials \
-		"$dir/disk" >>"$dir/server.log" 2>&1 </dev/null &
-	server=$!
-	pids="$pids $server"
+	# By start, for qemu-nbd does not hear of its end while it begins.
+	start ip netns exec there qemu-nbd -f raw -t -e 16 -b 10.0.0.2 -p 10809 \
+		$credentials "$dir/disk"
+	server=$pid
 	answers() { nb info "$(uri "$1")" >/dev/null 2>&1; }
 	wait_until answers "$1"
 }
@@ -105,7 +105,7 @@ counter() {
 
 # gust LINE...: the lines, while fio runs; then it is calm
 gust() {
-	timeout 90 fio --name=v --filename=$device --size=48m --bsrange=4k-32k \
+	timeout 600 fio --name=v --filename=$device --size=48m --bsrange=4k-32k \
 		--rw=randrw --iodepth=16 --ioengine=libaio --direct=1 \
 		--verify=crc32c --verify_fatal=1 --verify_backlog=64 \
 		--verify_state_save=0 --fsync=100 --time_based --runtime=6 \

@@ -35,7 +35,7 @@ ours() {
 	put 755 attach-root /usr/lib/nbdisk/attach-root
 	put 755 initramfs-tools/hook /usr/share/initramfs-tools/hooks/nbdisk
 	put 755 initramfs-tools/local-top /usr/share/initramfs-tools/scripts/local-top/nbdisk
-	for file in module-setup parse-nbdisk nbdiskroot nbdisk-generator; do
+	for file in module-setup parse-nbdisk nbdiskroot nbdisk-again nbdisk-generator; do
 		put 755 dracut/$file.sh /usr/lib/dracut/modules.d/95nbdisk/$file.sh
 	done
 }
@@ -66,7 +66,7 @@ if [ "$way" = dracut ]; then
 	cat >"$tree/etc/nbdisk/root.conf" <<-CONF
 	uri = nbd://10.0.2.2:$port/
 	via = fuse
-	retry = 3m
+	retry = 20s
 	dead-timeout = never
 	CONF
 fi

@@ -86,7 +86,7 @@ filters=$(nbdkit --dump-config | sed -n 's/^filterdir=//p')
 	"$filters/nbdkit-cache-filter.so" || exit
 
 # What is not TAP is said as a comment.
-timeout 2400 qemu-system-x86_64 -machine q35 -accel tcg,thread=single -cpu max \
+timeout 7000 qemu-system-x86_64 -machine q35 -accel tcg,thread=single -cpu max \
 	-smp "${NBDISK_VM_CPUS:-1}" -m 2048 \
 	-nographic -no-reboot -nodefaults -serial stdio -device virtio-rng-pci \
 	$NBDISK_VM_QEMU \

@@ -43,6 +43,7 @@ install() {
 	inst_rules 60-nbdisk.rules
 	inst_script "@bootdir@/attach-root" /usr/sbin/nbdisk-attach-root
 	inst_hook cmdline 90 "$moddir/parse-nbdisk.sh"
+	inst_hook initqueue/settled 50 "$moddir/nbdisk-again.sh"
 	inst_script "$moddir/nbdiskroot.sh" /sbin/nbdiskroot
 	if dracut_module_included systemd-initrd; then
 		inst_script "$moddir/nbdisk-generator.sh" \
