@@ -362,7 +362,8 @@ copy_in(PMDL mdl)
 	    mdl->MappedSystemVa, mdl->ByteCount, &n) && n == mdl->ByteCount;
 }
 
-/* There are its first byte and its last. */
+/* For each look the server stops a thread of the process: only the last byte is asked
+ * for, which is not there if nothing is, or not so much. */
 static BOOLEAN
 lay_out(PMDL mdl)
 {
@@ -370,8 +371,7 @@ lay_out(PMDL mdl)
 	ULONGLONG *word = mdl->MappedSystemVa;
 	SIZE_T i, n;
 
-	if (!ReadProcessMemory(mdl->Process, user, &byte, 1, &n) ||
-	    !ReadProcessMemory(mdl->Process, user + mdl->ByteCount - 1, &byte, 1, &n))
+	if (!ReadProcessMemory(mdl->Process, user + mdl->ByteCount - 1, &byte, 1, &n))
 		return FALSE;
 	for (i = 0; i < words_of(mdl); i++)
 		word[i] = unwritten(i);
