@@ -119,6 +119,10 @@ must_be_passive(const char *what)
 		verifier_violation("%s at IRQL %u", what, irql());
 }
 
+NTSTATUS NTAPI ZwYieldExecution(void);
+
+/* Who has it may wait for a processor, or for Wine's server, which does: Wine's own spins
+ * for as long. */
 static KIRQL NTAPI
 v_acquire(PKSPIN_LOCK lock)
 {
@@ -126,7 +130,8 @@ v_acquire(PKSPIN_LOCK lock)
 
 	if (old > DISPATCH_LEVEL)
 		verifier_violation("spin lock at IRQL %u", old);
-	KeAcquireSpinLockRaiseToDpc(lock);
+	while (InterlockedExchangePointer((PVOID *)lock, lock) != NULL)
+		ZwYieldExecution();
 	verifier_set_irql(DISPATCH_LEVEL);
 	return (KIRQL)old;
 }
@@ -136,7 +141,7 @@ v_release(PKSPIN_LOCK lock, KIRQL old)
 {
 	if (irql() != DISPATCH_LEVEL)
 		verifier_violation("spin lock released at IRQL %u", irql());
-	KeReleaseSpinLock(lock, 0);
+	InterlockedExchangePointer((PVOID *)lock, NULL);
 	verifier_set_irql(old);
 }
 
