@@ -121,8 +121,8 @@ must_be_passive(const char *what)
 
 NTSTATUS NTAPI ZwYieldExecution(void);
 
-/* Who has it may wait for a processor, or for Wine's server, which does: Wine's own spins
- * for as long. */
+/* Who has it may wait for a processor, or for Wine's server, which does.  Wine's own
+ * spins for as long. */
 static KIRQL NTAPI
 v_acquire(PKSPIN_LOCK lock)
 {
