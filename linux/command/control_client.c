@@ -30,28 +30,49 @@ explain(const struct state *s, const char *what, struct errtext *err)
 	return errtext_set(err, "%s: %s: %s", s->name, what, strerror(error));
 }
 
-int
-control_connect(const struct state *s, struct errtext *err)
+/* -1, and errno says why. */
+static int
+dial(const struct state *s)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	/* It waits while the daemon has more callers than it takes. */
 	struct timeval patience = { .tv_sec = ANSWER_MS / 1000 };
 	char path[STATE_PATH_MAX];
-	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), error;
 
-	if (sock < 0) {
-		explain(s, "socket", err);
+	if (sock < 0)
 		return -1;
-	}
 	snprintf(address.sun_path, sizeof(address.sun_path), "%.107s",
 	    state_path(s, "control", path));
 	if (setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience,
 	    sizeof(patience)) == 0 &&
 	    connect(sock, (struct sockaddr *)&address, sizeof(address)) == 0)
 		return sock;
-	explain(s, "control socket", err);
+	error = errno;
 	close(sock);
+	errno = error;
 	return -1;
+}
+
+int
+control_connect(const struct state *s, struct errtext *err)
+{
+	int sock = dial(s);
+
+	if (sock < 0)
+		explain(s, "control socket", err);
+	return sock;
+}
+
+bool
+control_is_left(const struct state *s)
+{
+	int sock = dial(s);
+
+	if (sock < 0)
+		return errno == ECONNREFUSED;
+	close(sock);
+	return false;
 }
 
 bool

@@ -10,6 +10,8 @@
 
 /* A socket, or -1 with the reason. */
 int	control_connect(const struct state *, struct errtext *);
+/* There is the socket of a daemon that was killed, and nobody listens. */
+bool	control_is_left(const struct state *);
 bool	control_send(int sock, enum control_verb, uint64_t number, struct errtext *);
 
 enum control_answer { ANSWER_OK, ANSWER_REFUSED, ANSWER_ENDED, ANSWER_LATE };

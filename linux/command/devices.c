@@ -8,9 +8,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "attachment.h"
 #include "control_client.h"
 #include "named.h"
 #include "snapshot_fields.h"
+
+/* The next daemon has the lock already, and looks for a server, which may take long. */
+static bool
+waits_for_daemon(const struct state *s)
+{
+	enum attach_kind way;
+
+	return control_is_left(s) && attachment_outlives(s, &way);
+}
 
 bool
 device_get(struct device *d, const struct state *s, struct errtext *err)
@@ -24,7 +34,7 @@ device_get(struct device *d, const struct state *s, struct errtext *err)
 	if (!control_ask(s, CONTROL_SNAPSHOT, 0, &reply, err)) {
 		/* It may have ended just now. */
 		d->alive = false;
-		return state_pid(s) == 0;
+		return state_pid(s) == 0 || waits_for_daemon(s);
 	}
 	d->snapshot = reply.snapshot;
 	return true;

@@ -147,7 +147,7 @@ listen() {
 	case $1 in
 	info) guarded "$nbdisk" info "$uri" ;;
 	hasty-info) guarded "$nbdisk" info --open-timeout 1500ms "$uri" ;;
-	list) guarded "$nbdisk" exports "$uri" ;;
+	list) guarded "$nbdisk" exports --open-timeout 25s "$uri" ;;
 	tls) guarded "$nbdisk" info "$uris" ;;
 	hasty-tls) guarded "$nbdisk" info --open-timeout 1500ms "$uris" ;;
 	device) use_device "$uri" ;;

@@ -111,6 +111,14 @@ detach
 # ---- by itself --------------------------------------------------------------------------
 
 no_helper() { [ -z "$(helpers)" ]; }
+# What it starts is one more, for a moment.
+has_one_helper() { [ "$(helpers | wc -l)" = 1 ]; }
+is_tried() { ! flock -ns "$NBDISK_STATE_DIR/$name/lock" true; }
+kill_alone_unheard() {
+	old=$(daemon)
+	kill -9 "$old"
+	wait_until is_dead && wait_until is_tried
+}
 attach
 kill_alone && run nb recover "$name"
 status_is 1 && err_has "its daemon lives" && detach && wait_until no_helper
@@ -118,12 +126,19 @@ ok "the next daemon ends as others do, and so do all helpers"
 attach
 kill_server
 kill -9 "$(daemon)"
-wait_until is_dead && sleep 3 && [ "$(helpers | wc -l)" = 1 ]
+wait_until is_dead && sleep 3 && wait_until has_one_helper
 ok "without a server it is tried again"
 serve_file "$dir/disk"
 old=0
 wait_until has_next && put_one && detach
 ok "until there is one"
+attach
+kill -STOP "$server"
+kill_alone_unheard && run nb status --check "$name" && status_is 3 && is_dead
+ok "a server that does not answer: while the next one waits for that, it is dead"
+kill -CONT "$server"
+wait_until has_next && put_one && detach
+ok "and lives when it does"
 attach
 kill_server
 kill -9 "$(daemon)"

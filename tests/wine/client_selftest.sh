@@ -5,7 +5,7 @@
 rig_new selftest
 rm -f "$drivers/wnbd.sys"
 rig_session
-limit=280
+limit=900
 run_wine wnbd-selftest.exe --install
 # Once in 60 starts Wine 8 does not start a driver; then once more.
 out_has "not ok 2 - the driver answers" && run_wine wnbd-selftest.exe --install
