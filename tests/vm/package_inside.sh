@@ -103,10 +103,6 @@ do_upgrade() {
 	say "needrestart names it, and leaves it alone"
 	wait_until has_written $(($(cat /run/written) + 5))
 	say "writing goes on"
-	nbdisk upgrade disk && [ "$(field Pid)" != "$pid" ] &&
-		[ "$(readlink "/proc/$(field Pid)/exe")" = /usr/bin/nbdisk ] &&
-		wait_until has_written $(($(cat /run/written) + 5)) && mounted_by_unit
-	say "nbdisk upgrade: the new program has it, mounted and written to"
 	touch /run/enough
 	wait $writer
 	say "no I/O has failed"
