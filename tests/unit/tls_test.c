@@ -392,7 +392,7 @@ static struct nbc_tls_last *
 last_of(const struct pair *p)
 {
 	struct nbc_tls_keys keys;
-	struct nbc_tls_records records;
+	struct nbc_tls_records records = { 0 };
 
 	CHECK(nbc_tls_keys(p->client, &keys) && nbc_tls_records(p->client, &records));
 	return nbc_tls_last_new(&keys, records);
@@ -500,7 +500,7 @@ static void
 test_last_words_miscounted(void)
 {
 	struct pair *p = pair_new(TLS1_3_VERSION);
-	struct nbc_tls_records records;
+	struct nbc_tls_records records = { 0 };
 	struct nbc_tls_keys keys;
 	struct nbc_tls_last *l;
 	size_t len;
