@@ -511,7 +511,7 @@ if have python3; then
 	timeout 300 "$nbdisk" connect --foreground --device "$name" \
 	    --dead-timeout never "$dir/mute" >/dev/null 2>"$dir/err" &
 	foreground=$!
-	wait_until grep -qs "$run_dir/$name/" /sys/block/loop*/loop/backing_file
+	wait_until grep -q "$run_dir/$name/mnt" /proc/self/mounts
 	dpid=$(cat "$run_dir/$name/lock")
 	kill -TERM "$dpid"
 	wait_until nothing_left "$name" >/dev/null && wait_until gone "$dpid"
