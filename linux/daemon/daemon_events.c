@@ -2,8 +2,6 @@
  * daemon_events.c - what the disk says to the daemon.
  * SPDX-License-Identifier: BSD-2-Clause
  */
-#include <string.h>
-
 #include "daemon_impl.h"
 
 static void
@@ -32,14 +30,8 @@ leaves(void *arg, uint32_t paths, unsigned path)
 static void
 conn(void *arg, unsigned conn, const struct kept_conn *c)
 {
-	struct kept_message m = { .what = KEPT_CONN_ENDED, .conn = (uint8_t)conn };
+	const struct kept_message m = kept_conn_message(conn, c);
 
-	if (c != NULL) {
-		m.what = c->has_session ? KEPT_SESSION : KEPT_CONN;
-		m.path = c->path;
-		m.framing = c->framing;
-		memcpy(m.session, c->session, sizeof(m.session));
-	}
 	(void)helper_keep(&((struct daemon *)arg)->helper, &m, c != NULL ? c->fd : -1);
 }
 

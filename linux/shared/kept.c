@@ -48,6 +48,20 @@ kept_close(struct kept *k)
 
 /* ---- between daemon and helper --------------------------------------------------- */
 
+struct kept_message
+kept_conn_message(unsigned conn, const struct kept_conn *c)
+{
+	struct kept_message m = { .what = KEPT_CONN_ENDED, .conn = (uint8_t)conn };
+
+	if (c == NULL)
+		return m;
+	m.what = c->has_session ? KEPT_SESSION : KEPT_CONN;
+	m.path = c->path;
+	m.framing = c->framing;
+	memcpy(m.session, c->session, sizeof(m.session));
+	return m;
+}
+
 bool
 kept_tell(int sock, const struct kept_message *m, int fd)
 {
@@ -134,15 +148,10 @@ kept_listen(const struct state *s)
 static void
 give_conn(int client, const struct kept *k, unsigned i)
 {
-	const struct kept_conn *c = &k->conn[i];
-	struct kept_message m = {
-		.what = c->has_session ? KEPT_SESSION : KEPT_CONN, .conn = (uint8_t)i,
-		.path = c->path, .framing = c->framing,
-	};
+	const struct kept_message m = kept_conn_message(i, &k->conn[i]);
 
-	memcpy(m.session, c->session, sizeof(m.session));
-	if (c->fd >= 0)
-		(void)kept_tell(client, &m, c->fd);
+	if (k->conn[i].fd >= 0)
+		(void)kept_tell(client, &m, k->conn[i].fd);
 }
 
 void

@@ -46,6 +46,9 @@ struct kept_message {
 void	kept_init(struct kept *);
 void	kept_close(struct kept *);
 
+/* What says so of a connection; NULL: it has ended. */
+struct kept_message kept_conn_message(unsigned conn, const struct kept_conn *);
+
 /* Over the socket between daemon and helper.  False: nobody is there, or he is behind;
  * the message is lost. */
 bool	kept_tell(int sock, const struct kept_message *, int fd);

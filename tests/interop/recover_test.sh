@@ -165,12 +165,13 @@ ok "with the same ones it does"
 
 # ---- the past -----------------------------------------------------------------------
 
-# The helper cannot start the next daemon before the server is there again.
-kill_with_server() {
+# kill_with SERVE...: and the server, which SERVE starts again.  The helper cannot start the
+# next daemon before that; and no connection of the old one can be asked.
+kill_with() {
 	old=$(daemon) helper=$(helper)
 	kill -STOP $helper && kill -9 "$old"
 	kill_server
-	serve_file "$dir/disk"
+	"$@"
 	kill -CONT $helper
 	wait_until has_next
 }
@@ -180,7 +181,7 @@ put a && sync_it && kill_daemon && recover && sync_it
 ok "all was flushed: the next flush is an ordinary one"
 put b && kill_alone && sync_it
 ok "what was not flushed is asked for where it was written: the next flush is an ordinary one"
-put c && kill_with_server && ! sync_it 2>/dev/null
+put c && kill_with serve_file "$dir/disk" && ! sync_it 2>/dev/null
 ok "the server was restarted meanwhile: the next flush fails"
 sleep 2
 put d && sync_it
@@ -207,25 +208,16 @@ put_at() {
 	head -c 4096 /dev/zero | tr '\0' "$2" |
 		dd of="$device" bs=4096 seek="$1" oflag=direct conv=notrunc status=none
 }
-# No connection of the old daemon can be asked.
-kill_with_caching() {
-	old=$(daemon) helper=$(helper)
-	kill -STOP $helper && kill -9 "$old"
-	kill_server
-	caching
-	kill -CONT $helper
-	wait_until has_next
-}
 if have nbdkit; then
 	kill_server
 	truncate -s 16M "$dir/cached"
 	caching
 	attach --unflushed replay
-	put_at 1 a && put_at 2 b && put_at 1 c && ! has 1 c && kill_with_caching && ! has 1 c && sync_it
+	put_at 1 a && put_at 2 b && put_at 1 c && ! has 1 c && kill_with caching && ! has 1 c && sync_it
 	ok "replay: the server has forgotten what the dead daemon wrote: no flush fails"
 	has 1 c && has 2 b
 	ok "and all of it is there"
-	put_at 3 d && put_at 2 e && kill_alone && put_at 4 f && kill_with_caching && sync_it &&
+	put_at 3 d && put_at 2 e && kill_alone && put_at 4 f && kill_with caching && sync_it &&
 		has 2 e && has 3 d && has 4 f
 	ok "the next one dies, too, and the one after that: all of it is there"
 	put_at 5 g && kill_alone && kill_alone && sync_it && has 5 g
@@ -252,19 +244,11 @@ attach_tls() {
 		"nbds+unix:///?socket=$sock&tls-verify-peer=false"
 	status_is 0
 }
-kill_with_tls_server() {
-	old=$(daemon) helper=$(helper)
-	kill -STOP $helper && kill -9 "$old"
-	kill_server
-	serve_tls
-	kill -CONT $helper
-	wait_until has_next
-}
 kill_server
 serve_tls
 attach_tls && put k && kill_alone && sync_it && put l && reads_it && kill_alone && sync_it
 ok "over TLS: what was not flushed is asked for in the dead daemon's session"
-put m && kill_with_tls_server && ! sync_it 2>/dev/null
+put m && kill_with serve_tls && ! sync_it 2>/dev/null
 ok "over TLS: the server was restarted meanwhile: the next flush fails"
 sleep 2
 detach
