@@ -525,11 +525,16 @@ struct g_nbd_cursor {
 static const uint8_t *
 g_nbd_at(const struct g_nbd_cursor *c, u_int *len)
 {
+	const struct mbuf *m = c->c_m;
 
-	if (c->c_m != NULL)
-		return (g_nbd_mbuf_at(c->c_m, c->c_off, len));
-	*len = 0;
-	return (NULL);
+	if (m == NULL) {
+		*len = 0;
+		return (NULL);
+	}
+	if ((m->m_flags & M_EXTPG) != 0)
+		return (g_nbd_extpg_at(m, c->c_off, len));
+	*len = m->m_len - c->c_off;
+	return (mtod(m, const uint8_t *) + c->c_off);
 }
 
 static void
@@ -578,33 +583,35 @@ g_nbd_take(struct g_nbd_cursor *c, const struct nbe_seg *seg)
 {
 	const struct bio *bp = seg->kind == NBE_SEG_SKIP ? NULL :
 	    g_nbd_io_of(seg->req)->io_bio;
+	struct g_nbd_cursor at = *c;
 	const uint8_t *from;
 	uint8_t *to = NULL;
-	uint64_t got;
+	uint64_t left = seg->len;
 	size_t room = 0;
-	u_int n;
+	u_int n, piece;
 
-	for (got = 0; got < seg->len && c->c_m != NULL; got += n, room -= n) {
+	for (; left != 0 && at.c_m != NULL; left -= n, room -= n) {
 		if (room == 0) {
-			room = seg->len - got;
+			room = left;
 			to = bp == NULL ? NULL :
-			    g_nbd_bio_at(bp, seg->off + got, &room);
+			    g_nbd_bio_at(bp, seg->off + seg->len - left, &room);
 		}
-		from = g_nbd_at(c, &n);
-		n = MIN(n, room);
+		from = g_nbd_at(&at, &piece);
+		n = MIN(piece, room);
 		if (to != NULL) {
 			memcpy(to, from, n);
 			to += n;
 		}
-		g_nbd_advance(c, n);
+		g_nbd_advance(&at, n);
 	}
-	return (got);
+	*c = at;
+	return (seg->len - left);
 }
 
 /* A long payload comes in many mbufs: its place is named once.  Enters and leaves with
- * the lock.  As nbe_rx_end. */
+ * the lock.  fresh: the clock has just been looked at.  As nbe_rx_end. */
 static bool
-g_nbd_go_on(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
+g_nbd_go_on(struct g_nbd_conn *nc, struct g_nbd_cursor *c, bool fresh)
 {
 	struct g_nbd_softc *sc = nc->nc_sc;
 	uint64_t got, need;
@@ -618,7 +625,7 @@ g_nbd_go_on(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
 	got = g_nbd_take(c, &nc->nc_rx_seg[0]);
 	mtx_lock(&sc->sc_mtx);
 	return (nbe_rx_end(sc->sc_dev, nc->nc_index, got, NBE_WHY_NONE,
-	    g_nbd_now(sc)));
+	    fresh ? sc->sc_now : g_nbd_now(sc)));
 }
 
 /*
@@ -663,15 +670,16 @@ g_nbd_feed(struct g_nbd_conn *nc, struct mbuf *m)
 	struct g_nbd_cursor c = { .c_m = m };
 	struct nbe_req *done;
 	uint64_t left;
-	bool ended, full;
+	bool amid, ended, full;
 
 	do {
 		ended = full = false;
 		mtx_lock(&sc->sc_mtx);
-		if (!g_nbd_amid_long(nc))
+		amid = g_nbd_amid_long(nc);
+		if (!amid)
 			ended = g_nbd_go_through(nc, &c, &full);
 		if (c.c_m != NULL && g_nbd_amid_long(nc))
-			ended |= g_nbd_go_on(nc, &c);
+			ended |= g_nbd_go_on(nc, &c, !amid);
 		if (sc->sc_silent)
 			g_nbd_heard(sc);
 		done = ended ? g_nbd_turn(sc, sc->sc_now) : NULL;
