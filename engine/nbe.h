@@ -649,8 +649,8 @@ nbe_time nbe_wake(const struct nbe_dev *, nbe_time now);
 /* Why the engine asks to close a connection, or why it was last lost. */
 enum nbe_why nbe_conn_why(const struct nbe_dev *, unsigned conn);
 bool	nbe_conn_is_up(const struct nbe_dev *, unsigned conn);
-/* It is up, takes no more commands, and ends when it has finished those it has, or is to
- * be closed at once. */
+/* It is up, takes no more commands, and ends when it has finished those it has, or is
+ * to be closed at once. */
 bool	nbe_conn_is_leaving(const struct nbe_dev *, unsigned conn);
 /* Before nbe_conn_down: was its end agreed on?  Then all its commands are answered and
  * DISC is sent, and what is still in the system's send buffer is to arrive.  Any other

@@ -649,7 +649,7 @@ g_nbd_fill(struct g_nbd_conn *nc, u_int nseg)
 		mtx_lock(&sc->sc_mtx);
 }
 
-/* Enters and leaves with the lock.  As nbe_rx_end; *full: there may be more to parse. */
+/* Enters and leaves with the lock.  As nbe_rx_end; *full: more may be to parse. */
 static bool
 g_nbd_go_through(struct g_nbd_conn *nc, struct g_nbd_cursor *c, bool *full)
 {

@@ -143,8 +143,8 @@ send_end(unsigned i)
 
 /* ---- receiving ----------------------------------------------------------- */
 
-/* A receive that ended nothing has changed nothing that nbe_work looks at: of the device
- * itself, of its connection. */
+/* A receive that ended nothing has changed nothing that nbe_work looks at: of the
+ * device itself, of its connection. */
 static void
 receive_end(unsigned i, uint64_t got, enum nbe_why why)
 {
