@@ -1259,6 +1259,33 @@ test_rx_end_says_what_ended(void)
 	}
 }
 
+/* The pace of answers is known when the clock has moved: connections may take more, or
+ * less, from then on. */
+static void
+test_rx_end_says_that_the_pace_is_known(void)
+{
+	struct rig *g = rig_new(NBE_SIMPLE);
+	struct nbe_seg seg[4];
+	struct bytes b = { 0 };
+	struct command c;
+	size_t used;
+
+	rig_start(g);
+	rig_submit(g, NBE_WRITE, 0, 512, 0);
+	rig_submit(g, NBE_WRITE, 512, 512, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, 0);
+	c = rig_take(g, 0);
+	reply_ok(&b, g, &c);
+	g->now += NBE_SECOND;
+	nbe_rx_ahead(g->dev, 0, b.at, 1, seg, 4, &used);
+	CHECK(nbe_rx_end(g->dev, 0, 0, NBE_WHY_NONE, g->now));
+	nbe_rx_ahead(g->dev, 0, b.at + 1, 1, seg, 4, &used);
+	CHECK(!nbe_rx_end(g->dev, 0, 0, NBE_WHY_NONE, g->now));
+	bytes_free(&b);
+	rig_end(g);
+}
+
 /* An abort waits for the receive that may be copying into its buffer. */
 static void
 test_rx_end_says_that_an_abort_ended(void)
@@ -1301,6 +1328,7 @@ static const struct test tests[] = {
 	TEST(direct_reads_the_next_header_too),
 	TEST(done_after_rx_end_only),
 	TEST(rx_end_says_what_ended),
+	TEST(rx_end_says_that_the_pace_is_known),
 	TEST(rx_end_says_that_an_abort_ended),
 };
 
