@@ -584,13 +584,15 @@ void	 nbe_send_took(struct nbe_dev *, nbe_time);
  * the device but nbe_rx_left may be in between.
  *
  * Either way nbe_rx_end closes it; only then are requests done.  got counts the
- * bytes that came into the segments of nbe_rx_begin; 0 after nbe_rx_ahead.
+ * bytes that came into the segments of nbe_rx_begin; 0 after nbe_rx_ahead.  False: it
+ * was a piece of a reply and no more, so nbe_work has nothing new to say and need not
+ * be called for it.
  */
 unsigned nbe_rx_begin(struct nbe_dev *, unsigned conn, struct nbe_seg *,
 	    unsigned nseg, uint64_t *need);
 unsigned nbe_rx_ahead(struct nbe_dev *, unsigned conn, const uint8_t *buf,
 	    size_t len, struct nbe_seg *, unsigned nseg, size_t *used);
-void	 nbe_rx_end(struct nbe_dev *, unsigned conn, uint64_t got,
+bool	 nbe_rx_end(struct nbe_dev *, unsigned conn, uint64_t got,
 	    enum nbe_why, nbe_time now);
 /* Mean payload in bytes of the reads in flight on this connection, 0 without
  * any: a front reads ahead while it is small and goes direct when it is large. */
@@ -647,6 +649,9 @@ nbe_time nbe_wake(const struct nbe_dev *, nbe_time now);
 /* Why the engine asks to close a connection, or why it was last lost. */
 enum nbe_why nbe_conn_why(const struct nbe_dev *, unsigned conn);
 bool	nbe_conn_is_up(const struct nbe_dev *, unsigned conn);
+/* It is up, takes no more commands, and ends when it has finished those it has, or is
+ * to be closed at once. */
+bool	nbe_conn_is_leaving(const struct nbe_dev *, unsigned conn);
 /* Before nbe_conn_down: was its end agreed on?  Then all its commands are answered and
  * DISC is sent, and what is still in the system's send buffer is to arrive.  Any other
  * end must be a reset: what was given up would arrive too, minutes later. */

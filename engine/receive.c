@@ -582,26 +582,30 @@ finish_answered(struct nbe_dev *d, struct conn *c, nbe_time now)
 	}
 }
 
-void
+bool
 nbe_rx_end(struct nbe_dev *d, unsigned conn, uint64_t got, enum nbe_why why,
     nbe_time now)
 {
 	struct conn *c = &d->conn[conn];
-	bool moved = !c->rx_direct || got != 0;
+	bool moved = !c->rx_direct || got != 0, ended;
 
 	NBE_ASSERT(c->rx_open);
 	if (c->rx_direct)
 		direct(d, c, got);
 	c->rx_open = c->rx_direct = false;
+	ended = !list_empty(&c->answered) || c->aborted;
 	finish_answered(d, c, now);
-	if (c->answers != 0 && now != c->answered_at)
+	if (c->answers != 0 && now != c->answered_at) {
 		conn_pace(c, now);
+		ended = true;
+	}
 	if (moved && !c->babbles)
 		c->moved_at = now;
 	if (why != NBE_WHY_NONE)
 		conn_close(c, why);
 	if (c->aborted)
 		conn_orphan_aborted(d, c, now);
+	return ended || c->closing;
 }
 
 uint64_t

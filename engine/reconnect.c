@@ -344,3 +344,11 @@ nbe_conn_is_up(const struct nbe_dev *d, unsigned conn)
 {
 	return d->conn[conn].up;
 }
+
+bool
+nbe_conn_is_leaving(const struct nbe_dev *d, unsigned conn)
+{
+	const struct conn *c = &d->conn[conn];
+
+	return c->closing || c->draining;
+}

@@ -247,8 +247,9 @@ void	g_nbd_conn_free(struct g_nbd_softc *);
 /* g_nbd_mbuf.c */
 struct mbuf *g_nbd_to_mbufs(struct g_nbd_conn *, u_int nseg, u_int room,
 	    u_int *len);
-/* Contiguous bytes of m at off; *len is set, 0 at its end. */
-const uint8_t *g_nbd_mbuf_at(const struct mbuf *m, u_int off, u_int *len);
+/* Contiguous bytes at off of an mbuf of pages; *len is set, 0 at its
+ * end. */
+const uint8_t *g_nbd_extpg_at(const struct mbuf *, u_int off, u_int *len);
 void	g_nbd_from_segs(const struct nbe_seg *, u_int nseg);
 
 /* g_nbd_conf.c */

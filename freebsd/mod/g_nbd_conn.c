@@ -525,11 +525,16 @@ struct g_nbd_cursor {
 static const uint8_t *
 g_nbd_at(const struct g_nbd_cursor *c, u_int *len)
 {
+	const struct mbuf *m = c->c_m;
 
-	if (c->c_m != NULL)
-		return (g_nbd_mbuf_at(c->c_m, c->c_off, len));
-	*len = 0;
-	return (NULL);
+	if (m == NULL) {
+		*len = 0;
+		return (NULL);
+	}
+	if ((m->m_flags & M_EXTPG) != 0)
+		return (g_nbd_extpg_at(m, c->c_off, len));
+	*len = m->m_len - c->c_off;
+	return (mtod(m, const uint8_t *) + c->c_off);
 }
 
 static void
@@ -578,33 +583,35 @@ g_nbd_take(struct g_nbd_cursor *c, const struct nbe_seg *seg)
 {
 	const struct bio *bp = seg->kind == NBE_SEG_SKIP ? NULL :
 	    g_nbd_io_of(seg->req)->io_bio;
+	struct g_nbd_cursor at = *c;
 	const uint8_t *from;
 	uint8_t *to = NULL;
-	uint64_t got;
+	uint64_t left = seg->len;
 	size_t room = 0;
-	u_int n;
+	u_int n, piece;
 
-	for (got = 0; got < seg->len && c->c_m != NULL; got += n, room -= n) {
+	for (; left != 0 && at.c_m != NULL; left -= n, room -= n) {
 		if (room == 0) {
-			room = seg->len - got;
+			room = left;
 			to = bp == NULL ? NULL :
-			    g_nbd_bio_at(bp, seg->off + got, &room);
+			    g_nbd_bio_at(bp, seg->off + seg->len - left, &room);
 		}
-		from = g_nbd_at(c, &n);
-		n = MIN(n, room);
+		from = g_nbd_at(&at, &piece);
+		n = MIN(piece, room);
 		if (to != NULL) {
 			memcpy(to, from, n);
 			to += n;
 		}
-		g_nbd_advance(c, n);
+		g_nbd_advance(&at, n);
 	}
-	return (got);
+	*c = at;
+	return (seg->len - left);
 }
 
 /* A long payload comes in many mbufs: its place is named once.  Enters and leaves with
- * the lock. */
-static void
-g_nbd_go_on(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
+ * the lock.  fresh: the clock has just been looked at.  As nbe_rx_end. */
+static bool
+g_nbd_go_on(struct g_nbd_conn *nc, struct g_nbd_cursor *c, bool fresh)
 {
 	struct g_nbd_softc *sc = nc->nc_sc;
 	uint64_t got, need;
@@ -612,12 +619,13 @@ g_nbd_go_on(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
 	if (nbe_rx_begin(sc->sc_dev, nc->nc_index, nc->nc_rx_seg, G_NBD_RX_SEGS,
 	    &need) == 0) {
 		c->c_m = NULL;		/* the connection is given up */
-		return;
+		return (true);
 	}
 	mtx_unlock(&sc->sc_mtx);
 	got = g_nbd_take(c, &nc->nc_rx_seg[0]);
 	mtx_lock(&sc->sc_mtx);
-	nbe_rx_end(sc->sc_dev, nc->nc_index, got, NBE_WHY_NONE, g_nbd_now(sc));
+	return (nbe_rx_end(sc->sc_dev, nc->nc_index, got, NBE_WHY_NONE,
+	    fresh ? sc->sc_now : g_nbd_now(sc)));
 }
 
 /*
@@ -641,17 +649,17 @@ g_nbd_fill(struct g_nbd_conn *nc, u_int nseg)
 		mtx_lock(&sc->sc_mtx);
 }
 
-/* Enters and leaves with the lock.  How many segments there were. */
-static u_int
-g_nbd_go_through(struct g_nbd_conn *nc, struct g_nbd_cursor *c)
+/* Enters and leaves with the lock.  As nbe_rx_end; *full: more may be to parse. */
+static bool
+g_nbd_go_through(struct g_nbd_conn *nc, struct g_nbd_cursor *c, bool *full)
 {
 	u_int n;
 
 	n = g_nbd_parse(nc, c);
 	g_nbd_fill(nc, n);
-	nbe_rx_end(nc->nc_sc->sc_dev, nc->nc_index, 0, NBE_WHY_NONE,
-	    g_nbd_now(nc->nc_sc));
-	return (n);
+	*full = n == G_NBD_RX_SEGS;
+	return (nbe_rx_end(nc->nc_sc->sc_dev, nc->nc_index, 0, NBE_WHY_NONE,
+	    g_nbd_now(nc->nc_sc)));
 }
 
 /* All of the chain goes to the engine and into the bios. */
@@ -662,22 +670,23 @@ g_nbd_feed(struct g_nbd_conn *nc, struct mbuf *m)
 	struct g_nbd_cursor c = { .c_m = m };
 	struct nbe_req *done;
 	uint64_t left;
-	u_int n;
+	bool amid, ended, full;
 
 	do {
-		n = 0;
+		ended = full = false;
 		mtx_lock(&sc->sc_mtx);
-		if (!g_nbd_amid_long(nc))
-			n = g_nbd_go_through(nc, &c);
+		amid = g_nbd_amid_long(nc);
+		if (!amid)
+			ended = g_nbd_go_through(nc, &c, &full);
 		if (c.c_m != NULL && g_nbd_amid_long(nc))
-			g_nbd_go_on(nc, &c);
+			ended |= g_nbd_go_on(nc, &c, !amid);
 		if (sc->sc_silent)
 			g_nbd_heard(sc);
-		done = g_nbd_turn(sc, sc->sc_now);
+		done = ended ? g_nbd_turn(sc, sc->sc_now) : NULL;
 		left = nbe_rx_left(sc->sc_dev, nc->nc_index);
 		mtx_unlock(&sc->sc_mtx);
 		g_nbd_complete(done);
-	} while (c.c_m != NULL || n == G_NBD_RX_SEGS);
+	} while (c.c_m != NULL || full);
 	if (left != 0)
 		atomic_add_64(&g_nbd_read_truncs, 1);
 	return (left);
@@ -911,22 +920,35 @@ g_nbd_conn_slot(struct g_nbd_softc *sc, u_int limit)
 	return (NULL);
 }
 
-/* Slots that were given up finish their commands; that takes a moment. */
+/* No slot below limit is free, and one is going to be. */
+static bool
+g_nbd_slot_leaves(struct g_nbd_softc *sc, u_int limit)
+{
+	bool leaves = false;
+	u_int i;
+
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	for (i = 0; i < limit; i++) {
+		if (sc->sc_conn[i] == NULL || sc->sc_conn[i]->nc_refs == 0)
+			return (false);
+		leaves |= nbe_conn_is_leaving(sc->sc_dev, i);
+	}
+	return (leaves);
+}
+
+/* Slots that were given up finish their commands; that takes a moment.  All of GEOM
+ * waits, too, so not for a slot that stays. */
 static struct g_nbd_conn *
 g_nbd_conn_wait_slot(struct g_nbd_softc *sc, u_int limit)
 {
-	struct g_nbd_conn *nc;
 	u_int tries;
 
-	for (tries = 0; tries < G_NBD_SLOT_SECONDS; tries++) {
-		nc = g_nbd_conn_slot(sc, limit);
-		if (nc != NULL)
-			break;
-		mtx_lock(&sc->sc_mtx);
+	mtx_lock(&sc->sc_mtx);
+	for (tries = 0; tries < G_NBD_SLOT_SECONDS && g_nbd_slot_leaves(sc, limit);
+	    tries++)
 		(void)cv_timedwait(&sc->sc_gone_cv, &sc->sc_mtx, hz);
-		mtx_unlock(&sc->sc_mtx);
-	}
-	return (nc);
+	mtx_unlock(&sc->sc_mtx);
+	return (g_nbd_conn_slot(sc, limit));
 }
 
 /* Room for a batch, and the upcalls.  ENOPROTOOPT: TLS is not as was said. */

@@ -188,17 +188,13 @@ g_nbd_to_mbufs(struct g_nbd_conn *nc, u_int nseg, u_int room, u_int *len)
 /* ---- in ------------------------------------------------------------------ */
 
 const uint8_t *
-g_nbd_mbuf_at(const struct mbuf *m, u_int off, u_int *len)
+g_nbd_extpg_at(const struct mbuf *m, u_int off, u_int *len)
 {
 	u_int i, n;
 
 	*len = 0;
 	if (off >= (u_int)m->m_len)
 		return (NULL);
-	if ((m->m_flags & M_EXTPG) == 0) {
-		*len = m->m_len - off;
-		return (mtod(m, const uint8_t *) + off);
-	}
 	off += m->m_epg_1st_off;
 	i = off >> PAGE_SHIFT;
 	off &= PAGE_MASK;

@@ -81,6 +81,54 @@ scale_body()
 	atf_check -s exit:1 -e match:"Invalid number" gnbd scale -c 0 "$dev"
 }
 
+# Connections of this machine that are up.
+tcp_established()
+{
+	sysctl -n net.inet.tcp.states | awk '{ print $5 }'
+}
+
+dials()
+{
+	[ "$(tcp_established)" -ge "$1" ]
+}
+
+# seconds_since TIME
+seconds_since()
+{
+	echo $(($(date +%s) - $1))
+}
+
+# Both see one connection, and bring 31 more.  There is room for those of one; to wait
+# for room that does not come would take five seconds for each of the others, and all of
+# GEOM waits meanwhile.
+gnbd_test_case scale_twice "connections that there is no room for are refused at once"
+scale_twice_body()
+{
+	local base begin once one two took
+
+	gnbd_require_server
+	gnbd_connect
+	begin=$(date +%s)
+	atf_check gnbd scale -c 32 "$dev"
+	once=$(seconds_since "$begin")
+	atf_check gnbd scale -c 1 "$dev"
+	gnbd_wait gnbd_active_is 1
+	gnbd_server freeze
+	base=$(tcp_established)
+	gnbd scale -c 32 "$dev" 2>refused &
+	one=$!
+	gnbd scale -c 32 "$dev" 2>>refused &
+	two=$!
+	gnbd_wait dials $((base + 2))
+	begin=$(date +%s)
+	gnbd_server thaw
+	wait $one $two
+	atf_check -o ignore grep "error 16" refused
+	gnbd_wait gnbd_active_is 32
+	took=$(seconds_since "$begin")
+	[ "$took" -lt $((75 + 4 * once)) ] || atf_fail "31 refusals took $took s"
+}
+
 gnbd_test_case file "connect takes server and options from a file"
 file_body()
 {
@@ -237,8 +285,8 @@ no_leaks_body()
 
 atf_init_test_cases()
 {
-	for name in load_unload connect list attributes four_connections scale file \
-	    mistakes local busy mounted unload_connected no_leaks; do
+	for name in load_unload connect list attributes four_connections scale \
+	    scale_twice file mistakes local busy mounted unload_connected no_leaks; do
 		atf_add_test_case $name
 	done
 }

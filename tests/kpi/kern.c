@@ -382,11 +382,20 @@ cv_wait(struct cv *cv, struct mtx *m)
 	cv_wait_until(cv, m, NULL);
 }
 
+static u_int timed_waits;
+
+u_int
+kpi_timed_waits(void)
+{
+	return __atomic_load_n(&timed_waits, __ATOMIC_SEQ_CST);
+}
+
 int
 cv_timedwait(struct cv *cv, struct mtx *m, int ticks)
 {
 	struct timespec end = after_ns((int64_t)ticks * (1000000000 / hz));
 
+	__atomic_add_fetch(&timed_waits, 1, __ATOMIC_SEQ_CST);
 	return cv_wait_until(cv, m, &end);
 }
 

@@ -31,6 +31,8 @@ long	kpi_threads_inuse(void);
 void	kpi_check_leaks(void);
 /* Acquisitions of all mutexes of this name so far. */
 uint64_t kpi_lock_count(const char *name);
+/* How often somebody waited on a condition variable with an end. */
+u_int	kpi_timed_waits(void);
 
 void	*kpi_sysctl(const char *parent, const char *name);
 /* The last devctl event, and how many there were. */

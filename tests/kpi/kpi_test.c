@@ -839,6 +839,7 @@ test_scale(void)
 	long resets = kpi_sockets_reset();
 	struct g_provider *pp;
 	bool good = true;
+	u_int waits;
 
 	fresh_disk();
 	start_file();
@@ -854,6 +855,9 @@ test_scale(void)
 	load_run(200);
 	ok(load_end() && good, "scale to 4 and to 1 under load, four times");
 	ok(kpi_devctl_count() == 0, "no DISCONNECTED for what was meant");
+	waits = kpi_timed_waits();
+	ok(!scale("nbd0", 1, 1) && kpi_timed_waits() == waits,
+	    "nobody waits for a connection that does not leave");
 	want.lie_size = DISK_SIZE / 2;
 	ok(!scale("nbd0", 2, 1) && strstr(error, "refused") != NULL,
 	    "a connection to a smaller disk is refused");

@@ -6,6 +6,7 @@
  * buffers are held longer still; receives end after any byte, direct or through
  * a read-ahead buffer; the loss of a connection is noticed late.
  */
+#include <stddef.h>
 #include <string.h>
 
 #include "sim.h"
@@ -142,6 +143,24 @@ send_end(unsigned i)
 
 /* ---- receiving ----------------------------------------------------------- */
 
+/* A receive that ended nothing has changed nothing that nbe_work looks at: of the
+ * device itself, of its connection. */
+static void
+receive_end(unsigned i, uint64_t got, enum nbe_why why)
+{
+	const size_t from = offsetof(struct nbe_dev, rng), n = sizeof(*dev) - from;
+	static uint8_t before[sizeof(*dev)];
+	const struct conn *c = &dev->conn[i];
+	const nbe_time gap = c->gap;
+	const uint64_t owed = c->owed, window = c->window;
+
+	memcpy(before, (uint8_t *)dev + from, n);
+	HOLDS("seam", nbe_rx_end(dev, i, got, why, now) ||
+	    (memcmp(before, (uint8_t *)dev + from, n) == 0 && !c->closing &&
+	    c->gap == gap && c->owed == owed && c->window == window),
+	    "a receive ended something, and says that it did not");
+}
+
 static void
 receive_direct(unsigned i)
 {
@@ -169,8 +188,7 @@ receive_direct(unsigned i)
 			break;
 	}
 	l->rx_count = 0;
-	nbe_rx_end(dev, i, got, s->alive || got != 0 ? NBE_WHY_NONE : NBE_WHY_CLOSED,
-	    now);
+	receive_end(i, got, s->alive || got != 0 ? NBE_WHY_NONE : NBE_WHY_CLOSED);
 }
 
 static void
@@ -195,8 +213,7 @@ receive_ahead(unsigned i)
 	}
 	pipe_take(&s->down, NULL, used);
 	line[i].moved_at = now;
-	nbe_rx_end(dev, i, 0, s->alive || len != 0 ? NBE_WHY_NONE : NBE_WHY_CLOSED,
-	    now);
+	receive_end(i, 0, s->alive || len != 0 ? NBE_WHY_NONE : NBE_WHY_CLOSED);
 }
 
 static void

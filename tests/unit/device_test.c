@@ -497,7 +497,9 @@ test_point_63_scale_down_ends_with_disc(void)
 	rig_serve(g, 0);
 	rig_submit(g, NBE_READ, 0, 512, 0);
 	c = rig_command(g, 1);
+	CHECK(!nbe_conn_is_leaving(g->dev, 1));
 	nbe_scale(g->dev, 1, g->now);
+	CHECK(nbe_conn_is_leaving(g->dev, 1) && !nbe_conn_is_leaving(g->dev, 0));
 	rig_work(g);
 	rig_submit(g, NBE_READ, 512, 512, 0);
 	rig_send(g, 1);
@@ -510,10 +512,14 @@ test_point_63_scale_down_ends_with_disc(void)
 	rig_send(g, 1);
 	CHECK(rig_count(g, 1) == 0);
 	rig_close(g, 1);
+	CHECK(!nbe_conn_is_leaving(g->dev, 1));
 	rig_wait(g, 100 * NBE_SECOND);
 	CHECK(!rig_opens(g, 1));
 	rig_serve(g, 0);
 	CHECK(io_ended(g->io[2], NBE_OK));
+	nbe_rx_begin(g->dev, 0, (struct nbe_seg[2]){ { 0 } }, 2, &(uint64_t){ 0 });
+	nbe_rx_end(g->dev, 0, 0, NBE_WHY_CLOSED, g->now);
+	CHECK(nbe_conn_is_leaving(g->dev, 0));
 	rig_end(g);
 }
 

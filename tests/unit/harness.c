@@ -502,14 +502,40 @@ scatter(struct rig *g, const struct nbe_seg *seg, unsigned n, const uint8_t *p,
 	return got;
 }
 
+static bool
+same_work(const struct nbe_work *a, const struct nbe_work *b)
+{
+	return a->tx == b->tx && a->open == b->open && a->close == b->close &&
+	    a->probe == b->probe && a->fence == b->fence &&
+	    a->compare == b->compare && !b->resized && a->stopped == b->stopped;
+}
+
+/* The end of a receive.  When it was a piece of a reply and no more, there is nothing
+ * new to do, and nothing sooner. */
+static void
+receive_end(struct rig *g, unsigned conn, uint64_t got, const struct nbe_work *before)
+{
+	nbe_time wake = nbe_wake(g->dev, g->now);
+	unsigned done = g->done;
+	bool ended = nbe_rx_end(g->dev, conn, got, NBE_WHY_NONE, g->now);
+
+	rig_work(g);
+	SEAM(ended || (g->done == done && same_work(before, &g->work) &&
+	    nbe_wake(g->dev, g->now) >= wake));
+}
+
 /* One direct receive; SIZE_MAX: the engine does not want any more. */
 static size_t
 receive_direct(struct rig *g, unsigned conn, const uint8_t *p, size_t len)
 {
+	struct nbe_work before;
 	struct nbe_seg seg[2];
 	uint64_t need, got = 0;
-	unsigned n = nbe_rx_begin(g->dev, conn, seg, 2, &need);
+	unsigned n;
 
+	rig_work(g);
+	before = g->work;
+	n = nbe_rx_begin(g->dev, conn, seg, 2, &need);
 	if (n == 0)
 		return SIZE_MAX;
 	SEAM(n <= 2 && nbe_dev_valid(g->dev));
@@ -517,8 +543,7 @@ receive_direct(struct rig *g, unsigned conn, const uint8_t *p, size_t len)
 		got = scatter(g, seg, n, p, len);
 	else if (seg[0].kind == NBE_SEG_ZERO)
 		memset(memory_of(g, &seg[0]), 0, seg[0].len);
-	nbe_rx_end(g->dev, conn, got, NBE_WHY_NONE, g->now);
-	rig_work(g);
+	receive_end(g, conn, got, &before);
 	return need == 0 || got != 0 ? got : SIZE_MAX;
 }
 
@@ -527,10 +552,16 @@ static size_t
 receive_ahead(struct rig *g, unsigned conn, const uint8_t *p, size_t len,
     unsigned segs)
 {
+	struct nbe_work before;
 	struct nbe_seg seg[RIG_SEGS];
 	size_t used;
-	unsigned n = nbe_rx_ahead(g->dev, conn, p, len, seg, segs, &used);
+	unsigned n;
 
+	rig_work(g);
+	if (rig_closing(g, conn))
+		return SIZE_MAX;
+	before = g->work;
+	n = nbe_rx_ahead(g->dev, conn, p, len, seg, segs, &used);
 	SEAM(n <= segs && used <= len && (used == len || n == segs));
 	for (unsigned i = 0; i < n; i++)
 		if (seg[i].kind == NBE_SEG_ZERO) {
@@ -540,8 +571,7 @@ receive_ahead(struct rig *g, unsigned conn, const uint8_t *p, size_t len,
 			    seg[i].base + seg[i].len <= p + used);
 			memcpy(memory_of(g, &seg[i]), seg[i].base, seg[i].len);
 		}
-	nbe_rx_end(g->dev, conn, 0, NBE_WHY_NONE, g->now);
-	rig_work(g);
+	receive_end(g, conn, 0, &before);
 	return used == 0 && n < segs ? SIZE_MAX : used;
 }
 

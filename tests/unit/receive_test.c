@@ -1212,6 +1212,105 @@ test_done_after_rx_end_only(void)
 	rig_end(g);
 }
 
+/* How many of the bytes of one reply end something, when they come one by one: the last
+ * one, and no other. */
+static size_t
+bytes_that_end(struct rig *g, const struct bytes *b)
+{
+	static const struct nbe_seg none;
+	struct nbe_seg seg[4] = { none };
+	size_t ended = 0, used;
+
+	for (size_t i = 0; i < b->len; i++) {
+		nbe_rx_ahead(g->dev, 0, b->at + i, 1, seg, 4, &used);
+		if (nbe_rx_end(g->dev, 0, 0, NBE_WHY_NONE, g->now))
+			ended += i + 1 == b->len ? 1 : b->len;
+		rig_work(g);
+	}
+	return ended;
+}
+
+static void
+test_rx_end_says_what_ended(void)
+{
+	for (int f = NBE_SIMPLE; f <= NBE_EXTENDED; f++) {
+		struct rig *g = rig_new((enum nbe_framing)f);
+		const enum nbe_op ops[] = { NBE_READ, NBE_WRITE, NBE_FLUSH };
+		struct bytes b = { 0 };
+		struct command c;
+
+		rig_start(g);
+		for (unsigned i = 0; i < 3; i++) {
+			rig_submit(g, ops[i], 0, ops[i] == NBE_FLUSH ? 0 : 512, 0);
+			c = rig_command(g, 0);
+			b.len = 0;
+			reply_ok(&b, g, &c);
+			CHECK(bytes_that_end(g, &b) == 1 && g->io[i]->done);
+		}
+		add64(&b, 0);			/* no magic */
+		add64(&b, 0);
+		add64(&b, 0);
+		add64(&b, 0);
+		nbe_rx_ahead(g->dev, 0, b.at + b.len - 32, 32,
+		    (struct nbe_seg[4]){ { 0 } }, 4, &(size_t){ 0 });
+		CHECK(nbe_rx_end(g->dev, 0, 0, NBE_WHY_NONE, g->now));
+		bytes_free(&b);
+		rig_end(g);
+	}
+}
+
+/* The pace of answers is known when the clock has moved: connections may take more, or
+ * less, from then on. */
+static void
+test_rx_end_says_that_the_pace_is_known(void)
+{
+	struct rig *g = rig_new(NBE_SIMPLE);
+	struct nbe_seg seg[4];
+	struct bytes b = { 0 };
+	struct command c;
+	size_t used;
+
+	rig_start(g);
+	rig_submit(g, NBE_WRITE, 0, 512, 0);
+	rig_submit(g, NBE_WRITE, 512, 512, 0);
+	c = rig_command(g, 0);
+	rig_answer(g, 0, &c, 0);
+	c = rig_take(g, 0);
+	reply_ok(&b, g, &c);
+	g->now += NBE_SECOND;
+	nbe_rx_ahead(g->dev, 0, b.at, 1, seg, 4, &used);
+	CHECK(nbe_rx_end(g->dev, 0, 0, NBE_WHY_NONE, g->now));
+	nbe_rx_ahead(g->dev, 0, b.at + 1, 1, seg, 4, &used);
+	CHECK(!nbe_rx_end(g->dev, 0, 0, NBE_WHY_NONE, g->now));
+	bytes_free(&b);
+	rig_end(g);
+}
+
+/* An abort waits for the receive that may be copying into its buffer. */
+static void
+test_rx_end_says_that_an_abort_ended(void)
+{
+	struct rig *g = rig_new(NBE_SIMPLE);
+	struct nbe_seg seg[4];
+	struct bytes b = { 0 };
+	struct command c;
+	size_t used;
+
+	rig_start(g);
+	rig_submit(g, NBE_READ, 0, 512, 0);
+	c = rig_command(g, 0);
+	reply_ok(&b, g, &c);
+	nbe_rx_ahead(g->dev, 0, b.at, 100, seg, 4, &used);
+	nbe_abort(g->dev, &g->io[0]->r, g->now);
+	rig_work(g);
+	CHECK(!g->io[0]->done);
+	CHECK(nbe_rx_end(g->dev, 0, 0, NBE_WHY_NONE, g->now));
+	rig_work(g);
+	CHECK(io_ended(g->io[0], NBE_EABORTED));
+	bytes_free(&b);
+	rig_end(g);
+}
+
 static const struct test tests[] = {
 	TEST(vectors),
 	TEST(every_piece_size_and_way),
@@ -1228,6 +1327,9 @@ static const struct test tests[] = {
 	TEST(point_68_status_of_a_lost_connection),
 	TEST(direct_reads_the_next_header_too),
 	TEST(done_after_rx_end_only),
+	TEST(rx_end_says_what_ended),
+	TEST(rx_end_says_that_the_pace_is_known),
+	TEST(rx_end_says_that_an_abort_ended),
 };
 
 int
