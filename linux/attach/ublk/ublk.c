@@ -4,7 +4,8 @@
  *
  * For each tag there is a command with the kernel, or a request here.  The kernel
  * completes the command when it has a request for the tag; the answer is the next
- * command.  So a request costs one submission and one completion.
+ * command.  So a request costs one submission and one completion; or, where the kernel
+ * can (Linux 7.0), requests share them: ublk_batch.h.
  *
  * What is read is put into the pages of who reads.  Large payload goes straight from
  * the socket to pages, and the other way, where the kernel has registered them with the
@@ -27,6 +28,7 @@
 
 #include "nbe_errno.h"
 #include "pool.h"
+#include "ublk_batch.h"
 #include "ublk_op.h"
 #include "ublk_proto.h"
 
@@ -48,7 +50,8 @@ struct ublk {
 	struct pool	pool;
 	struct ublk_req	*first, **last;	/* that wait for room, in order */
 	struct ublk_req	req[UBLK_DEPTH];
-	unsigned	lent;		/* commands with the kernel */
+	struct ublk_batch *batch;	/* NULL: a command for each tag */
+	unsigned	lent;		/* such commands with the kernel */
 	unsigned	in_flight;	/* requests here */
 	unsigned	held;
 	uint64_t	straight;	/* requests, ever */
@@ -83,7 +86,10 @@ lend(struct ublk_req *r, uint32_t command, int32_t result)
 static void
 answer(struct ublk_req *r, int32_t result)
 {
-	lend(r, UBLK_U_IO_COMMIT_AND_FETCH_REQ, result);
+	if (r->ublk->batch != NULL)
+		ublk_batch_answer(r->ublk->batch, r->tag, result);
+	else
+		lend(r, UBLK_U_IO_COMMIT_AND_FETCH_REQ, result);
 }
 
 static bool
@@ -245,19 +251,26 @@ take(struct ublk_req *r)
 }
 
 static void
-fetched(struct ring_op *op, int res, uint32_t flags)
+came(void *arg, unsigned tag)
 {
-	struct ublk_req *r = container_of(op, struct ublk_req, op);
-	struct ublk *u = r->ublk;
+	struct ublk *u = arg;
+	struct ublk_req *r = &u->req[tag];
 
-	(void)flags;
-	u->lent--;
-	if (res != UBLK_IO_RES_OK)
-		return;
 	r->held = handover_is_leaving(&u->handover) && !u->stopping;
 	u->held += r->held;
 	if (!r->held)
 		take(r);
+}
+
+static void
+fetched(struct ring_op *op, int res, uint32_t flags)
+{
+	struct ublk_req *r = container_of(op, struct ublk_req, op);
+
+	(void)flags;
+	r->ublk->lent--;
+	if (res == UBLK_IO_RES_OK)
+		came(r->ublk, r->tag);
 }
 
 static void
@@ -311,7 +324,7 @@ map(struct ublk *u, struct errtext *err)
 }
 
 static void
-fetch(struct ublk *u)
+make_requests(struct ublk *u)
 {
 	for (unsigned i = 0; i < UBLK_DEPTH; i++) {
 		struct ublk_req *r = &u->req[i];
@@ -323,8 +336,41 @@ fetch(struct ublk *u)
 		};
 		r->io.done = disk_done;
 		r->op.done = fetched;
-		lend(r, UBLK_U_IO_FETCH_REQ, 0);
 	}
+}
+
+static void
+fetch(struct ublk *u)
+{
+	if (u->batch != NULL)
+		ublk_batch_fetch(u->batch);
+	else
+		for (unsigned i = 0; i < UBLK_DEPTH; i++)
+			lend(&u->req[i], UBLK_U_IO_FETCH_REQ, 0);
+}
+
+static bool
+start_batch(struct ublk *u)
+{
+	const struct ublk_batch_config config = {
+		.ring = u->ring, .fd = u->fd, .registers = u->registers,
+		.came = came, .arg = u,
+	};
+
+	u->batch = ublk_batch_new(&config);
+	return u->batch != NULL;
+}
+
+/* What it takes to serve it. */
+static bool
+make_room(struct ublk *u, bool batches, struct errtext *err)
+{
+	size_t payload = (size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX;
+
+	return ((!u->registers || ring_have_buffers(u->ring, UBLK_DEPTH)) &&
+	    (!batches || start_batch(u)) &&
+	    pool_init(&u->pool, u->ring, payload, more_room)) ||
+	    errtext_set(err, "out of memory");
 }
 
 static bool
@@ -342,7 +388,6 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
     struct disk *disk, struct errtext *err)
 {
 	struct ublk *u = calloc(1, sizeof(*u));
-	bool room;
 
 	if (u == NULL)
 		return errtext_set(err, "out of memory");
@@ -353,16 +398,14 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
 	u->fd = -1;
 	u->registers = c->dev.registers;
 	u->last = &u->first;
-	room = (!u->registers || ring_have_buffers(ring, UBLK_DEPTH)) &&
-	    pool_init(&u->pool, ring, (size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX, more_room);
-	if (!room)
-		errtext_set(err, "out of memory");
 	/* Linux 6.12 gives the requests of a device that was taken over to nobody else
 	 * when who has mapped them ends before he fetches: that comes last. */
-	if (!room || !open_queue(u, c->dev.number, err) || !map(u, err)) {
+	if (!open_queue(u, c->dev.number, err) ||
+	    !make_room(u, c->dev.batches, err) || !map(u, err)) {
 		ublk_free(u);
 		return false;
 	}
+	make_requests(u);
 	fetch(u);
 	/* Now, and not when the loop runs, with the rights of now. */
 	ring_submit(ring);
@@ -370,12 +413,21 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
 	return true;
 }
 
+static bool
+has_ended(const struct ublk *u)
+{
+	bool lent = u->batch != NULL ? !ublk_batch_ended(u->batch) : u->lent > 0;
+
+	return !lent && u->in_flight == 0 && u->held == 0;
+}
+
 void
 ublk_status(const struct ublk *u, struct ublk_status *s)
 {
 	*s = (struct ublk_status){
-		.ended = u->lent == 0 && u->in_flight == 0 && u->held == 0,
-		.registers = u->registers, .in_flight = u->in_flight,
+		.ended = has_ended(u),
+		.registers = u->registers, .batches = u->batch != NULL,
+		.in_flight = u->in_flight,
 		.straight = u->straight,
 	};
 }
@@ -397,6 +449,7 @@ void
 ublk_free(struct ublk *u)
 {
 	pool_free(&u->pool);
+	ublk_batch_free(u->batch);
 	if (u->desc != NULL)
 		munmap((void *)(uintptr_t)u->desc, desc_size());
 	if (u->fd >= 0)
