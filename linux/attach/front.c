@@ -32,9 +32,8 @@ ublk_front_status(const struct ublk *u, struct front_status *s)
 
 	ublk_status(u, &status);
 	*s = (struct front_status){
-		.state = status.ended ? FRONT_ENDED :
-		    status.batches ? FRONT_UBLK_BATCHES :
-		    status.registers ? FRONT_UBLK_REGISTERED : FRONT_UBLK,
+		.state = status.ended ? FRONT_ENDED : status.registers ?
+		    FRONT_UBLK_REGISTERED : FRONT_UBLK,
 		.in_flight = status.in_flight, .straight = status.straight,
 	};
 }

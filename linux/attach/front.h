@@ -26,8 +26,6 @@ enum front_state {
 	FRONT_UBLK,
 	FRONT_UBLK_REGISTERED,	/* ublk, with registered buffers */
 	FRONT_ENDED,		/* by us or by somebody */
-	/* What came later: a command of another version knows the others by number. */
-	FRONT_UBLK_BATCHES,	/* registered, and many requests by one command */
 	FRONT_STATES
 };
 

@@ -369,7 +369,6 @@ get_attached(const void *object, struct value *v)
 		[FRONT_FUSE_URING] = "FUSE (io_uring)", [FRONT_UBLK] = "ublk",
 		[FRONT_UBLK_REGISTERED] = "ublk (registered buffers)",
 		[FRONT_ENDED] = "ended",
-		[FRONT_UBLK_BATCHES] = "ublk (registered buffers, batches)",
 	};
 	const struct control_snapshot *s = object;
 	uint32_t state = s->front_state;

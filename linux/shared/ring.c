@@ -136,18 +136,6 @@ ring_bind(struct io_uring_sqe *sqe, struct ring_op *op)
 	io_uring_sqe_set_data(sqe, op);
 }
 
-unsigned
-ring_last(const struct ring *r)
-{
-	return r->uring.sq.sqe_tail;
-}
-
-bool
-ring_keeps(const struct ring *r, unsigned number)
-{
-	return r->uring.sq.sqe_tail - number < io_uring_sq_ready(&r->uring);
-}
-
 static void
 complete(struct ring *r)
 {

@@ -49,10 +49,6 @@ bool	ring_is_calm(const struct ring *);
  * bind it to the op that its completion goes to. */
 struct io_uring_sqe *ring_sqe(struct ring *);
 void	ring_bind(struct io_uring_sqe *, struct ring_op *);
-/* The number of the entry that ring_sqe gave last; and whether the kernel has not taken
- * the one of that number yet, so that it may be changed still. */
-unsigned ring_last(const struct ring *);
-bool	ring_keeps(const struct ring *, unsigned number);
 /* For a prepared entry that copies or seals much: a worker of the kernel's carries it
  * out, on another CPU, while this thread goes on.  That costs two switches; and nothing
  * happens where there is one CPU, or before Linux 6.1: false. */

@@ -153,30 +153,6 @@ case_reserve(void)
 	ring_free(&t.ring);
 }
 
-/* An entry may be changed until the kernel has taken it, whatever comes behind it. */
-static void
-case_keeps(void)
-{
-	unsigned first, second;
-
-	if (!begin(false))
-		return;
-	start_nop(0);
-	first = ring_last(&t.ring);
-	CHECK(ring_keeps(&t.ring, first));
-	start_nop(1);
-	second = ring_last(&t.ring);
-	CHECK(ring_keeps(&t.ring, first) && ring_keeps(&t.ring, second));
-	ring_submit(&t.ring);
-	CHECK(!ring_keeps(&t.ring, first) && !ring_keeps(&t.ring, second));
-	start_nop(2);
-	CHECK(!ring_keeps(&t.ring, second));
-	CHECK(ring_keeps(&t.ring, ring_last(&t.ring)));
-	t.stop_at = 3;
-	CHECK(ring_run(&t.ring, stop_when_completed, NULL) == 0);
-	ring_free(&t.ring);
-}
-
 static unsigned
 threads(void)
 {
@@ -258,7 +234,6 @@ static const struct tap_case cases[] = {
 	{ "idle runs in time", case_idle_runs_in_time },
 	{ "a completion wakes", case_completion_wakes },
 	{ "reserve", case_reserve },
-	{ "an entry that the kernel has not taken yet", case_keeps },
 	{ "one CPU: nothing is set aside", case_one_cpu },
 	{ "set aside: another thread, unless it goes alone", case_set_aside },
 };

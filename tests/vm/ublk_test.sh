@@ -21,10 +21,9 @@ detach() {
 }
 no_ublk() { ! ls /dev/ublk[bc]* 2>/dev/null; }
 attached() { nb show "$name" | grep -qxF "Attached: $1"; }
-# Linux 6.16 registers buffers, and 7.0 has many requests by one command.
+# Linux 6.16 registers buffers.
 kernel=$(uname -r | awk -F. '{ print $1 * 1000 + $2 }')
-ublk="ublk (registered buffers, batches)"
-[ "$kernel" -ge 7000 ] || ublk="ublk (registered buffers)"
+ublk="ublk (registered buffers)"
 [ "$kernel" -ge 6016 ] || ublk=ublk
 straight() { nb show "$name" | sed -n 's/^Straight: //p'; }
 # logged TEXT N: so often the server was asked for it

@@ -4,8 +4,7 @@
  *
  * For each tag there is a command with the kernel, or a request here.  The kernel
  * completes the command when it has a request for the tag; the answer is the next
- * command.  So a request costs one submission and one completion; or, where the kernel
- * can (Linux 7.0), requests share them: ublk_batch.h.
+ * command.  So a request costs one submission and one completion.
  *
  * What is read is put into the pages of who reads.  Large payload goes straight from
  * the socket to pages, and the other way, where the kernel has registered them with the
@@ -28,7 +27,6 @@
 
 #include "nbe_errno.h"
 #include "pool.h"
-#include "ublk_batch.h"
 #include "ublk_op.h"
 #include "ublk_proto.h"
 
@@ -50,8 +48,7 @@ struct ublk {
 	struct pool	pool;
 	struct ublk_req	*first, **last;	/* that wait for room, in order */
 	struct ublk_req	req[UBLK_DEPTH];
-	struct ublk_batch *batch;	/* NULL: a command for each tag */
-	unsigned	lent;		/* such commands with the kernel */
+	unsigned	lent;		/* commands with the kernel */
 	unsigned	in_flight;	/* requests here */
 	unsigned	held;
 	uint64_t	straight;	/* requests, ever */
@@ -86,10 +83,7 @@ lend(struct ublk_req *r, uint32_t command, int32_t result)
 static void
 answer(struct ublk_req *r, int32_t result)
 {
-	if (r->ublk->batch != NULL)
-		ublk_batch_answer(r->ublk->batch, r->tag, result);
-	else
-		lend(r, UBLK_U_IO_COMMIT_AND_FETCH_REQ, result);
+	lend(r, UBLK_U_IO_COMMIT_AND_FETCH_REQ, result);
 }
 
 static bool
@@ -251,26 +245,19 @@ take(struct ublk_req *r)
 }
 
 static void
-came(void *arg, unsigned tag)
+fetched(struct ring_op *op, int res, uint32_t flags)
 {
-	struct ublk *u = arg;
-	struct ublk_req *r = &u->req[tag];
+	struct ublk_req *r = container_of(op, struct ublk_req, op);
+	struct ublk *u = r->ublk;
 
+	(void)flags;
+	u->lent--;
+	if (res != UBLK_IO_RES_OK)
+		return;
 	r->held = handover_is_leaving(&u->handover) && !u->stopping;
 	u->held += r->held;
 	if (!r->held)
 		take(r);
-}
-
-static void
-fetched(struct ring_op *op, int res, uint32_t flags)
-{
-	struct ublk_req *r = container_of(op, struct ublk_req, op);
-
-	(void)flags;
-	r->ublk->lent--;
-	if (res == UBLK_IO_RES_OK)
-		came(r->ublk, r->tag);
 }
 
 static void
@@ -324,7 +311,7 @@ map(struct ublk *u, struct errtext *err)
 }
 
 static void
-make_requests(struct ublk *u)
+fetch(struct ublk *u)
 {
 	for (unsigned i = 0; i < UBLK_DEPTH; i++) {
 		struct ublk_req *r = &u->req[i];
@@ -336,41 +323,8 @@ make_requests(struct ublk *u)
 		};
 		r->io.done = disk_done;
 		r->op.done = fetched;
+		lend(r, UBLK_U_IO_FETCH_REQ, 0);
 	}
-}
-
-static void
-fetch(struct ublk *u)
-{
-	if (u->batch != NULL)
-		ublk_batch_fetch(u->batch);
-	else
-		for (unsigned i = 0; i < UBLK_DEPTH; i++)
-			lend(&u->req[i], UBLK_U_IO_FETCH_REQ, 0);
-}
-
-static bool
-start_batch(struct ublk *u)
-{
-	const struct ublk_batch_config config = {
-		.ring = u->ring, .fd = u->fd, .registers = u->registers,
-		.came = came, .arg = u,
-	};
-
-	u->batch = ublk_batch_new(&config);
-	return u->batch != NULL;
-}
-
-/* What it takes to serve it. */
-static bool
-make_room(struct ublk *u, bool batches, struct errtext *err)
-{
-	size_t payload = (size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX;
-
-	return ((!u->registers || ring_have_buffers(u->ring, UBLK_DEPTH)) &&
-	    (!batches || start_batch(u)) &&
-	    pool_init(&u->pool, u->ring, payload, more_room)) ||
-	    errtext_set(err, "out of memory");
 }
 
 static bool
@@ -388,6 +342,7 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
     struct disk *disk, struct errtext *err)
 {
 	struct ublk *u = calloc(1, sizeof(*u));
+	bool room;
 
 	if (u == NULL)
 		return errtext_set(err, "out of memory");
@@ -398,14 +353,16 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
 	u->fd = -1;
 	u->registers = c->dev.registers;
 	u->last = &u->first;
+	room = (!u->registers || ring_have_buffers(ring, UBLK_DEPTH)) &&
+	    pool_init(&u->pool, ring, (size_t)UBLK_DEPTH * UBLK_PAYLOAD_MAX, more_room);
+	if (!room)
+		errtext_set(err, "out of memory");
 	/* Linux 6.12 gives the requests of a device that was taken over to nobody else
 	 * when who has mapped them ends before he fetches: that comes last. */
-	if (!open_queue(u, c->dev.number, err) ||
-	    !make_room(u, c->dev.batches, err) || !map(u, err)) {
+	if (!room || !open_queue(u, c->dev.number, err) || !map(u, err)) {
 		ublk_free(u);
 		return false;
 	}
-	make_requests(u);
 	fetch(u);
 	/* Now, and not when the loop runs, with the rights of now. */
 	ring_submit(ring);
@@ -413,21 +370,12 @@ ublk_start(struct ublk **out, const struct ublk_config *c, struct ring *ring,
 	return true;
 }
 
-static bool
-has_ended(const struct ublk *u)
-{
-	bool lent = u->batch != NULL ? !ublk_batch_ended(u->batch) : u->lent > 0;
-
-	return !lent && u->in_flight == 0 && u->held == 0;
-}
-
 void
 ublk_status(const struct ublk *u, struct ublk_status *s)
 {
 	*s = (struct ublk_status){
-		.ended = has_ended(u),
-		.registers = u->registers, .batches = u->batch != NULL,
-		.in_flight = u->in_flight,
+		.ended = u->lent == 0 && u->in_flight == 0 && u->held == 0,
+		.registers = u->registers, .in_flight = u->in_flight,
 		.straight = u->straight,
 	};
 }
@@ -449,7 +397,6 @@ void
 ublk_free(struct ublk *u)
 {
 	pool_free(&u->pool);
-	ublk_batch_free(u->batch);
 	if (u->desc != NULL)
 		munmap((void *)(uintptr_t)u->desc, desc_size());
 	if (u->fd >= 0)

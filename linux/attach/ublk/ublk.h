@@ -29,7 +29,6 @@ struct ublk_config {
 struct ublk_status {
 	bool		ended;		/* stopped, by us or by somebody */
 	bool		registers;	/* large payload can go straight */
-	bool		batches;	/* many requests by one command */
 	unsigned	in_flight;	/* requests at the disk */
 	uint64_t	straight;	/* requests, ever, whose payload did */
 };

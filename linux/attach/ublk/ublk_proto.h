@@ -22,7 +22,6 @@
 #define UBLK_F_USER_COPY	(1ULL << 7)
 #define UBLK_F_UPDATE_SIZE	(1ULL << 10)
 #define UBLK_F_AUTO_BUF_REG	(1ULL << 11)
-#define UBLK_F_BATCH_IO		(1ULL << 15)
 #define UBLK_F_SAFE_STOP_DEV	(1ULL << 17)
 
 /* ---- commands for /dev/ublk-control -------------------------------------------- */
@@ -119,33 +118,6 @@ struct ublksrv_io_cmd {
 
 #define UBLK_IO_RES_OK		0
 
-/*
- * In their place with BATCH_IO (Linux 7.0).  PREP gives the kernel tags, as FETCH_REQ
- * does, and COMMIT answers their requests, which gives them back: each a list of
- * elements at the entry's own addr.  FETCH writes the tags of requests into buffers of
- * a group, two bytes each; it goes on until the device is stopped.
- */
-struct ublk_batch_io {
-	uint16_t	q_id, flags, nr_elem;
-	uint8_t		elem_bytes, reserved;
-	uint64_t	reserved2;
-};
-
-struct ublk_elem {
-	uint16_t	tag;
-	uint16_t	buf_index;	/* with AUTO_BUF_REG, as above */
-	int32_t		result;		/* COMMIT, as above */
-};
-
-#define UBLK_BATCH_F_AUTO_BUF_REG_FALLBACK	(1u << 2)
-
-#define UBLK_U_IO_PREP_IO_CMDS		_IOWR('u', 0x25, struct ublk_batch_io)
-#define UBLK_U_IO_COMMIT_IO_CMDS	_IOWR('u', 0x26, struct ublk_batch_io)
-#define UBLK_U_IO_FETCH_IO_CMDS		_IOWR('u', 0x27, struct ublk_batch_io)
-
-/* IORING_URING_CMD_MULTISHOT: io_uring's, in the entry's rw_flags; FETCH wants it. */
-#define UBLK_URING_CMD_MULTISHOT	(1u << 1)
-
 enum {
 	UBLK_IO_OP_READ, UBLK_IO_OP_WRITE, UBLK_IO_OP_FLUSH, UBLK_IO_OP_DISCARD,
 	UBLK_IO_OP_WRITE_SAME, UBLK_IO_OP_WRITE_ZEROES
@@ -171,7 +143,5 @@ _Static_assert(offsetof(struct ublk_params, discard) == 40, "kernel ABI");
 _Static_assert(UBLK_PARAMS_LEN == 60, "kernel ABI");
 _Static_assert(sizeof(struct ublksrv_io_cmd) == 16, "kernel ABI");
 _Static_assert(sizeof(struct ublksrv_io_desc) == 24, "kernel ABI");
-_Static_assert(sizeof(struct ublk_batch_io) == 16, "kernel ABI");
-_Static_assert(sizeof(struct ublk_elem) == 8, "kernel ABI");
 
 #endif

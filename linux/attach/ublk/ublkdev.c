@@ -108,14 +108,6 @@ set_params(const struct ublkdev *u, const struct ublkdev_config *c, struct errte
 	    "like: %s", strerror(-ret));
 }
 
-/* Of those that were asked for, the kernel leaves out what it does not know. */
-static void
-note_ways(struct ublkdev *u, const struct ublksrv_ctrl_dev_info *info)
-{
-	u->registers = (info->flags & UBLK_F_AUTO_BUF_REG) != 0;
-	u->batches = (info->flags & UBLK_F_BATCH_IO) != 0;
-}
-
 bool
 ublkdev_add(struct ublkdev *u, const struct ublkdev_config *c, struct errtext *err)
 {
@@ -123,7 +115,7 @@ ublkdev_add(struct ublkdev *u, const struct ublkdev_config *c, struct errtext *e
 		.nr_hw_queues = 1, .queue_depth = UBLK_DEPTH,
 		.max_io_buf_bytes = UBLK_PAYLOAD_MAX, .dev_id = UBLK_NO_NUMBER,
 		.ublksrv_pid = -1, .flags = UBLK_F_CMD_IOCTL_ENCODE |
-		    UBLK_F_USER_COPY | UBLK_F_AUTO_BUF_REG | UBLK_F_BATCH_IO |
+		    UBLK_F_USER_COPY | UBLK_F_AUTO_BUF_REG |
 		    UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE,
 	};
 	const struct ublk_order order = {
@@ -137,8 +129,10 @@ ublkdev_add(struct ublkdev *u, const struct ublkdev_config *c, struct errtext *e
 	ret = ublk_control(&order);
 	if (ret < 0)
 		return errtext_set(err, "ublk: add a device: %s", strerror(-ret));
-	*u = (struct ublkdev){ .number = info.dev_id, .token = info.ublksrv_flags };
-	note_ways(u, &info);
+	*u = (struct ublkdev){
+		.number = info.dev_id, .token = info.ublksrv_flags,
+		.registers = (info.flags & UBLK_F_AUTO_BUF_REG) != 0,
+	};
 	if (set_params(u, c, err))
 		return true;
 	ublkdev_remove_by_force(u, CONTROL_MS);
@@ -227,7 +221,7 @@ can_take(struct ublkdev *u, struct errtext *err)
 		return errtext_set(err, "/dev/ublkb%u is gone", u->number);
 	if ((info.flags & UBLK_F_USER_COPY) == 0)
 		return errtext_set(err, "/dev/ublkb%u is another version's", u->number);
-	note_ways(u, &info);
+	u->registers = (info.flags & UBLK_F_AUTO_BUF_REG) != 0;
 	return (info.flags & UBLK_F_USER_RECOVERY) != 0 || errtext_set(err,
 	    "/dev/ublkb%u has ended with its daemon", u->number);
 }

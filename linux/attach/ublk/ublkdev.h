@@ -39,7 +39,6 @@ struct ublkdev {
 	unsigned	number;		/* the N of /dev/ublkbN */
 	uint64_t	token;
 	bool		registers;	/* payload with the ring of who serves it */
-	bool		batches;	/* many requests by one command */
 };
 
 /* Whether this machine has it, for this process; err says what is missing. */
