@@ -27,8 +27,9 @@ server() {
 gateway() { server "$1" nbdkit -f -t 1 -U "$dir/$1" file "${2-$dir/disk}"; }
 caching() { server "$1" nbdkit -f -U "$dir/$1" --filter=cache file "$dir/disk"; }
 pid_of() { cat "$dir/$1.pid"; }
+# It may have been killed before, and its number be somebody else's by now.
 kill_server() {
-	kill -9 "$(pid_of "$1")"
+	! is_child "$(pid_of "$1")" || kill -9 "$(pid_of "$1")"
 	wait "$(pid_of "$1")"
 } 2>/dev/null
 
