@@ -57,7 +57,7 @@ get() {
 load() {
 	timeout 200 fio --name=load --filename="$device" --rw=randrw --bs=4k-64k \
 		--size=16M --iodepth=8 --ioengine=libaio --direct=1 --verify=crc32c \
-		--verify_fatal=1 --verify_backlog=64 --fsync=32 --time_based \
+		--verify_fatal=1 --verify_backlog=64 --verify_state_save=0 --fsync=32 --time_based \
 		--runtime="$1" --output="$dir/fio.log"
 }
 writes_to_disk() { [ "$(head -c 1 "$dir/disk")" = "$1" ]; }
