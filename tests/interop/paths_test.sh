@@ -27,8 +27,9 @@ server() {
 gateway() { server "$1" nbdkit -f -t 1 -U "$dir/$1" file "${2-$dir/disk}"; }
 caching() { server "$1" nbdkit -f -U "$dir/$1" --filter=cache file "$dir/disk"; }
 pid_of() { cat "$dir/$1.pid"; }
+# It may have been killed before, and its number be somebody else's by now.
 kill_server() {
-	kill -9 "$(pid_of "$1")"
+	! is_child "$(pid_of "$1")" || kill -9 "$(pid_of "$1")"
 	wait "$(pid_of "$1")"
 } 2>/dev/null
 
@@ -56,7 +57,7 @@ get() {
 load() {
 	timeout 200 fio --name=load --filename="$device" --rw=randrw --bs=4k-64k \
 		--size=16M --iodepth=8 --ioengine=libaio --direct=1 --verify=crc32c \
-		--verify_fatal=1 --verify_backlog=64 --fsync=32 --time_based \
+		--verify_fatal=1 --verify_backlog=64 --verify_state_save=0 --fsync=32 --time_based \
 		--runtime="$1" --output="$dir/fio.log"
 }
 writes_to_disk() { [ "$(head -c 1 "$dir/disk")" = "$1" ]; }

@@ -63,7 +63,8 @@ tunnel() {
 }
 
 # sleeper WRITES [tunnel]: its first connection takes 2 s for a write, one by one, while
-# it is awake; it sleeps for longer than the fence.
+# it is awake; it sleeps for longer than the fence.  The next connection is being made all
+# the while, and is there as soon as it wakes.
 sleeper() {
 	writes=$(seq 0 $(($1 - 1))) at=$dir/sleeper
 	rm -f "$dir/disk" "$dir/sleeper" "$dir/opened"
@@ -81,7 +82,7 @@ sleeper() {
 			conv=notrunc status=none'
 	server_pid=$pid
 	wait_until [ -S "$at" ] && ${2:-true} &&
-		attach sleeper --timeout 2s --fence 8s --open-timeout 1s \
+		attach sleeper --timeout 2s --fence 8s --open-timeout 60s \
 			--dead-timeout never "$at" || return
 	pkill -STOP -P "$server_pid"
 	old=

@@ -20,9 +20,9 @@ struct io io[IOS];
 unsigned long done_count, error_count;
 
 static uint64_t next_version, next_seq;
-static uint64_t not_recorded;	/* those below are not replayed */
 static unsigned tolds;		/* flushes that failed because of a loss */
 static uint8_t failed[VERSIONS];	/* may have happened, or not, or yet */
+static bool recorded[VERSIONS];	/* with REPLAY a restart cannot undo it */
 
 static struct {
 	unsigned readers, writers;
@@ -52,8 +52,8 @@ oracle_init(void)
 	memset(block, 0, sizeof(block));
 	memset(failed, 0, sizeof(failed));
 	memset(io, 0, sizeof(io));
+	memset(recorded, true, sizeof(recorded));
 	next_version = next_seq = 1;
-	not_recorded = 0;
 }
 
 static void
@@ -152,7 +152,7 @@ void
 oracle_restarted(unsigned b)
 {
 	if ((plan.cfg.unflushed != NBE_UNFLUSHED_REPLAY ||
-	    block[b].acked < not_recorded) &&
+	    !recorded[block[b].acked]) &&
 	    version_of(server_current(b), b) != block[b].acked)
 		block[b].may_be_old = true;
 }
@@ -184,20 +184,23 @@ oracle_not_replayed(void)
 			block[b].may_be_old = true;
 }
 
-/* The device is gone, and so are its records. */
+/*
+ * The device is gone, and so are its records.  What it had under way the next one gets,
+ * with its version, and records when it acknowledges it.
+ */
 void
 oracle_records_lost(void)
 {
 	if (plan.cfg.unflushed == NBE_UNFLUSHED_REPLAY)
 		oracle_not_replayed();
-	not_recorded = next_version;
+	memset(recorded, false, next_version * sizeof(*recorded));
 }
 
 void
 oracle_in_doubt(void)
 {
 	for (unsigned b = 0; b < BLOCKS_MAX; b++)
-		if (block[b].acked < not_recorded)
+		if (!recorded[block[b].acked])
 			block[b].may_be_old = true;
 }
 
@@ -467,7 +470,7 @@ take_as_it_is(unsigned b)
 	failed[block[b].acked] = 1;	/* a late copy may still land */
 	if (v == GARBAGE)
 		block[b].any = true;
-	else if (v < block[b].acked || v < not_recorded)
+	else if (v < block[b].acked || !recorded[v])
 		block[b].acked = v;
 	block[b].promised = durable < block[b].acked ? durable : block[b].acked;
 }
@@ -503,6 +506,7 @@ acknowledge(struct io *o)
 	unsigned b, from, to;
 
 	first_block(&o->r, &from, &to);
+	recorded[o->version] = true;
 	for (b = from; b < to; b++) {
 		block[b].acked = block[b].promised = o->version;
 		block[b].any = o->r.op == NBE_TRIM;

@@ -79,19 +79,21 @@ write_on() {
 }
 has_written() { [ "$(cat /run/written)" -ge "$1" ]; }
 begun() { [ -e /run/written ]; }
+# Of the unit; the daemon, which may be killed, is a child of it.
+main_pid() { systemctl show -p MainPID --value nbdisk@disk; }
 mounted_by_unit() { active data.mount && active nbdisk@disk.service; }
 
 do_upgrade() {
-	local pid writer n
+	local pid keeper writer n
 	wait_until mounted_by_unit && grep -qx words /data/words
 	say "after a reboot it is attached and mounted"
-	pid=$(field Pid)
+	pid=$(field Pid) keeper=$(main_pid)
 	write_on &
 	writer=$!
 	wait_until begun
 	apt install /srv/newer-*.deb
 	say "a newer package is installed while the disk is written to"
-	[ "$(field Pid)" = "$pid" ] && [ "$(systemctl show -p MainPID --value nbdisk@disk)" = "$pid" ]
+	[ "$(field Pid)" = "$pid" ] && [ "$(main_pid)" = "$keeper" ] && [ "$keeper" -gt 1 ]
 	say "the daemon is the same process"
 	[ "$(readlink "/proc/$pid/exe")" = "/usr/bin/nbdisk (deleted)" ]
 	say "with the old program"

@@ -24,7 +24,8 @@ put() {
 	chmod "$1" "$tree$3"
 }
 
-cp -a "$system" "$tree"
+mkdir "$tree"
+cp -a "$system/." "$tree"
 cp -a "$kernel/lib/modules/." "$tree/lib/modules/"
 cp "$kernel"/boot/config-* "$tree/boot/"
 depmod -b "$tree" "$release"

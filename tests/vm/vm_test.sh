@@ -28,15 +28,15 @@ for tool in qemu-system-x86_64 cpio depmod xz qemu-nbd nbdkit fio mkfs.xfs opens
 done
 
 tree=$dir/tree
-mkdir -p "$tree/tests"
+mkdir -p "$tree/tests" "$tree/given"
 cp -r "$tests/lib.sh" "$tests/device.sh" "$tests/outlives.sh" "$tests/interop" "$tests/vm" "$tree/tests"
 cp "$nbdisk" "$tree/nbdisk"
 cp "$tests/../linux/boot/60-nbdisk.rules" "$tree"
 for argument; do
 	shift
 	if [ -x "$argument" ]; then
-		cp "$argument" "$tree"
-		argument=/t/$(basename "$argument")
+		cp "$argument" "$tree/given"
+		argument=/t/given/$(basename "$argument")
 	fi
 	set -- "$@" "$argument"
 done
