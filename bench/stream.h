@@ -2,8 +2,9 @@
  * stream.h - a blocking socket, plain or with TLS, of the bench's own programs.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * TLS is OpenSSL and no more: what one call is given is sealed into memory and sent, by
- * one system call if it is not much; receiving takes from the socket as much as there is.
+ * TLS is OpenSSL and no more: what one call is given is sealed into memory and sent,
+ * by one system call if it is not much; receiving takes from the socket as much as
+ * there is.
  */
 #ifndef STREAM_H
 #define STREAM_H
