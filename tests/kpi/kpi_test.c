@@ -1098,7 +1098,7 @@ test_records(int conns)
 	stop(SIGTERM);
 }
 
-/* ktls(4) has another thread encrypt: the caller's CPU is not to go on with the rest. */
+/* ktls(4) has another thread encrypt, so the caller is not to go on with the rest. */
 static void
 test_tls_sender(void)
 {
