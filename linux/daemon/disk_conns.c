@@ -2,6 +2,7 @@
  * disk_conns.c - a disk's connections: made, told of, and closed.
  * SPDX-License-Identifier: BSD-2-Clause
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -163,11 +164,13 @@ void
 disk_dial(struct disk *d, unsigned conn)
 {
 	unsigned path = nbe_conn_path(d->dev, conn);
+	char why[128];
 
-	if (dialer_dials(d->dialer, conn) || d->link[conn].closing)
+	if (dialer_dials(d->dialer, conn) || d->link[conn].closing ||
+	    dialer_dial(d->dialer, conn, &d->server[path]))
 		return;
-	if (!dialer_dial(d->dialer, conn, &d->server[path]))
-		not_made(d, conn, "no thread to connect with");
+	snprintf(why, sizeof(why), "no thread to connect with: %s", strerror(errno));
+	not_made(d, conn, why);
 }
 
 /* The seats of a dialer: connections, and behind them paths that are only tried. */
