@@ -385,13 +385,15 @@ g_nbd_io_new(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
 
 /*
  * Who brings a small request sends it, if no other thread is sending: that spares a
- * thread switch.  With many under way, the sender makes fewer and larger sends.
+ * thread switch.  With many under way, the sender makes fewer and larger sends.  With
+ * TLS, too, the sender sends: ktls(4) has another thread encrypt in any case, and what
+ * follows would run on the caller's CPU while that one is done there.
  */
 static bool
 g_nbd_at_once(struct g_nbd_softc *sc, const struct nbe_req *r)
 {
 
-	return (sc->sc_reqs <= G_NBD_NOW_REQS &&
+	return (!sc->sc_tls && sc->sc_reqs <= G_NBD_NOW_REQS &&
 	    (r->op != NBE_WRITE || r->length <= G_NBD_NOW_BYTES));
 }
 

@@ -219,7 +219,8 @@ def run_tests(console, variables):
     # Without a clock it takes the time from the image, which may be older than the
     # certificates.
     console.type(time.strftime('date -u %Y%m%d%H%M.%S', time.gmtime()))
-    console.type(f'mkdir {GUEST} && tar -xf /dev/vtbd1 -C {GUEST} && '
+    # echo ends the line of the prompt, which is not TAP's.
+    console.type(f'echo; mkdir {GUEST} && tar -xf /dev/vtbd1 -C {GUEST} && '
                  f'sh {GUEST}/run.sh {" ".join(variables)}; '
                  f'echo; echo "nbdisk tests" end')
     for line in console.lines_until(END, SECONDS):

@@ -1098,6 +1098,25 @@ test_records(int conns)
 	stop(SIGTERM);
 }
 
+/* ktls(4) has another thread encrypt, so the caller is not to go on with the rest. */
+static void
+test_tls_sender(void)
+{
+	struct g_provider *pp;
+	bool good = true;
+
+	start_file();
+	want.tls = true;
+	pp = attach(1);
+	for (int i = 0; i < 16; i++)
+		good = good && simple(pp, BIO_WRITE, i * 4096, 4096, shadow[0],
+		    false) == 0;
+	ok(good && !field_is("SenderWakeups", "0"), "with TLS the sender sends");
+	want.tls = false;
+	ok(detach("nbd0", 0) && nothing_left(), "and leaves nothing behind it");
+	stop(SIGTERM);
+}
+
 /* ktls(4) has no second key.  No byte of the record may reach a bio. */
 static void
 test_key_update(int conns)
@@ -1668,6 +1687,7 @@ main(void)
 	test_slow();
 	test_records(1);
 	test_records(2);
+	test_tls_sender();
 	test_key_update(1);
 	test_key_update(3);
 	test_unflushed();
