@@ -79,6 +79,7 @@ write_on() {
 }
 has_written() { [ "$(cat /run/written)" -ge "$1" ]; }
 begun() { [ -e /run/written ]; }
+is_new() { [ "$(readlink "/proc/$(field Pid)/exe")" = /usr/bin/nbdisk ]; }
 # Of the unit; the daemon, which may be killed, is a child of it.
 main_pid() { systemctl show -p MainPID --value nbdisk@disk; }
 mounted_by_unit() { active data.mount && active nbdisk@disk.service; }
@@ -105,11 +106,15 @@ do_upgrade() {
 	say "needrestart names it, and leaves it alone"
 	wait_until has_written $(($(cat /run/written) + 5))
 	say "writing goes on"
+	nbdisk upgrade disk && is_new && mounted_by_unit && [ "$(main_pid)" = "$keeper" ]
+	say "nbdisk upgrade: another daemon, of the new program, under the same unit"
+	wait_until has_written $(($(cat /run/written) + 5))
+	say "and writing goes on"
 	touch /run/enough
 	wait $writer
 	say "no I/O has failed"
-	systemctl restart nbdisk@disk && [ "$(readlink "/proc/$(field Pid)/exe")" = /usr/bin/nbdisk ]
-	say "restarted when nobody uses the disk, it is the new program"
+	systemctl restart nbdisk@disk && is_new && [ "$(main_pid)" != "$keeper" ]
+	say "restarted when nobody uses the disk, all of it is the new program"
 	mount -a && mounted_by_unit || ! systemctl --no-pager status data.mount nbdisk@disk
 	say "and can be mounted again"
 	n=$(cat /run/written)
