@@ -80,6 +80,13 @@ write_on() {
 has_written() { [ "$(cat /run/written)" -ge "$1" ]; }
 begun() { [ -e /run/written ]; }
 is_new() { [ "$(readlink "/proc/$(field Pid)/exe")" = /usr/bin/nbdisk ]; }
+upgraded() {
+	if [ "$(field OutlivesDaemon)" = yes ]; then
+		nbdisk upgrade disk && is_new
+	else
+		! nbdisk upgrade disk && ! is_new
+	fi
+}
 # Of the unit; the daemon, which may be killed, is a child of it.
 main_pid() { systemctl show -p MainPID --value nbdisk@disk; }
 mounted_by_unit() { active data.mount && active nbdisk@disk.service; }
@@ -106,8 +113,8 @@ do_upgrade() {
 	say "needrestart names it, and leaves it alone"
 	wait_until has_written $(($(cat /run/written) + 5))
 	say "writing goes on"
-	nbdisk upgrade disk && is_new && mounted_by_unit && [ "$(main_pid)" = "$keeper" ]
-	say "nbdisk upgrade: another daemon, of the new program, under the same unit"
+	upgraded && mounted_by_unit && [ "$(main_pid)" = "$keeper" ]
+	say "nbdisk upgrade: the daemon is of the new program, under the same unit; or refuses"
 	wait_until has_written $(($(cat /run/written) + 5))
 	say "and writing goes on"
 	touch /run/enough
