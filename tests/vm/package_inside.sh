@@ -82,8 +82,10 @@ begun() { [ -e /run/written ]; }
 is_new() { [ "$(readlink "/proc/$(field Pid)/exe")" = /usr/bin/nbdisk ]; }
 upgraded() {
 	if [ "$(field OutlivesDaemon)" = yes ]; then
+		how="another daemon, of the new program, under the same unit"
 		nbdisk upgrade disk && is_new
 	else
+		how="refused, for the disk does not outlive its daemon"
 		! nbdisk upgrade disk && ! is_new
 	fi
 }
@@ -92,7 +94,7 @@ main_pid() { systemctl show -p MainPID --value nbdisk@disk; }
 mounted_by_unit() { active data.mount && active nbdisk@disk.service; }
 
 do_upgrade() {
-	local pid keeper writer n
+	local pid keeper writer n how
 	wait_until mounted_by_unit && grep -qx words /data/words
 	say "after a reboot it is attached and mounted"
 	pid=$(field Pid) keeper=$(main_pid)
@@ -114,7 +116,7 @@ do_upgrade() {
 	wait_until has_written $(($(cat /run/written) + 5))
 	say "writing goes on"
 	upgraded && mounted_by_unit && [ "$(main_pid)" = "$keeper" ]
-	say "nbdisk upgrade: the daemon is of the new program, under the same unit; or refuses"
+	say "nbdisk upgrade: $how"
 	wait_until has_written $(($(cat /run/written) + 5))
 	say "and writing goes on"
 	touch /run/enough
