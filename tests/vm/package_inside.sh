@@ -79,12 +79,22 @@ write_on() {
 }
 has_written() { [ "$(cat /run/written)" -ge "$1" ]; }
 begun() { [ -e /run/written ]; }
+is_new() { [ "$(readlink "/proc/$(field Pid)/exe")" = /usr/bin/nbdisk ]; }
+upgraded() {
+	if [ "$(field OutlivesDaemon)" = yes ]; then
+		how="another daemon, of the new program, under the same unit"
+		nbdisk upgrade disk && is_new
+	else
+		how="refused, for the disk does not outlive its daemon"
+		! nbdisk upgrade disk && ! is_new
+	fi
+}
 # Of the unit; the daemon, which may be killed, is a child of it.
 main_pid() { systemctl show -p MainPID --value nbdisk@disk; }
 mounted_by_unit() { active data.mount && active nbdisk@disk.service; }
 
 do_upgrade() {
-	local pid keeper writer n
+	local pid keeper writer n how
 	wait_until mounted_by_unit && grep -qx words /data/words
 	say "after a reboot it is attached and mounted"
 	pid=$(field Pid) keeper=$(main_pid)
@@ -105,11 +115,15 @@ do_upgrade() {
 	say "needrestart names it, and leaves it alone"
 	wait_until has_written $(($(cat /run/written) + 5))
 	say "writing goes on"
+	upgraded && mounted_by_unit && [ "$(main_pid)" = "$keeper" ]
+	say "nbdisk upgrade: $how"
+	wait_until has_written $(($(cat /run/written) + 5))
+	say "and writing goes on"
 	touch /run/enough
 	wait $writer
 	say "no I/O has failed"
-	systemctl restart nbdisk@disk && [ "$(readlink "/proc/$(field Pid)/exe")" = /usr/bin/nbdisk ]
-	say "restarted when nobody uses the disk, it is the new program"
+	systemctl restart nbdisk@disk && is_new && [ "$(main_pid)" != "$keeper" ]
+	say "restarted when nobody uses the disk, all of it is the new program"
 	mount -a && mounted_by_unit || ! systemctl --no-pager status data.mount nbdisk@disk
 	say "and can be mounted again"
 	n=$(cat /run/written)

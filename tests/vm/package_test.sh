@@ -61,7 +61,7 @@ for via; do
 	truncate -s 0 "$dir/export" && truncate -s 64M "$dir/export"
 	cp --sparse=always "$made/disk" "$dir/disk"
 	start_on_port nbdkit -f -i 127.0.0.1 -p PORT file "$dir/export"
-	for phase in install:6 upgrade:11 remove:8; do
+	for phase in install:6 upgrade:13 remove:8; do
 		rows=${phase#*:} phase=${phase%:*}
 		boot "$phase"
 		told "$rows" "$dir/serial" "$via, $phase"

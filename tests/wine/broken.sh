@@ -14,7 +14,7 @@ for where in "1048576 HwStartIo" "2097152 the disk's thread"; do
 	drive "map bad port=$port connections=2" "map good port=$good" \
 		"write good length=65536"
 	(
-		timeout 60 "$wine" "$build/tests/wine/driver_test.exe" \
+		timeout 600 "$wine" "$build/tests/wine/driver_test.exe" \
 			"! read bad offset=8388608 length=16777216 depth=32" \
 			>/dev/null 2>&1 && touch "$dir/failed in ${where#* }"
 	) &

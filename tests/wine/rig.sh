@@ -55,10 +55,10 @@ rig_end() {
 # drive "VERB ARGUMENT..." ...: driver_test.exe, as run does.  It prints an error
 # before it ends with one; if it said nothing, Wine did not start it.
 drive() {
-	run timeout 60 "$wine" "$build/tests/wine/driver_test.exe" "$@"
+	run timeout 600 "$wine" "$build/tests/wine/driver_test.exe" "$@"
 	if [ "$status" -eq 1 ] && [ ! -s "$dir/out" ]; then
 		echo "# Wine did not start the program; once more"
-		run timeout 60 "$wine" "$build/tests/wine/driver_test.exe" "$@"
+		run timeout 600 "$wine" "$build/tests/wine/driver_test.exe" "$@"
 	fi
 	tr -d '\r' <"$dir/out" >"$dir/out.lf" && mv "$dir/out.lf" "$dir/out"
 }

@@ -177,7 +177,7 @@ ok "and the contents are right"
 kill "$(cat "$dir/nbdkit.pid")"
 
 resets() {
-	timeout 60 "$wine" "$build/tests/wine/driver_test.exe" report | grep -o "resets [0-9]*"
+	timeout 600 "$wine" "$build/tests/wine/driver_test.exe" report | grep -o "resets [0-9]*"
 }
 were_reset() {
 	now=$(resets) && [ "$now" != "$before" ]
@@ -197,7 +197,7 @@ stop "$pid"
 serve --filter=delay memory 64M rdelay=300ms
 drive "map foo port=$port connections=4"
 (
-	timeout 60 "$wine" "$build/tests/wine/driver_test.exe" "! read foo depth=64" \
+	timeout 600 "$wine" "$build/tests/wine/driver_test.exe" "! read foo depth=64" \
 		>/dev/null 2>&1 && touch "$dir/failed"
 ) &
 loader=$!
@@ -213,7 +213,7 @@ s = socket.create_server(('127.0.0.1', $port))
 c = s.accept()
 time.sleep(20)"
 sleep 0.5
-timeout 60 "$wine" "$build/tests/wine/driver_test.exe" "! map slow port=$port" \
+timeout 600 "$wine" "$build/tests/wine/driver_test.exe" "! map slow port=$port" \
 	>"$dir/slow.out" 2>&1 &
 slow=$!
 sleep 0.7
@@ -244,7 +244,7 @@ stop "$pid"
 serve eval get_size='echo 4M' pread='head -c $3 /dev/zero' pwrite='cat >/dev/null' \
 	can_write='exit 0' can_flush='exit 0' flush='sleep 3'
 drive "map foo port=$port" "write foo length=65536"
-timeout 60 "$wine" "$build/tests/wine/driver_test.exe" "! unmap foo" >"$dir/slow.out" 2>&1 &
+timeout 600 "$wine" "$build/tests/wine/driver_test.exe" "! unmap foo" >"$dir/slow.out" 2>&1 &
 slow=$!
 cancelled() {
 	drive "adapter cancel-removal" && status_is 0
@@ -321,7 +321,7 @@ stop "$pid"
 
 daemon() {
 	: >"$dir/daemon.out"
-	timeout 60 "$wine" "$build/tests/wine/driver_test.exe" "daemon $*" \
+	timeout 600 "$wine" "$build/tests/wine/driver_test.exe" "daemon $*" \
 		>>"$dir/daemon.out" 2>&1 &
 	daemon=$!
 	pids="$pids $daemon"
@@ -399,7 +399,7 @@ ok "a process that says what nobody should is refused, each time with its error"
 [ "$tests_failed" -eq 0 ] || sed 's/^/# daemon: /' "$dir/daemon.out"
 daemon u mode=slow
 (
-	timeout 60 "$wine" "$build/tests/wine/driver_test.exe" "! write u depth=64" \
+	timeout 600 "$wine" "$build/tests/wine/driver_test.exe" "! write u depth=64" \
 		>/dev/null 2>&1 && touch "$dir/failed too"
 ) &
 loader=$!

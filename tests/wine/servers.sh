@@ -114,7 +114,7 @@ status_is 0
 ok "two servers of different size"
 kill_server "$pid1"
 (
-	timeout 60 "$wine" "$build/tests/wine/driver_test.exe" \
+	timeout 600 "$wine" "$build/tests/wine/driver_test.exe" \
 		"check foo seed=27 length=1048576" >"$dir/slow.out" 2>&1
 ) &
 reader=$!
