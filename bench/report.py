@@ -75,7 +75,7 @@ DEPTH_1 = 'docs/performance.md#depth-1-counted'
 LARGE = 'docs/performance.md#256-kib-on-a-device-counted'
 MORE = 'docs/performance.md#more-connections-counted'
 ONE_TLS = 'docs/performance.md#tls-one-read-counted'
-ROOM = 'docs/performance.md#receive-room-counted'
+TLS_CPUS = 'docs/performance.md#tls-on-two-cpus-counted'
 TRIED = 'docs/performance.md#what-was-tried-and-what-was-learned'
 
 
@@ -117,7 +117,7 @@ def targets():
         null('tls', size, conns, depth, op)
         for size, conns, depth in PLAIN for op in 'rw'], counted=ONE_TLS)
     yield from against(IOPS, '>', 1, [null('tls', 262144, 4, 8, op) for op in 'rw'],
-                       peer='libnbd', counted=ROOM)
+                       peer='libnbd', counted=TLS_CPUS)
     yield from workers_targets()
     for client in ('nbdisk', 'nbdisk-uring'):
         yield from connections_targets(client)

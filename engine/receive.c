@@ -569,6 +569,8 @@ finish_answered(struct nbe_dev *d, struct conn *c, nbe_time now)
 		struct slot *s = slot_at(d, i);
 
 		next = s->next;
+		if (s->received)	/* before, and it waits for its send call */
+			continue;
 		conn_answered(d, c, s, now);
 		c->answers++;
 		if (d->fence_waits != 0)

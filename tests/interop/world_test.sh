@@ -154,8 +154,8 @@ ok "time asleep counts for no dead-timeout"
 
 # A burst of large requests touches as much memory as there are of them.
 resident() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$daemon/status"; }
-# A read that waits at /dev/fuse keeps its buffer, and a burst may leave several of them.
-is_small() { [ "$(resident)" -lt "$(((before + after) / 2))" ]; }
+# A read that waits at /dev/fuse keeps its buffer; a burst leaves one.
+is_small() { [ "$(resident)" -lt "$((before + 2048))" ]; }
 burst() {
 	serve_memory "$dir/burst" && attach burst "$dir/burst" || return
 	daemon=$(field Pid)

@@ -437,6 +437,47 @@ test_effects_shrink_where_they_take_long(void)
 	rig_end(g);
 }
 
+/* All the server's bytes in one receive. */
+static void
+answer_at_once(struct rig *g)
+{
+	struct command c = rig_take(g, 0);
+	struct bytes b = { 0 };
+	struct nbe_seg seg;
+	size_t used;
+
+	reply_ok(&b, g, &c);
+	CHECK(nbe_rx_ahead(g->dev, 0, b.at, b.len, &seg, 1, &used) == 0);
+	CHECK(used == b.len && nbe_rx_end(g->dev, 0, 0, NBE_WHY_NONE, g->now));
+	bytes_free(&b);
+}
+
+/* Its time ends with its answer, not when its send call returns. */
+static void
+test_effect_answered_before_its_send_returns(void)
+{
+	struct rig *g = rig_new(NBE_EXTENDED);
+	struct nbe_seg seg[4];
+	unsigned n;
+
+	g->exp.size = 16 * GIGABYTE;
+	g->cfg.timeout = 30 * NBE_SECOND;
+	rig_start(g);
+	rig_submit(g, NBE_TRIM, 0, 64 * MEGABYTE, 0);
+	rig_submit(g, NBE_WRITE, 0, 512, 0);
+	n = nbe_tx_begin(g->dev, 0, seg, 4, g->now);
+	rig_collect(g, 0, seg, n, UINT64_MAX);
+	answer_at_once(g);
+	g->now += 16 * NBE_SECOND;
+	answer_at_once(g);
+	nbe_tx_end(g->dev, 0, g->sent[0].len, NBE_WHY_NONE, g->now);
+	rig_work(g);
+	CHECK(io_ended(g->io[0], NBE_OK) && io_ended(g->io[1], NBE_OK));
+	rig_submit(g, NBE_TRIM, 0, 64 * MEGABYTE, 0);
+	CHECK(check_parts(g, 0, 64 * MEGABYTE, 64 * MEGABYTE) == 1);
+	rig_end(g);
+}
+
 /* A long one that timed out goes again in smaller pieces. */
 static void
 test_effect_that_timed_out_goes_in_pieces(void)
@@ -839,6 +880,7 @@ static const struct test tests[] = {
 	TEST(point_44_refused_for_good),
 	TEST(effects_begin_small),
 	TEST(effects_shrink_where_they_take_long),
+	TEST(effect_answered_before_its_send_returns),
 	TEST(effect_that_timed_out_goes_in_pieces),
 	TEST(point_45_more_than_32_bits),
 	TEST(point_92_64_bit_lengths),

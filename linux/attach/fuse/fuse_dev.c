@@ -62,6 +62,16 @@ pop(struct fuse_req **list)
 	return r;
 }
 
+/* Its memory goes back to the system. */
+static void
+cool(struct fuse_dev *d, struct fuse_req *r)
+{
+	size_t stride = d->buffers_size / d->depth;
+
+	r->ready = false;
+	pages_rest(d->buffers + stride * (size_t)(r - d->reqs), stride);
+}
+
 static void
 put_req(struct fuse *f, struct fuse_req *r)
 {
@@ -252,7 +262,13 @@ was_read(struct ring_op *op, int res, uint32_t flags)
 	(void)flags;
 	f->in_ring--;
 	f->dev.reading--;
-	take(f, r, res);
+	r->reads = false;
+	if (r->called_back && (res == -ECANCELED || res == -EINTR)) {
+		cool(&f->dev, r);
+		put_req(f, r);
+	} else {
+		take(f, r, res);
+	}
 	if (f->dev.reading == 0 && f->state != FUSE_ENDED)
 		read_on(f);
 }
@@ -266,6 +282,8 @@ start_read(struct fuse *f, uint32_t payload)
 
 	f->dev.reading++;
 	f->in_ring++;
+	r->reads = true;
+	r->called_back = false;
 	r->op.done = was_read;
 	io_uring_prep_read(sqe, f->dev.fd, r->data - HEADROOM,
 	    HEADROOM + FUSE_PAYLOAD_MAX, 0);
@@ -318,6 +336,35 @@ read_on(struct fuse *f)
 		read_behind_poll(f);
 }
 
+static void
+cancelled(struct ring_op *op, int res, uint32_t flags)
+{
+	(void)res;
+	(void)flags;
+	container_of(op, struct fuse, dev.cancel)->in_ring--;
+}
+
+/* A read that was set aside waits where it found nothing.  One does for all: there is
+ * no poll where there are more. */
+static void
+call_back(struct fuse *f)
+{
+	struct fuse_dev *d = &f->dev;
+	unsigned more = d->reading;
+	struct io_uring_sqe *sqe;
+
+	for (struct fuse_req *r = d->reqs; more > 1; r++) {
+		if (!r->reads)
+			continue;
+		more--;
+		r->called_back = true;
+		sqe = ring_sqe(f->ring);
+		io_uring_prep_cancel(sqe, &r->op, 0);
+		ring_bind(sqe, &d->cancel);
+		f->in_ring++;
+	}
+}
+
 bool
 fuse_dev_init(struct fuse *f, unsigned depth)
 {
@@ -326,6 +373,7 @@ fuse_dev_init(struct fuse *f, unsigned depth)
 	size_t stride = page + FUSE_PAYLOAD_MAX;
 
 	d->poll.done = polled;
+	d->cancel.done = cancelled;
 	d->depth = depth;
 	d->burst = 1;
 	d->buffers_size = stride * depth;
@@ -366,14 +414,15 @@ void
 fuse_dev_rest(struct fuse *f)
 {
 	struct fuse_dev *d = &f->dev;
-	size_t stride = d->buffers_size / d->depth;
+	struct fuse_req *r;
 
-	for (struct fuse_req *r = pop(&d->ready); r != NULL; r = pop(&d->ready)) {
+	while ((r = pop(&d->ready)) != NULL) {
 		r->ready = false;
 		push(d, r);
 	}
-	for (struct fuse_req *r = d->cold; r != NULL; r = r->next)
-		pages_rest(d->buffers + stride * (size_t)(r - d->reqs), stride);
+	for (r = d->cold; r != NULL; r = r->next)
+		cool(d, r);
+	call_back(f);
 }
 
 void

@@ -112,6 +112,8 @@ struct fuse_req {
 	struct fuse_req	*next;		/* free, waiting at the gate, or held */
 	uint32_t	len;		/* held: bytes that were read */
 	bool		ready;		/* that is in memory, as far as known */
+	bool		reads;		/* a read of the kernel is under way, */
+	bool		called_back;	/* and waits no longer */
 };
 
 /* Keeps read-modify-write apart from all that writes. */
@@ -126,7 +128,7 @@ void	fuse_io_start(struct fuse *, struct fuse_req *);
 /* ---- transports -------------------------------------------------------------- */
 
 struct fuse_dev {
-	struct ring_op	poll;
+	struct ring_op	poll, cancel;
 	struct fuse_req	*reqs;
 	struct fuse_req	*ready, *cold;	/* free; their buffers are in memory, or not */
 	struct fuse_req	*held;		/* not looked at: the device is left */
