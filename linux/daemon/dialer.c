@@ -120,12 +120,15 @@ bool
 dialer_dial(struct dialer *d, unsigned seat, const struct dialer_server *server)
 {
 	struct attempt *a = attempt_new(d, seat, server);
+	int err;
 
 	if (a == NULL)
 		return false;
-	if (start_thread(a) != 0) {
+	err = start_thread(a);
+	if (err != 0) {
 		forget(d, seat);
 		attempt_free(a);
+		errno = err;
 		return false;
 	}
 	d->pending++;

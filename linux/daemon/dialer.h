@@ -28,8 +28,8 @@ typedef void dialer_done(void *arg, unsigned seat, bool ok, struct nbc_conn *nbc
 
 /* NULL: no memory or descriptors. */
 struct dialer *dialer_new(struct ring *, dialer_done *, void *arg);
-/* For a seat below DIALER_SEATS that has no attempt.  Ends in one call of done.  False:
- * there could be no thread. */
+/* For a seat below DIALER_SEATS that has no attempt.  Ends in one call of done.  False
+ * with errno: there could be no thread. */
 bool	dialer_dial(struct dialer *, unsigned seat, const struct dialer_server *);
 bool	dialer_dials(const struct dialer *, unsigned seat);
 /* Tell an attempt, if there is one, to give up; its result still comes. */

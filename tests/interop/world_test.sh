@@ -9,7 +9,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 nbdisk=$1
-for tool in nbdkit fio openssl blkdiscard losetup; do
+for tool in nbdkit fio openssl blkdiscard losetup prlimit; do
 	if [ "$(id -u)" -ne 0 ] || [ ! -e /dev/fuse ] || ! have $tool; then
 		echo "1..0 # SKIP needs root, FUSE and $tool"
 		exit 0
@@ -169,6 +169,30 @@ burst() {
 }
 burst
 ok "memory that a burst has touched goes back to the machine"
+
+# ---- no descriptors left ---------------------------------------------------------
+
+# One is free: enough to be asked how it is, too few to connect with.
+first_free() {
+	n=0
+	while [ -e "/proc/$daemon/fd/$n" ]; do n=$((n + 1)); done
+	echo "$n"
+}
+says() { nb show "$name" | grep -q "$1"; }
+starved() {
+	serve_memory "$dir/starved" && attach starved "$dir/starved" || return
+	daemon=$(field Pid)
+	prlimit --pid "$daemon" --nofile="$(($(first_free) + 1))": || return
+	kill_server
+	serve_memory "$dir/starved" || return
+	put "$device" B 3 &
+	writer=$!
+	wait_until says "Problem.*Too many open files" || return
+	prlimit --pid "$daemon" --nofile=256: && wait "$writer" &&
+		[ "$(get "$device" 3)" = B ] && detach
+}
+starved
+ok "a daemon that may open no more says so, and connects when it may"
 
 # ---- slow is not dead ------------------------------------------------------------
 

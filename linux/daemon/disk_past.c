@@ -1,0 +1,114 @@
+/*
+ * disk_past.c - whether what a process before this one had acknowledged is safe.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Flushes wait until that is known: architecture.md, "A daemon that may die".
+ */
+#include <string.h>
+
+#include "disk_impl.h"
+#include "reset.h"
+#include "taken.h"
+#include "tls.h"
+
+void
+disk_park(struct disk *d, struct nbe_req *r)
+{
+	r->next = NULL;
+	*d->parked_end = r;
+	d->parked_end = &r->next;
+}
+
+enum disk_past
+disk_past(const struct disk *d)
+{
+	return d->past;
+}
+
+static void
+end_parked(struct disk *d, struct nbe_req *r)
+{
+	struct disk_io *io = container_of(r, struct disk_io, req);
+
+	if (d->past == DISK_PAST_SAFE) {
+		disk_submit(d, io);
+		return;
+	}
+	r->error = NBE_EIO;
+	io->done(io);
+}
+
+static void
+past_is(struct disk *d, enum disk_past past)
+{
+	struct nbe_req *r = d->parked, *next;
+
+	d->past = past;
+	d->parked = NULL;
+	d->parked_end = &d->parked;
+	d->events.past(d->events.arg);
+	for (; r != NULL; r = next) {
+		next = r->next;
+		end_parked(d, r);
+	}
+}
+
+/* One is enough: there are several only if a flush on one is for all. */
+void
+disk_answered(void *arg, bool flushed)
+{
+	struct disk *d = arg;
+
+	d->asked--;
+	if (d->past != DISK_PAST_UNKNOWN && d->past != DISK_PAST_KEPT)
+		return;
+	if (flushed) {
+		nbe_past_flushed(d->dev);
+		past_is(d, DISK_PAST_SAFE);
+	} else if (d->past == DISK_PAST_UNKNOWN && d->asked == 0) {
+		past_is(d, DISK_PAST_LOST);
+	}
+}
+
+_Static_assert(sizeof(struct nbc_tls_keys) <= KEPT_SESSION_MAX, "it is kept");
+
+/* The session of the process before; NULL: nobody can go on with it. */
+static struct nbc_tls_last *
+old_session(const struct kept_conn *c, const struct note_conn *left)
+{
+	struct nbc_tls_keys keys;
+	struct nbc_tls_last *tls;
+
+	memcpy(&keys, c->session, sizeof(keys));
+	tls = nbc_tls_last_new(&keys, (struct nbc_tls_records){
+	    left->tx_records, left->rx_records });
+	explicit_bzero(&keys, sizeof(keys));
+	return tls;
+}
+
+static void
+ask_old_conn(struct disk *d, const struct kept_conn *c, const struct note_conn *left)
+{
+	struct nbc_tls_last *tls = c->has_session ? old_session(c, left) : NULL;
+
+	if (c->has_session && tls == NULL) {
+		overdue_keep(&d->overdue, c->fd, c->path);
+	} else if (overdue_ask(&d->overdue, c->fd, c->path,
+	    (enum nbe_framing)c->framing, tls)) {
+		if (d->past == DISK_PAST_LOST)
+			d->past = DISK_PAST_UNKNOWN;
+		d->asked++;
+	}
+}
+
+/* What is in our own system would arrive at any time: only a reset ends that. */
+void
+disk_old_conn(struct disk *d, const struct kept_conn *c, const struct note_conn *left)
+{
+	if (!all_taken(c->fd))
+		socket_reset(c->fd);
+	else if (left == NULL || d->past == DISK_PAST_SAFE)
+		overdue_keep(&d->overdue, c->fd, c->path);
+	else
+		ask_old_conn(d, c, left);
+}
