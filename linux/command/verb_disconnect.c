@@ -75,6 +75,22 @@ await_end(struct ending *e)
 	return e->pidfd < 0 || poll(&ended, 1, FORCE_MS) > 0;
 }
 
+/* In the place of its helper, which was killed.  The daemon sees that, and ends. */
+static bool
+detach_for_it(struct ending *e)
+{
+	struct attachment attachment;
+	struct errtext why;
+
+	attachment_find(&e->state, &attachment);
+	attachment.dead = false;
+	if (!attachment_undo(&e->state, &attachment, false, REMAINS_MS, &why))
+		return errtext_set(&e->why, "%s: %.900s", e->state.name, why.text);
+	e->unheard = true;
+	return errtext_set(&e->why, "%s: it is detached, and its daemon does not end",
+	    e->state.name);
+}
+
 /* True: it has ended, or is dead. */
 static bool
 ask_to_end(struct ending *e)
@@ -94,6 +110,8 @@ ask_to_end(struct ending *e)
 	close(sock);
 	if (answer == ANSWER_LATE)
 		return explain_late(e);
+	if (answer == ANSWER_REFUSED && reply.head.status == CONTROL_NO_HELPER)
+		return detach_for_it(e);
 	if (answer == ANSWER_REFUSED)
 		return errtext_set(&e->why, "%s: %.900s", e->state.name,
 		    reply.head.why.text);
@@ -147,11 +165,11 @@ static bool
 end_once(struct ending *e)
 {
 	e->pid = state_pid(&e->state);
-	if (e->pid == 0)
-		return clean_up(e);
-	e->pidfd = (int)syscall(SYS_pidfd_open, e->pid, 0);
-	if (!ask_to_end(e) && !(e->options->force && kill_it(e)))
-		return false;
+	if (e->pid != 0) {
+		e->pidfd = (int)syscall(SYS_pidfd_open, e->pid, 0);
+		if (!ask_to_end(e) && !(e->options->force && kill_it(e)))
+			return false;
+	}
 	e->why.text[0] = '\0';
 	return clean_up(e);
 }

@@ -98,6 +98,12 @@ ask_disconnect(struct daemon *d, struct control_client *c, uint64_t force)
 		daemon_stop_by_force(d);
 		return;
 	}
+	if (d->stage == RUNNING && !helper_is_there(&d->helper)) {
+		head->status = CONTROL_NO_HELPER;
+		errtext_set(&head->why, "its helper process has died");
+		control_answer(c, false);
+		return;
+	}
 	if ((d->stage == RUNNING || d->stage == DETACHING) && d->asker == NULL) {
 		d->asker = c;
 		daemon_stop_softly(d);
@@ -241,4 +247,5 @@ daemon_listen(struct daemon *d)
 {
 	read_signal(d);
 	watch(d);
+	helper_watch(&d->helper);
 }

@@ -172,7 +172,7 @@ static bool
 looks_lost(const struct daemon *d, const struct front_status *status)
 {
 	return d->stage == RUNNING && d->attachment.node.kind == NODE_LOOP &&
-	    status->opens == 0;
+	    status->opens == 0 && helper_is_there(&d->helper);
 }
 
 void

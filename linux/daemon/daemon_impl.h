@@ -94,6 +94,7 @@ struct helper_order daemon_make_order(const struct daemon *, enum helper_job);
 /* ns until an order that must wait can be given. */
 uint64_t daemon_next_order(struct daemon *);
 void	 daemon_helper_done(void *daemon, const struct helper_result *);
+void	 daemon_helper_died(void *daemon);
 /* The helper has what makes the device stay. */
 bool	 daemon_keep_front(struct daemon *);
 

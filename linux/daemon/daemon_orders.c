@@ -213,6 +213,19 @@ daemon_helper_done(void *arg, const struct helper_result *r)
 	};
 	struct daemon *d = arg;
 
-	d->attachment = r->attachment;
+	if (!r->died)
+		d->attachment = r->attachment;
 	done[r->job](d, r);
+}
+
+void
+daemon_helper_died(void *arg)
+{
+	struct daemon *d = arg;
+
+	if (d->stage == RUNNING)
+		log_line(&d->log, LOG_ERR, "its helper process was killed: it goes on, "
+		    "but with this process it ends, a new size is not taken up, and "
+		    "files of TLS are not read again; disconnect it, and connect it "
+		    "again, when you can");
 }

@@ -266,6 +266,7 @@ start_ring(struct daemon *d, struct errtext *err)
 		return errtext_set(err, "io_uring: %s", strerror(-ret));
 	d->helper.ring = &d->ring;
 	d->helper.done = daemon_helper_done;
+	d->helper.died = daemon_helper_died;
 	d->helper.arg = d;
 	d->fencer.ring = &d->ring;
 	d->fencer.done = daemon_fence_done;

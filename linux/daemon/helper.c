@@ -204,16 +204,45 @@ helper_is_there(const struct helper *h)
 	return poll(&life, 1, 0) == 0;
 }
 
+/* Nobody says anything there. */
+static void
+life_ended(struct ring_op *op, int res, uint32_t flags)
+{
+	struct helper *h = container_of(op, struct helper, life_op);
+
+	(void)flags;
+	if (res > 0)
+		h->died(h->arg);
+}
+
+void
+helper_watch(struct helper *h)
+{
+	struct io_uring_sqe *sqe = ring_sqe(h->ring);
+
+	h->life_op.done = life_ended;
+	io_uring_prep_poll_add(sqe, h->life, POLLHUP);
+	ring_bind(sqe, &h->life_op);
+}
+
+static struct helper_result
+nothing_known(enum helper_job job)
+{
+	struct helper_result result = { .job = job, .died = true };
+
+	node_init(&result.attachment.node);
+	errtext_set(&result.why, "its helper process has died");
+	return result;
+}
+
 static void
 received(struct ring_op *op, int res, uint32_t flags)
 {
 	struct helper *h = container_of(op, struct helper, op);
 
 	(void)flags;
-	if (res != (int)sizeof(h->result)) {
-		h->result = (struct helper_result){ .job = h->order.job };
-		errtext_set(&h->result.why, "the helper process has died");
-	}
+	if (res != (int)sizeof(h->result))
+		h->result = nothing_known(h->order.job);
 	h->busy = false;
 	h->done(h->arg, &h->result);
 }
@@ -228,11 +257,8 @@ helper_ask(struct helper *h, const struct helper_order *order,
 		do
 			n = recv(h->sock, result, sizeof(*result), 0);
 		while (n < 0 && errno == EINTR);
-	if (n == (ssize_t)sizeof(*result))
-		return;
-	*result = (struct helper_result){ .job = order->job };
-	node_init(&result->attachment.node);
-	errtext_set(&result->why, "the helper process has died");
+	if (n != (ssize_t)sizeof(*result))
+		*result = nothing_known(order->job);
 }
 
 void

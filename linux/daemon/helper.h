@@ -35,13 +35,14 @@ struct helper_order {
 struct helper_result {
 	enum helper_job	job;
 	bool		ok;
+	bool		died;		/* nothing else is known but why */
 	struct attachment attachment;
 	struct errtext	why;		/* FORCE: who still uses it; "" */
 	unsigned	takeovers;	/* ATTACH: daemons of the device before this */
 };
 
 struct helper {
-	struct ring_op	op;
+	struct ring_op	op, life_op;
 	struct ring	*ring;
 	int		sock;		/* orders, and results */
 	int		life;		/* what it is to keep; ends with the daemon */
@@ -50,12 +51,15 @@ struct helper {
 	struct helper_order order;
 	struct helper_result result;
 	void		(*done)(void *arg, const struct helper_result *);
+	void		(*died)(void *arg);	/* before the daemon has; once */
 	void		*arg;
 };
 
-/* Before ring_init; then set ring, done and arg.  memory_max: successor_begin. */
+/* Before ring_init; then set ring, done, died and arg.  memory_max: successor_begin. */
 bool	helper_start(struct helper *, struct opener *, const struct state *,
 	    uint64_t memory_max, struct errtext *);
+/* From then on it is noticed when it dies. */
+void	helper_watch(struct helper *);
 /* One at a time; done is called from the ring's loop. */
 void	helper_give(struct helper *, const struct helper_order *);
 /* Before the ring runs: waits for the answer. */

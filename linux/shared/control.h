@@ -37,7 +37,12 @@ struct control_request {
 	uint64_t	number;
 };
 
-enum control_status { CONTROL_OK, CONTROL_REFUSED };
+enum control_status {
+	CONTROL_OK,
+	CONTROL_REFUSED,
+	CONTROL_NO_HELPER	/* of DISCONNECT: nobody is there to detach it, but who
+				 * asks; then the daemon ends, and is asked again */
+};
 
 struct control_head {
 	uint32_t	version;

@@ -468,7 +468,10 @@ no_more() { nb show "$name" | grep -qx "OutlivesDaemon: no"; }
 wait_until no_more && put y && run nb upgrade "$name"
 status_is 1 && err_has "ends with its daemon" && put z
 ok "without its helper it does not outlive the daemon, and show says so"
-nb disconnect --force "$name"
-nothing_left
-ok "and it can be ended"
+exec 9<"$device"
+run nb disconnect "$name"
+exec 9<&-
+status_is 1 && err_has "it is in use" && put zz && run nb disconnect "$name"
+status_is 0 && [ ! -s "$dir/err" ] && nothing_left
+ok "and it ends in order, once nobody uses it"
 finish
