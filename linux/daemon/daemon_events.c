@@ -36,9 +36,9 @@ conn(void *arg, unsigned conn, const struct kept_conn *c)
 }
 
 static void
-new_epoch(void *arg)
+new_epoch(void *arg, bool flushed)
 {
-	note_doubt(&((struct daemon *)arg)->note);
+	note_epoch(&((struct daemon *)arg)->note, flushed);
 }
 
 void

@@ -40,12 +40,14 @@ static void
 tell_epoch(struct disk *d)
 {
 	uint32_t epoch = nbe_epoch(d->dev);
+	struct nbe_stats st;
 
 	if (epoch == d->epoch)
 		return;
 	d->epoch = epoch;
+	nbe_stats(d->dev, &st);
 	if (d->events.epoch != NULL)
-		d->events.epoch(d->events.arg);
+		d->events.epoch(d->events.arg, d->paths == 1 && !st.dirty);
 }
 
 void

@@ -28,8 +28,9 @@ struct disk_events {
 	/* A connection has a socket that could be used after this process; or, with
 	 * NULL, it has none any more; NULL, too. */
 	void	(*conn)(void *arg, unsigned conn, const struct kept_conn *);
-	/* nbe_epoch has changed; NULL, too. */
-	void	(*epoch)(void *arg);
+	/* nbe_epoch has changed; flushed: all that was acknowledged is, and there is no
+	 * other server that could have a piece of anything.  NULL, too. */
+	void	(*epoch)(void *arg, bool flushed);
 	/* disk_past is known. */
 	void	(*past)(void *arg);
 	/* May be asked again and again; see nbe_work.fence. */

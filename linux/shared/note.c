@@ -143,13 +143,19 @@ note_paths(struct note *n, uint32_t paths, unsigned active)
 	n->file->active = (uint8_t)active;
 }
 
+/* What is in doubt already stays so, until a flush that the user asks for is answered:
+ * he may have to be told of a loss. */
 void
-note_doubt(struct note *n)
+note_epoch(struct note *n, bool flushed)
 {
 	if (n->file == NULL)
 		return;
-	n->doubted = ++n->moment;
-	n->file->doubt = 1;
+	if (flushed && n->file->doubt == 0) {
+		n->file->unflushed = 0;
+	} else if (!flushed) {
+		n->doubted = ++n->moment;
+		n->file->doubt = 1;
+	}
 }
 
 void

@@ -61,8 +61,9 @@ note_mark(const struct note *n)
 void	note_done(struct note *, const struct nbe_req *, uint64_t mark);
 /* A path has a connection, or what is left on one has changed. */
 void	note_paths(struct note *, uint32_t paths, unsigned active);
-/* nbe_epoch has changed; before anything is sent. */
-void	note_doubt(struct note *);
+/* nbe_epoch has changed; before anything is sent.  flushed: all that was acknowledged
+ * is; else it is in doubt. */
+void	note_epoch(struct note *, bool flushed);
 /* What the process before had acknowledged is flushed. */
 void	note_no_doubt(struct note *);
 /* Of all connections; NULL: nothing is noted. */

@@ -187,6 +187,8 @@ ok "the server was restarted meanwhile: the next flush fails"
 sleep 2
 put d && sync_it
 ok "and those that come later do not"
+put g && nb reconnect "$name" && put h && kill_alone && sync_it
+ok "its connection was made anew, in order: the next flush is an ordinary one"
 put e && kill_server && serve_file "$dir/disk" && reads_it && kill_alone && ! sync_it 2>/dev/null
 ok "it was restarted before, and nobody was told yet: the next flush fails"
 sleep 2

@@ -329,6 +329,7 @@ close_line(unsigned i, bool dead)
 		nbe_rx_end(dev, i, 0, NBE_WHY_CLOSED, now);
 	}
 	nbe_conn_down(dev, i, NBE_WHY_CLOSED, now);
+	heir_watch();
 	l->up = false;
 }
 

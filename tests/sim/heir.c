@@ -72,12 +72,20 @@ in_doubt(void)
 	return losing && plan.cfg.unflushed == NBE_UNFLUSHED_REPLAY && old_writes();
 }
 
-static void
-watch_epoch(void)
+/* All that was acknowledged is flushed, where the last connection was left in order. */
+void
+heir_watch(void)
 {
+	struct nbe_stats st;
+
 	if (nbe_epoch(dev) == epoch)
 		return;
 	epoch = nbe_epoch(dev);
+	nbe_stats(dev, &st);
+	if (plan.cfg.paths < 2 && !st.dirty) {
+		unflushed = unflushed && doubt;
+		return;
+	}
 	doubt = true;
 	doubted = ++moment;
 }
@@ -88,7 +96,7 @@ heir_submit(struct io *o)
 {
 	if (waits)
 		return;
-	watch_epoch();
+	heir_watch();
 	mark[o - io] = moment;
 	if (o->r.op == NBE_FLUSH)
 		losing &= fails;
@@ -121,7 +129,7 @@ heir_done(const struct io *o)
 {
 	const struct nbe_req *r = &o->r;
 
-	watch_epoch();
+	heir_watch();
 	if (r->op == NBE_FLUSH && r->error == NBE_OK && only_flush(o)) {
 		doubt = doubt && mark[o - io] < doubted;
 		unflushed = unflushed && mark[o - io] < changed;
@@ -266,7 +274,7 @@ heir_takes_over(void)
 	elsewhere |= c.path != dev->mp.home;
 	trace("the front dies; the next one begins at server %u, old paths %#x", c.path,
 	    c.old_paths);
-	watch_epoch();
+	heir_watch();
 	answer_comes = unflushed && asks();
 	front_died();
 	paths_died();

@@ -468,7 +468,8 @@ take_as_it_is(unsigned b)
 
 	block[b].may_be_old = false;
 	failed[block[b].acked] = 1;	/* a late copy may still land */
-	if (v == GARBAGE)
+	/* zeroes may be older than the zeroing that is under way */
+	if (v == GARBAGE || (v == block[b].zeroed && v > block[b].acked))
 		block[b].any = true;
 	else if (v < block[b].acked || !recorded[v])
 		block[b].acked = v;

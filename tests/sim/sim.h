@@ -197,6 +197,7 @@ void	heir_prepare(void);		/* plan.cfg, before there is a device */
 void	heir_init(void);
 void	heir_submit(struct io *);
 void	heir_done(const struct io *);
+void	heir_watch(void);		/* a connection is gone */
 void	heir_connected(unsigned path);
 void	heir_takes_over(void);		/* the front has died */
 void	heir_step(void);		/* an old answer may come */

@@ -327,7 +327,7 @@ test_doubt(void)
 	CHECK(left.conn[31].can_ask == 1 && left.conn[31].rx_records == 5 &&
 	    left.conn[31].tx_records == UINT64_MAX - 1);
 	mark = note_mark(&n);
-	note_doubt(&n);
+	note_epoch(&n, false);
 	note_done(&n, &flush, mark);	/* asked for before */
 	CHECK(note_read(path).doubt);
 	mark = note_mark(&n);
@@ -335,6 +335,16 @@ test_doubt(void)
 	note_done(&n, &flush, mark);
 	left = note_read(path);
 	CHECK(!left.doubt && left.unflushed);
+	note_epoch(&n, true);		/* the last connection was left in order */
+	left = note_read(path);
+	CHECK(!left.doubt && !left.unflushed);
+	note_done(&n, &write, 0);
+	note_epoch(&n, false);
+	note_epoch(&n, true);		/* what was lost before is still to be told */
+	left = note_read(path);
+	CHECK(left.doubt && left.unflushed);
+	note_done(&n, &flush, note_mark(&n));
+	note_done(&n, &write, 0);
 	note_close(&n);
 	/* One that comes after has lost sight of it, until the server has said it. */
 	CHECK(note_open(&n, path, &left, &err));
@@ -343,7 +353,7 @@ test_doubt(void)
 	note_no_doubt(&n);
 	left = note_read(path);
 	CHECK(!left.unflushed && !left.doubt);
-	note_doubt(&n);
+	note_epoch(&n, false);
 	note_done(&n, &write, 0);
 	note_no_doubt(&n);		/* not what this one has acknowledged */
 	left = note_read(path);
