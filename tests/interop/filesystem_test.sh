@@ -6,6 +6,7 @@
 # started again, and while connections are added and taken away; then every checksum
 # must be right, and fsck must find nothing.
 
+. "$(dirname "$0")/../own_mounts.sh"
 nbdisk=$1
 tests=$(dirname "$0")/..
 . "$tests/lib.sh"

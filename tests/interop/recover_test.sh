@@ -3,6 +3,7 @@
 # that take over; of ublk in the machine of vm_test.sh.  KILLS in a row, 50 if not given.
 # SPDX-License-Identifier: BSD-2-Clause
 
+. "$(dirname "$0")/../own_mounts.sh"
 nbdisk=$(realpath "$1")
 way=$2
 most=${3:-50}

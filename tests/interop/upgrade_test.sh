@@ -3,6 +3,7 @@
 # of ublk in the machine of vm_test.sh.
 # SPDX-License-Identifier: BSD-2-Clause
 
+. "$(dirname "$0")/../own_mounts.sh"
 mine=$(mktemp -d /tmp/nbdisk-program.XXXXXX)
 cp "$1" "$mine/nbdisk"
 nbdisk=$mine/nbdisk

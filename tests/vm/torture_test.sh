@@ -1,21 +1,19 @@
 #!/bin/bash
-# torture_test.sh NBDISK [KILLS [ROW [MANY]]] - devices of ublk, in the machine of vm_test.sh:
-# their daemon is killed again and again under load; many in a row; many at once.
+# torture_test.sh NBDISK [KILLS [ROW [MANY [WAY]]]] - devices of WAY, ublk or fuse, in the machine
+# of vm_test.sh: their daemon is killed again and again under load; many in a row; many at once.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # Without numbers it is small.  By hand: 200 1000 256.
 
-nbdisk=$1 kills=${2:-5} row=${3:-30} many=${4:-16}
+nbdisk=$1 kills=${2:-5} row=${3:-30} many=${4:-16} way=${5:-ublk}
 tests=$(dirname "$0")/..
 . "$tests/lib.sh"
 . "$tests/device.sh"
+. "$tests/outlives.sh"
 
-needs qemu-nbd fio
-load_modules ublk
 # A terminal would be told how far things are, in the middle of TAP.
 exec 2>>"$dir/stderr"
-echo "# Linux $(uname -r)"
-daemon() { nb show "$name" 2>/dev/null | sed -n 's/^Pid: //p'; }
+begin 256M fio
 processes() { pgrep -c nbdisk; }
 # What the machine has in use, in KiB; what can be given back is not counted.
 used() {
@@ -24,10 +22,12 @@ used() {
 	awk '/^(MemTotal|MemFree|Cached|Buffers):/ { m[$1] = $2 }
 		END { print m["MemTotal:"] - m["MemFree:"] - m["Cached:"] - m["Buffers:"] }' /proc/meminfo
 }
-nothing_of_ublk() { ! ls /dev/ublk[bc]* 2>/dev/null && ! ls /dev/nbdisk/* 2>/dev/null; }
+# Loop devices stay, without a file.
+is_there() { ls -d /sys/block/ublkb* /sys/block/loop*/loop 2>/dev/null; }
+no_device() { [ -z "$(is_there)" ] && ! ls /dev/ublkc* /dev/nbdisk/* 2>/dev/null; }
 no_process() { [ "$(processes)" = 0 ]; }
 clean() {
-	wait_until no_process && nothing_of_ublk && [ -z "$(ls "$NBDISK_STATE_DIR")" ]
+	wait_until no_process && no_device && [ -z "$(ls "$NBDISK_STATE_DIR")" ]
 }
 # The machine keeps a little of each kind of thing that was ever there.
 spare=20000
@@ -39,9 +39,8 @@ memory_is_back() { # BEFORE
 	return $back
 }
 
-truncate -s 256M "$dir/disk"
+kill_server
 serve qemu-nbd -t -e 0 -f raw -k "$sock" "$dir/disk"
-nb connect --device "$name" "$sock" >/dev/null && nb disconnect "$name"
 
 # ---- killed under load ------------------------------------------------------------------
 
@@ -55,7 +54,7 @@ kill_it() {
 	wait_until has_next
 }
 before=$(used)
-nb connect --device "$name" --fence 200ms --unflushed ignore "$sock" >/dev/null
+connect --device "$name" --fence 200ms --unflushed ignore "$sock" >/dev/null
 echo "# $(date +%s) begin"
 fio --name=verify --filename="$device" --rw=randrw --bsrange=4k-256k --iodepth=32 \
 	--ioengine=libaio --direct=1 --size=64M --time_based --runtime=100000 --loops=100000 \
@@ -70,8 +69,7 @@ while [ $killed -lt "$kills" ] && kill -0 $fio 2>/dev/null; do
 	killed=$((killed + 1))
 	[ $((killed % 50)) -ne 0 ] || echo "# $(date +%s) $killed killed"
 done
-kill -0 $fio && [ "$killed" = "$kills" ] && [ "$(nb show "$name" |
-	sed -n 's/^Takeovers: //p')" = "$kills" ]
+kill -0 $fio && [ "$killed" = "$kills" ] && [ "$(takeovers)" = "$kills" ]
 ok "$kills daemons killed, fio --verify goes on"
 kill -INT $fio
 wait $fio
@@ -85,7 +83,7 @@ ok "nothing is left"
 
 before=$(used)
 for i in $(seq "$row"); do
-	nb connect --device "$name" "$sock" >/dev/null && nb disconnect "$name" || break
+	connect --device "$name" "$sock" >/dev/null && nb disconnect "$name" || break
 	[ $((i % 250)) -ne 0 ] || echo "# $(date +%s) $i in a row"
 done
 [ "$i" = "$row" ] && clean && memory_is_back "$before"
@@ -95,9 +93,9 @@ ok "$row in a row, nothing is left"
 
 attach_many() {
 	for i in $(seq "$many"); do
-		nb connect --device "$name-$i" "$sock" >/dev/null 2>"$dir/err" || return
+		connect --device "$name-$i" "$sock" >/dev/null 2>"$dir/err" || return
 	done
-	[ "$(ls /dev/nbdisk | wc -l)" = "$many" ] && [ "$(ls -d /sys/block/ublkb* | wc -l)" = "$many" ]
+	[ "$(ls /dev/nbdisk | wc -l)" = "$many" ] && [ "$(is_there | wc -l)" = "$many" ]
 }
 read_many() {
 	for i in $(seq "$many"); do

@@ -29,7 +29,8 @@ done
 
 tree=$dir/tree
 mkdir -p "$tree/tests" "$tree/given"
-cp -r "$tests/lib.sh" "$tests/device.sh" "$tests/outlives.sh" "$tests/interop" "$tests/vm" "$tree/tests"
+cp -r "$tests/lib.sh" "$tests/device.sh" "$tests/outlives.sh" "$tests/own_mounts.sh" \
+	"$tests/interop" "$tests/vm" "$tree/tests"
 cp "$nbdisk" "$tree/nbdisk"
 cp "$tests/../linux/boot/60-nbdisk.rules" "$tree"
 for argument; do
