@@ -476,4 +476,9 @@ exec 9<&-
 status_is 1 && err_has "it is in use" && put zz && run nb disconnect "$name"
 status_is 0 && [ ! -s "$dir/err" ] && nothing_left
 ok "and it ends in order, once nobody uses it"
+attach
+kill -9 "$(helper)"
+wait_until no_more && nb disconnect --force "$name"
+nothing_left
+ok "or by force"
 finish

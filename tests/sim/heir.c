@@ -96,7 +96,6 @@ heir_submit(struct io *o)
 {
 	if (waits)
 		return;
-	heir_watch();
 	mark[o - io] = moment;
 	if (o->r.op == NBE_FLUSH)
 		losing &= fails;
@@ -129,7 +128,6 @@ heir_done(const struct io *o)
 {
 	const struct nbe_req *r = &o->r;
 
-	heir_watch();
 	if (r->op == NBE_FLUSH && r->error == NBE_OK && only_flush(o)) {
 		doubt = doubt && mark[o - io] < doubted;
 		unflushed = unflushed && mark[o - io] < changed;
@@ -274,7 +272,6 @@ heir_takes_over(void)
 	elsewhere |= c.path != dev->mp.home;
 	trace("the front dies; the next one begins at server %u, old paths %#x", c.path,
 	    c.old_paths);
-	heir_watch();
 	answer_comes = unflushed && asks();
 	front_died();
 	paths_died();
