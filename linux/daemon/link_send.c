@@ -37,8 +37,8 @@ note_begin(const struct link *l, size_t length)
 	l->note->giving = length;
 }
 
-/* With TLS one must know which of the two it was.  A command of several seals is not
- * whole in between. */
+/* With TLS who comes must know which of the two it was (disk_past.c).  A command of
+ * several seals is not whole in between. */
 static void
 note_sealed(const struct link *l)
 {
@@ -46,7 +46,7 @@ note_sealed(const struct link *l)
 
 	if (l->note == NULL)
 		return;
-	if (!l->tx_whole || l->given == 0 || !nbe_can_flush_last(l->dev, l->conn) ||
+	if (!l->tx_whole || !nbe_can_flush_last(l->dev, l->conn) ||
 	    !nbc_tls_records(l->nbc.tls, &records)) {
 		l->note->can_ask = 0;
 		return;
