@@ -72,43 +72,76 @@ disk_answered(void *arg, bool flushed)
 
 _Static_assert(sizeof(struct nbc_tls_keys) <= KEPT_SESSION_MAX, "it is kept");
 
+/*
+ * A send that the process before did not live to see the end of has given nothing, or
+ * all.  Of TCP it is known which, and without TLS that does not matter.
+ */
+static bool
+ends_whole(const struct kept_conn *c, const struct note_conn *left,
+    uint64_t *tx_records)
+{
+	uint64_t given = bytes_given(c->fd);
+
+	*tx_records = left->tx_records;
+	if (given == 0)
+		return !c->has_session || left->giving == 0;
+	if (given == left->given)
+		return true;
+	*tx_records = left->next_tx_records;
+	return given == left->given + left->giving;
+}
+
 /* The session of the process before; NULL: nobody can go on with it. */
 static struct nbc_tls_last *
-old_session(const struct kept_conn *c, const struct note_conn *left)
+old_session(const struct kept_conn *c, uint64_t tx_records, uint64_t rx_records)
 {
 	struct nbc_tls_keys keys;
 	struct nbc_tls_last *tls;
 
 	memcpy(&keys, c->session, sizeof(keys));
 	tls = nbc_tls_last_new(&keys, (struct nbc_tls_records){
-	    left->tx_records, left->rx_records });
+	    tx_records, rx_records });
 	explicit_bzero(&keys, sizeof(keys));
 	return tls;
 }
 
-static void
+/* False: the socket is still the caller's. */
+static bool
 ask_old_conn(struct disk *d, const struct kept_conn *c, const struct note_conn *left)
 {
-	struct nbc_tls_last *tls = c->has_session ? old_session(c, left) : NULL;
+	struct nbc_tls_last *tls = NULL;
+	uint64_t tx_records;
 
-	if (c->has_session && tls == NULL) {
-		overdue_keep(&d->overdue, c->fd, c->path);
-	} else if (overdue_ask(&d->overdue, c->fd, c->path,
-	    (enum nbe_framing)c->framing, tls)) {
+	if (!ends_whole(c, left, &tx_records))
+		return false;
+	if (c->has_session) {
+		tls = old_session(c, tx_records, left->rx_records);
+		if (tls == NULL)
+			return false;
+	}
+	if (overdue_ask(&d->overdue, c->fd, c->path, (enum nbe_framing)c->framing,
+	    tls)) {
 		if (d->past == DISK_PAST_LOST)
 			d->past = DISK_PAST_UNKNOWN;
 		d->asked++;
 	}
+	return true;
 }
 
-/* What is in our own system would arrive at any time: only a reset ends that. */
+/*
+ * What is in our own system would arrive at any time: only a reset ends that.  But with
+ * a last flush behind it, where there is a fence to wait for it, it may go on its way.
+ */
 void
 disk_old_conn(struct disk *d, const struct kept_conn *c, const struct note_conn *left)
 {
-	if (!all_taken(c->fd))
-		socket_reset(c->fd);
-	else if (left == NULL || d->past == DISK_PAST_SAFE)
+	bool all = all_taken(c->fd);
+
+	if (left != NULL && d->past != DISK_PAST_SAFE &&
+	    (all || nbe_old_writes(d->dev, c->path)) && ask_old_conn(d, c, left))
+		return;
+	if (all)
 		overdue_keep(&d->overdue, c->fd, c->path);
 	else
-		ask_old_conn(d, c, left);
+		socket_reset(c->fd);
 }

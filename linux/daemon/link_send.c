@@ -3,8 +3,10 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include <errno.h>
+#include <poll.h>
 
 #include "link_impl.h"
+#include "room.h"
 
 /* So much is given to the socket at once, not by way of the ring: there the end of a
  * send is one more event to wake up for. */
@@ -24,16 +26,45 @@ note_session(const struct link *l)
 	return true;
 }
 
-/* Of what is sealed nothing is out yet; but in the middle of a send nobody knows how
- * much of it is. */
+/* Whole commands: if this process is killed meanwhile, nothing or all of it is out, and
+ * behind either a command may follow. */
 static void
-note_sending(const struct link *l, bool sending)
+note_begin(const struct link *l, size_t length)
 {
 	if (l->note == NULL)
 		return;
-	l->note->can_ask = !sending && !l->sending &&
-	    nbe_can_flush_last(l->dev, l->conn) &&
+	l->note->can_ask = l->tx_whole;
+	l->note->giving = length;
+}
+
+/* With TLS one must know which of the two it was.  A command of several seals is not
+ * whole in between. */
+static void
+note_sealed(const struct link *l)
+{
+	struct nbc_tls_records records;
+
+	if (l->note == NULL)
+		return;
+	if (!l->tx_whole || l->given == 0 || !nbe_can_flush_last(l->dev, l->conn) ||
+	    !nbc_tls_records(l->nbc.tls, &records)) {
+		l->note->can_ask = 0;
+		return;
+	}
+	l->note->next_tx_records = records.tx;
+	l->note->giving = l->sealed_len;
+}
+
+/* In this order: at each step what was given has its number of records. */
+static void
+note_end(const struct link *l)
+{
+	if (l->note == NULL || l->sending)
+		return;
+	l->note->can_ask = nbe_can_flush_last(l->dev, l->conn) &&
 	    (!in_process_tls(l) || note_session(l));
+	l->note->given = l->given;
+	l->note->giving = 0;
 }
 
 /* ---- a send --------------------------------------------------------------------- */
@@ -79,21 +110,20 @@ push(struct link *l, struct io_uring_sqe *sqe, size_t length)
 	if (length >= LINK_PLAIN && *l->sends != 0 &&
 	    (in_process_tls(l) || l->nbc.ktls))
 		(void)ring_set_aside(l->ring, sqe);
-	note_sending(l, true);
 	ring_bind(sqe, &l->send_op);
 	l->sending = true;
 	++*l->sends;
 }
 
 static void
-push_plain(struct link *l, size_t length)
+push_plain(struct link *l)
 {
 	struct io_uring_sqe *sqe = ring_sqe(l->ring);
 
 	/* The kernel's TLS takes no MSG_WAITALL (EOPNOTSUPP). */
 	io_uring_prep_sendmsg(sqe, l->nbc.fd, &l->tx_msg,
 	    MSG_NOSIGNAL | (l->nbc.ktls ? 0 : MSG_WAITALL));
-	push(l, sqe, length);
+	push(l, sqe, l->tx_length);
 }
 
 static bool
@@ -104,6 +134,9 @@ send_pages(struct link *l, const struct nbe_seg *seg)
 	io_uring_prep_write_fixed(sqe, l->nbc.fd, pages_at(seg), seg->len, 0,
 	    io_of(seg->req)->pages.buffer);
 	push(l, sqe, seg->len);
+	/* Behind its header, and as near as can be: see fits. */
+	if (l->note != NULL)
+		ring_submit(l->ring);
 	return false;
 }
 
@@ -132,18 +165,18 @@ send_sealed_now(struct link *l)
 {
 	ssize_t sent;
 
-	note_sending(l, true);
 	sent = send(l->nbc.fd, l->sealed, l->sealed_len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
 		cut(l);
 		return false;
 	}
 	l->sealed_pos = sent > 0 ? (size_t)sent : 0;
+	l->given += l->sealed_pos;
 	if (l->sealed_pos < l->sealed_len) {
 		push_sealed(l);
 		return false;
 	}
-	note_sending(l, false);		/* to seal more takes a while */
+	note_end(l);		/* to seal more takes a while */
 	return true;
 }
 
@@ -159,6 +192,7 @@ seal(struct link *l, unsigned n)
 	    taken < 0 ? link_tls_lost(l) : NBE_WHY_NONE, l->now(l->arg));
 	if (l->sealed_len == 0)
 		return false;
+	note_sealed(l);
 	if (l->sealed_len <= SEND_NOW_MAX)
 		return send_sealed_now(l);
 	push_sealed(l);
@@ -178,21 +212,91 @@ seal_pages(struct link *l, const struct nbe_seg *seg)
 	return seal(l, 1);
 }
 
-/* True: the socket took some, and may take more, which flags may tell. */
+/* True: the socket took some, and may take more. */
 static bool
-send_now(struct link *l, size_t length, int flags)
+send_now(struct link *l)
 {
-	ssize_t sent;
+	ssize_t sent = sendmsg(l->nbc.fd, &l->tx_msg,
+	    MSG_NOSIGNAL | MSG_DONTWAIT | (l->tx_pages != 0 ? MSG_MORE : 0));
 
-	note_sending(l, true);
-	sent = sendmsg(l->nbc.fd, &l->tx_msg, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
 	if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
-		push_plain(l, length);
+		push_plain(l);
 		return false;
 	}
+	l->given += sent > 0 ? (uint64_t)sent : 0;
 	nbe_tx_end(l->dev, l->conn, sent < 0 ? 0 : (uint64_t)sent,
 	    sent < 0 ? link_lost(l, errno) : NBE_WHY_NONE, l->now(l->arg));
 	return sent > 0;
+}
+
+static bool
+send_plain(struct link *l)
+{
+	note_begin(l, l->tx_length + l->tx_pages);
+	if (l->tx_length <= SEND_NOW_MAX)
+		return send_now(l);
+	push_plain(l);
+	return false;
+}
+
+/* The socket is asked again when what it had must be used up. */
+static bool
+has_room(struct link *l, size_t length)
+{
+	size_t need = socket_need(length);
+
+	if (l->room < need)
+		l->room = socket_room(l->nbc.fd);
+	if (l->room < need)
+		return false;
+	l->room -= need;
+	return true;
+}
+
+/* The engine is asked once more when there is: it may have more to send by then. */
+static void
+await_room(struct link *l)
+{
+	struct io_uring_sqe *sqe = ring_sqe(l->ring);
+
+	nbe_tx_end(l->dev, l->conn, 0, NBE_WHY_NONE, l->now(l->arg));
+	io_uring_prep_poll_add(sqe, l->nbc.fd, POLLOUT);
+	push(l, sqe, 0);
+	l->awaits_room = true;
+}
+
+static size_t
+length_of(const struct nbe_seg *seg, unsigned n)
+{
+	size_t length = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		length += seg[i].len;
+	return length;
+}
+
+/*
+ * Where somebody may come after this process, commands go out when there is room for
+ * all of them: a process that is killed then leaves no half of one, of which the rest
+ * would be missing.  (Payload in pages is a send of its own, behind its header; and
+ * what TLS seals in several pieces takes a while.)  After a whole command, whole ones;
+ * amid one that did not go in there is nothing to spoil.  False: not now.
+ */
+static bool
+fits(struct link *l, const struct nbe_seg *seg, unsigned n, bool whole)
+{
+	bool has = false;
+
+	if (l->note != NULL && !l->nbc.ktls && whole) {
+		has = has_room(l, length_of(seg, n));
+		if (!has && !l->awaited_room) {
+			await_room(l);
+			return false;
+		}
+	}
+	l->awaited_room = false;
+	l->tx_whole = has;
+	return true;
 }
 
 /* False: nothing more can be sent for now. */
@@ -200,22 +304,20 @@ static bool
 send_some(struct link *l)
 {
 	struct nbe_seg seg[LINK_TX_SEGS];
+	bool whole = nbe_can_flush_last(l->dev, l->conn);
 	unsigned all = nbe_tx_begin(l->dev, l->conn, seg, LINK_TX_SEGS, l->now(l->arg));
 	unsigned n = before_pages(seg, all);
-	size_t length;
 
-	if (all == 0)
+	if (all == 0 || !fits(l, seg, all, whole))
 		return false;
 	if (n == 0)
 		return in_process_tls(l) ? seal_pages(l, seg) : send_pages(l, seg);
-	length = to_iov(l, seg, n, l->tx_iov);
+	l->tx_length = to_iov(l, seg, n, l->tx_iov);
 	if (in_process_tls(l))
 		return seal(l, n);
 	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = n };
-	if (length <= SEND_NOW_MAX)
-		return send_now(l, length, n < all ? MSG_MORE : 0);
-	push_plain(l, length);
-	return false;
+	l->tx_pages = n < all ? seg[n].len : 0;
+	return send_plain(l);
 }
 
 /* What the server asked for comes before all else. */
@@ -235,7 +337,7 @@ link_send(struct link *l)
 	link_update_keys(l);
 	while (!l->sending && !l->closing && send_some(l))
 		;
-	note_sending(l, false);
+	note_end(l);
 }
 
 static void
@@ -246,8 +348,17 @@ sealed_sent(struct link *l, int res)
 		return;
 	}
 	l->sealed_pos += (size_t)res;
+	l->given += (size_t)res;
 	if (l->sealed_pos < l->sealed_len && !l->closing)
 		push_sealed(l);
+}
+
+static void
+plain_sent(struct link *l, int res)
+{
+	l->given += res > 0 ? (uint64_t)res : 0;
+	nbe_tx_end(l->dev, l->conn, res < 0 ? 0 : (uint64_t)res,
+	    res < 0 ? link_lost(l, -res) : NBE_WHY_NONE, l->now(l->arg));
 }
 
 void
@@ -258,12 +369,13 @@ link_sent(struct ring_op *op, int res, uint32_t flags)
 	(void)flags;
 	l->sending = false;
 	--*l->sends;
-	if (in_process_tls(l))
+	if (l->awaits_room)
+		l->awaited_room = true;		/* of an error the next send tells */
+	else if (in_process_tls(l))
 		sealed_sent(l, res);
 	else
-		nbe_tx_end(l->dev, l->conn, res < 0 ? 0 : (uint64_t)res,
-		    res < 0 ? link_lost(l, -res) : NBE_WHY_NONE, l->now(l->arg));
-	note_sending(l, false);
+		plain_sent(l, res);
+	l->awaits_room = false;
+	note_end(l);
 	link_finish(l);
 }
-

@@ -14,8 +14,8 @@
  * them may bring back what is older than what was acknowledged.
  *
  * It can be asked over a connection that is still there, is known to reach it as it was
- * since the last flush, and has no piece of a command in it.  Whole ones may still be
- * in the client's system: they are underway, and then with the server, or never will be.
+ * since the last flush, and has no piece of a command in it.  Whole ones may still
+ * be in the client's system: they are underway, and then with the server, or never.
  *
  * Requests wait until the next device has a connection: a server that is restarted
  * after that is noticed.
