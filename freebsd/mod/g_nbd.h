@@ -127,6 +127,7 @@ struct g_nbd_softc {
 	uint32_t	 sc_shut;	/* (s) bit per conn: shut its socket down */
 	u_int		 sc_conns;	/* (s) conns with nc_refs != 0 */
 	u_int		 sc_reqs;	/* (s) requests that the engine has */
+	bool		 sc_long;	/* (s) the last write was the sender's */
 	bool		 sc_stopping;	/* topology: disconnect was asked for */
 	bool		 sc_forced;	/* (s) ... without draining */
 	bool		 sc_stopped;	/* (s) the engine is done */

@@ -387,14 +387,20 @@ g_nbd_io_new(struct g_nbd_softc *sc, struct bio *bp, enum nbe_op op)
  * Who brings a small request sends it, if no other thread is sending: that spares a
  * thread switch.  With many under way, the sender makes fewer and larger sends.  With
  * TLS, too, the sender sends: ktls(4) has another thread encrypt in any case, and what
- * follows would run on the caller's CPU while that one is done there.
+ * follows would run on the caller's CPU while that one is done there.  A flush goes the
+ * way of the last write: after a long one the network and the server are on the
+ * caller's CPU.
  */
 static bool
 g_nbd_at_once(struct g_nbd_softc *sc, const struct nbe_req *r)
 {
 
-	return (!sc->sc_tls && sc->sc_reqs <= G_NBD_NOW_REQS &&
-	    (r->op != NBE_WRITE || r->length <= G_NBD_NOW_BYTES));
+	mtx_assert(&sc->sc_mtx, MA_OWNED);
+	if (r->op == NBE_WRITE)
+		sc->sc_long = r->length > G_NBD_NOW_BYTES;
+	if (sc->sc_long && (r->op == NBE_WRITE || r->op == NBE_FLUSH))
+		return (false);
+	return (!sc->sc_tls && sc->sc_reqs <= G_NBD_NOW_REQS);
 }
 
 static void

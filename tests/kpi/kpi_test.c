@@ -1117,6 +1117,33 @@ test_tls_sender(void)
 	stop(SIGTERM);
 }
 
+/*
+ * The sender, who sends a long write, sends the flush behind it, too: then it is woken
+ * more often than there are writes.  Not each time, for it may still be awake.
+ */
+static void
+test_flush_sender(void)
+{
+	struct g_provider *pp;
+	long writes = 0, wakeups;
+	bool good;
+
+	start_file();
+	pp = attach(1);
+	good = simple(pp, BIO_WRITE, 0, 4096, shadow[0], false) == 0 &&
+	    simple(pp, BIO_FLUSH, 0, 0, NULL, false) == 0;
+	ok(good && field_is("SenderWakeups", "0"), "start sends a write and a flush");
+	do {
+		good = simple(pp, BIO_WRITE, 0, 131072, shadow[0], false) == 0 &&
+		    simple(pp, BIO_FLUSH, 0, 0, NULL, false) == 0;
+		writes++;
+		wakeups = strtol(field("SenderWakeups"), NULL, 10);
+	} while (good && wakeups <= writes && writes < 1000);
+	ok(good && wakeups > writes, "after a long write the sender sends both");
+	ok(detach("nbd0", 0) && nothing_left(), "and nothing is left of them");
+	stop(SIGTERM);
+}
+
 /* ktls(4) has no second key.  No byte of the record may reach a bio. */
 static void
 test_key_update(int conns)
@@ -1688,6 +1715,7 @@ main(void)
 	test_records(1);
 	test_records(2);
 	test_tls_sender();
+	test_flush_sender();
 	test_key_update(1);
 	test_key_update(3);
 	test_unflushed();
