@@ -2,10 +2,8 @@
  * poll_client.c - an NBD client in one file: the engine, a socket, poll(2).
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * usage: poll_client SOCKET [EXPORT]
- *
- * Writes a MiB to the beginning of an export, flushes, reads it back and compares.  A
- * server that is lost meanwhile is dialed again.  docs/engine.md goes through it.
+ * usage: poll_client SOCKET.  Writes a MiB to the beginning of the default export,
+ * flushes, reads it back and compares.  A server that is lost is dialed again.
  */
 #include <errno.h>
 #include <nbe.h>
@@ -13,25 +11,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LENGTH	(1u << 20)
-#define SEGS	16
+#define SEGS	8
 
-/* A request of the engine's, and its data.  req is first, so that one is the other. */
-struct io {
-	struct nbe_req	req;
-	uint8_t		*data;
-	bool		done;
-};
-
-static const char *path, *export_name;
+static struct sockaddr_un server = { .sun_family = AF_UNIX };
+static struct nbe_hs hs;
 static struct nbe_dev *dev;
+static struct nbe_work w;
+static uint8_t *data;			/* of the one request that is under way */
 static int fd;
-static bool blocked, stopped;		/* the socket takes no more; all is over */
 
 static nbe_time
 now(void)
@@ -42,68 +35,44 @@ now(void)
 	return (nbe_time)t.tv_sec * NBE_SECOND + (nbe_time)t.tv_nsec;
 }
 
-/* ---- a connection ---- */
-
 static bool
-shake_hands(int s, struct nbe_hs *hs)
+shake_hands(void)
 {
-	struct nbe_hs_config config = {
-		.name = export_name, .name_len = (uint32_t)strlen(export_name),
-		.goal = NBE_GOAL_GO, .tls = NBE_TLS_OFF, .framing_max = NBE_EXTENDED,
-	};
+	struct nbe_hs_config config = { .name = "", .framing_max = NBE_EXTENDED };
 
-	nbe_hs_init(hs, &config);
-	while (nbe_hs_state(hs) == NBE_HS_IO) {
-		size_t len;
-		const uint8_t *out = nbe_hs_send_buf(hs, &len);
-		uint8_t *in = nbe_hs_recv_buf(hs, out != NULL ? &(size_t){ 0 } : &len);
-		ssize_t n = out != NULL ? send(s, out, len, MSG_NOSIGNAL) :
-		    recv(s, in, len, 0);
+	nbe_hs_init(&hs, &config);
+	while (nbe_hs_state(&hs) == NBE_HS_IO) {
+		size_t out_len, in_len;
+		const uint8_t *out = nbe_hs_send_buf(&hs, &out_len);
+		uint8_t *in = nbe_hs_recv_buf(&hs, &in_len);
+		ssize_t n = out != NULL ? send(fd, out, out_len, MSG_NOSIGNAL) :
+		    recv(fd, in, in_len, 0);
 
 		if (n <= 0)
-			nbe_hs_closed(hs);
+			nbe_hs_closed(&hs);
 		else if (out != NULL)
-			nbe_hs_send_ack(hs, (size_t)n);
+			nbe_hs_send_ack(&hs, (size_t)n);
 		else
-			nbe_hs_recv_ack(hs, (size_t)n);
+			nbe_hs_recv_ack(&hs, (size_t)n);
 	}
-	return nbe_hs_state(hs) == NBE_HS_DONE;
+	return nbe_hs_state(&hs) == NBE_HS_DONE;
 }
 
-/* A socket behind its handshake; -1: there is none. */
-static int
-open_connection(struct nbe_export *e)
+/* True: fd is a socket behind its handshake. */
+static bool
+dial(void)
 {
-	static struct nbe_hs hs;
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int s = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct timeval patience = { .tv_sec = 10 };
 
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-	if (connect(s, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-		perror(path);
-	} else if (!shake_hands(s, &hs)) {
-		fprintf(stderr, "%s: %s\n", path, nbe_why_text(nbe_hs_why(&hs)));
-	} else {
-		*e = *nbe_hs_export(&hs);
-		return s;
-	}
-	close(s);
-	return -1;
-}
-
-static void
-reopen(void)
-{
-	struct nbe_export e;
-
-	blocked = false;
-	fd = open_connection(&e);
-	if (fd < 0) {
-		nbe_conn_down(dev, 0, NBE_WHY_CLOSED, now());
-	} else if (nbe_conn_up(dev, 0, &e, now()) != NBE_WHY_NONE) {
-		close(fd);		/* it contradicts the device */
-		fd = -1;
-	}
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (struct sockaddr *)&server, sizeof(server)) < 0)
+		perror(server.sun_path);
+	else if (!shake_hands())
+		fprintf(stderr, "no NBD: %s\n", nbe_why_text(nbe_hs_why(&hs)));
+	else
+		return true;
+	return false;
 }
 
 static void
@@ -111,33 +80,20 @@ hang_up(void)
 {
 	close(fd);
 	fd = -1;
-	nbe_conn_down(dev, 0, NBE_WHY_CLOSED, now());
 }
 
-/* ---- bytes ---- */
-
-static uint8_t *
-data_of(const struct nbe_seg *seg)
-{
-	return ((struct io *)seg->req)->data + seg->off;
-}
-
+/* Of what is to be sent, the first segment. */
 static void
 transmit(void)
 {
-	struct nbe_seg seg[SEGS];
-	struct iovec iov[SEGS];
-	unsigned count = nbe_tx_begin(dev, 0, seg, SEGS, now());
+	struct nbe_seg seg[2];
 	ssize_t n;
 
-	for (unsigned i = 0; i < count; i++)
-		iov[i] = (struct iovec){ seg[i].kind == NBE_SEG_CORE ? seg[i].base :
-		    data_of(&seg[i]), seg[i].len };
-	n = sendmsg(fd, &(struct msghdr){ .msg_iov = iov, .msg_iovlen = count },
+	nbe_tx_begin(dev, 0, seg, 2, now());
+	n = send(fd, seg->kind == NBE_SEG_CORE ? seg->base : data + seg->off, seg->len,
 	    MSG_NOSIGNAL | MSG_DONTWAIT);
-	blocked = n < 0 && errno == EAGAIN;
 	nbe_tx_end(dev, 0, n > 0 ? (uint64_t)n : 0,
-	    n < 0 && !blocked ? NBE_WHY_CLOSED : NBE_WHY_NONE, now());
+	    n < 0 && errno != EAGAIN ? NBE_WHY_CLOSED : NBE_WHY_NONE, now());
 }
 
 /* What came is parsed where it lies; the engine names the copies to make. */
@@ -153,112 +109,88 @@ receive(void)
 	do {
 		count = nbe_rx_ahead(dev, 0, buf + at, n > 0 ? (size_t)n - at : 0, seg,
 		    SEGS, &used);
-		for (unsigned i = 0; i < count; i++)
-			if (seg[i].kind == NBE_SEG_ZERO)
-				memset(data_of(&seg[i]), 0, seg[i].len);
+		for (struct nbe_seg *s = seg; s < seg + count; s++)
+			if (s->kind == NBE_SEG_ZERO)
+				memset(data + s->off, 0, s->len);
 			else
-				memcpy(data_of(&seg[i]), seg[i].base, seg[i].len);
-		nbe_rx_end(dev, 0, 0, n > 0 ? NBE_WHY_NONE : NBE_WHY_CLOSED, now());
+				memcpy(data + s->off, s->base, s->len);
 		at += used;
 	} while (count == SEGS);
+	nbe_rx_end(dev, 0, 0, n > 0 ? NBE_WHY_NONE : NBE_WHY_CLOSED, now());
 }
 
-/* ---- the loop ---- */
-
-/* True: something was done, and more may come of it. */
-static bool
-work(void)
-{
-	struct nbe_work w;
-
-	nbe_work(dev, &w, now());
-	for (struct nbe_req *r = w.done; r != NULL; r = r->next)
-		((struct io *)r)->done = true;
-	stopped |= w.stopped;
-	if (w.close != 0)
-		hang_up();
-	else if (w.open != 0)
-		reopen();
-	else if (w.tx != 0 && !blocked)
-		transmit();
-	else
-		return w.done != NULL || w.stopped;
-	return true;
-}
-
+/* Until the socket is ready, or the engine has something to do. */
 static void
-turn(void)
+wait(void)
 {
-	struct pollfd p;
-	nbe_time wake;
-	int ms = -1;
+	struct pollfd p = { .fd = fd, .events = w.tx != 0 ? POLLIN | POLLOUT : POLLIN };
+	nbe_time t = now(), wake = nbe_wake(dev, t);
+	nbe_time ms = wake > t ? (wake - t) / 1000000 + 1 : 0;
 
-	if (work())
-		return;
-	wake = nbe_wake(dev, now());
-	if (wake != NBE_NEVER)
-		ms = wake <= now() ? 0 : (int)((wake - now()) / 1000000) + 1;
-	p = (struct pollfd){ .fd = fd,
-	    .events = (short)(POLLIN | (blocked ? POLLOUT : 0)) };
-	poll(&p, 1, ms);
+	poll(&p, 1, ms < 1000 ? (int)ms : 1000);
 	if ((p.revents & POLLOUT) != 0)
-		blocked = false;
+		transmit();
 	if ((p.revents & ~POLLOUT) != 0)
 		receive();
 	nbe_tick(dev, now());
 }
 
-static bool
-carry_out(enum nbe_op op, uint8_t *data, uint64_t length)
+/* One round: asks the engine what is to be done, and does it. */
+static void
+turn(void)
 {
-	struct io io = { .req = { .op = (uint8_t)op, .length = length }, .data = data };
-
-	nbe_submit(dev, &io.req, now());
-	while (!io.done)
-		turn();
-	return io.req.error == NBE_OK;
+	nbe_work(dev, &w, now());
+	if (w.close != 0 || (w.open != 0 && !dial())) {
+		hang_up();
+		nbe_conn_down(dev, 0, NBE_WHY_CLOSED, now());
+	} else if (w.open != 0) {
+		if (nbe_conn_up(dev, 0, nbe_hs_export(&hs), now()) != NBE_WHY_NONE)
+			hang_up();		/* it contradicts the device */
+	} else if (w.done == NULL && !w.stopped) {
+		wait();
+	}
 }
 
-/* ---- the program ---- */
-
 static bool
-make_device(void)
+carry_out(enum nbe_op op, uint8_t *bytes, uint64_t length)
 {
-	struct nbe_dev_config config = {
-		.conns_max = 1, .conns = 1, .depth = 64, .timeout = NBE_NEVER,
-		.dead_timeout = 30 * NBE_SECOND, .fence = 10 * NBE_SECOND,
-		.backoff_min = NBE_SECOND / 10, .backoff_max = NBE_SECOND,
-		.unflushed = NBE_UNFLUSHED_FAIL,
-	};
-	struct nbe_export e;
+	struct nbe_req req = { .op = (uint8_t)op, .length = length };
 
-	fd = open_connection(&e);
-	if (fd < 0)
-		return false;
-	printf("size %llu\n", (unsigned long long)e.size);
-	dev = nbe_dev_init(aligned_alloc(16, (nbe_dev_size(&config) + 15) & ~15ul),
-	    &config, &e, now());
-	return nbe_conn_up(dev, 0, &e, now()) == NBE_WHY_NONE;
+	data = bytes;
+	nbe_submit(dev, &req, now());
+	do
+		turn();
+	while (w.done == NULL);
+	return req.error == NBE_OK;
 }
 
 int
 main(int argc, char **argv)
 {
 	static uint8_t out[LENGTH], in[LENGTH];
+	struct nbe_dev_config config = {
+		.conns_max = 1, .conns = 1, .depth = 64, .timeout = 30 * NBE_SECOND,
+		.dead_timeout = 120 * NBE_SECOND, .fence = 10 * NBE_SECOND,
+		.backoff_min = NBE_SECOND / 10, .backoff_max = NBE_SECOND,
+	};
+	const struct nbe_export *export;
 	bool ok;
 
-	path = argc > 1 ? argv[1] : "";
-	export_name = argc > 2 ? argv[2] : "";
+	strncpy(server.sun_path, argc > 1 ? argv[1] : "", sizeof(server.sun_path) - 1);
 	for (unsigned i = 0; i < LENGTH; i++)
 		out[i] = (uint8_t)(i * 2654435761u >> 24);
-	if (!make_device())
+	if (!dial())
 		return 1;
-	ok = carry_out(NBE_WRITE, out, LENGTH) && carry_out(NBE_FLUSH, NULL, 0) &&
+	export = nbe_hs_export(&hs);
+	printf("size %llu\n", (unsigned long long)export->size);
+	dev = nbe_dev_init(malloc(nbe_dev_size(&config)), &config, export, now());
+	ok = nbe_conn_up(dev, 0, export, now()) == NBE_WHY_NONE &&
+	    carry_out(NBE_WRITE, out, LENGTH) && carry_out(NBE_FLUSH, NULL, 0) &&
 	    carry_out(NBE_READ, in, LENGTH) && memcmp(in, out, LENGTH) == 0;
 	nbe_stop(dev, true, now());
-	while (!stopped)
+	do
 		turn();
-	free(dev);
+	while (!w.stopped);
 	printf(ok ? "written, flushed, read: the same\n" : "it failed\n");
 	return !ok;
 }

@@ -43,7 +43,7 @@ start_nbdkit "$dir/s" --filter=log file "$dir/disk" logfile="$dir/log"
 run timeout 60 ./poll_client "$dir/s"
 status_is 0 && out_has "size 16777216" && out_has "written, flushed, read: the same"
 ok "it writes, flushes and reads through nbdkit"
-grep -q "Flush" "$dir/log" && grep -q "Disconnect" "$dir/log" &&
+wait_until grep -q "Disconnect" "$dir/log" && grep -q "Flush" "$dir/log" &&
 	! cmp -s -n 1048576 "$dir/disk" /dev/zero &&
 	cmp -n 1048576 -i 1048576:0 "$dir/disk" /dev/zero
 ok "a MiB of it is on the server's disk, and it has said goodbye"
@@ -52,18 +52,34 @@ stop "$pid"
 # Each answer takes a while, and the server is killed in the middle of the write.
 start_nbdkit "$dir/s" --filter=log --filter=delay file "$dir/disk" wdelay=2 \
 	logfile="$dir/log2"
-timeout 120 ./poll_client "$dir/s" >"$dir/out" 2>"$dir/err" &
+timeout 600 ./poll_client "$dir/s" >"$dir/out" 2>"$dir/err" &
 client=$!
 wait_until grep -q "Write" "$dir/log2"
 kill -9 "$(pgrep -P "$pid" nbdkit)"
 wait "$pid" 2>/dev/null
-rm -f "$dir/s"
+start_nbdkit "$dir/s" --filter=log memory 8M logfile="$dir/log3"
+wait_until grep -q "Disconnect" "$dir/log3"
+! grep -q "Write" "$dir/log3"
+ok "a server that is killed in the middle is dialed again; a smaller disk is not taken"
+stop "$pid"
 start_nbdkit "$dir/s" file "$dir/disk"
 wait "$client"
 status=$?
 status_is 0 && out_has "written, flushed, read: the same"
-ok "a server that is killed in the middle is dialed again, and all is written"
+ok "when the right one is there again, all is written"
 stop "$pid"
+
+# Built so that it sends many commands, for these lies come after some honest answers.
+sed 's/\.depth = 64,/& .part_max = 65536,/' poll_client.c >many.c
+run $compiler -std=gnu11 -O1 $sanitize -o many many.c $(pkg-config --cflags --libs nbe)
+for lie in magic cookie-unknown chunk-over-the-end chunk-offset-wraps hole-too-long; do
+	start python3 "$source/tests/interop/liar.py" "$dir/$lie" $lie
+	wait_until [ -S "$dir/$lie" ]
+	run timeout 120 ./many "$dir/$lie"
+	status_is 0 && out_has "written, flushed, read: the same"
+	ok "a server that lies is left, and the next connection is used: $lie"
+	stop "$pid"
+done
 
 run timeout 60 ./poll_client "$dir/nowhere"
 status_is 1 && err_has "$dir/nowhere"
