@@ -48,6 +48,7 @@ say "one has a file system"
 cat >/run/hog.pl <<'PERL'
 my ($seconds, $pages) = @ARGV;
 my ($begin, $told, @page, @round) = (time, time);
+$| = 1;
 for (my $n = 0; time < $begin + $seconds; $n++) {
 	if (time >= $told + 20) {
 		$told = time;
@@ -61,6 +62,8 @@ for (my $n = 0; time < $begin + $seconds; $n++) {
 	$page[$i] = sprintf("%08d %08d ", $i, $round[$i]) x 227;
 }
 print "pages: ", scalar(@page), "\n";
+# At once: perl would free page by page, and read in all that is swapped.
+exec "true";
 PERL
 perl /run/hog.pl "$seconds" $(($(sed -n 's/^MemTotal: *\([0-9]*\) .*/\1/p' /proc/meminfo) / 3)) \
 	>/run/hog &
