@@ -40,8 +40,8 @@ boot() {
 follow() {
 	moved=$SECONDS line=
 	while [ $((SECONDS - moved)) -lt 600 ]; do
-		IFS= read -r -t 10 more
-		status=$? line=$line${more%$'\r'}
+		read -r -t 10
+		status=$? line=$line${REPLY%$'\r'}
 		[ $status -le 128 ] || continue
 		[ -z "$line" ] || echo "$line" >>"$dir/serial"
 		case $line in
