@@ -243,6 +243,7 @@ struct path {
 	nbe_time	since;
 	bool		cached;		/* it was left with what no flush has covered */
 	bool		fencing;	/* the front was asked to, and did not answer */
+	bool		underway;	/* what was lost there is still on its way */
 	nbe_time	fence_at;	/* not before */
 };
 
@@ -558,6 +559,7 @@ void	 fence_left(struct nbe_dev *, uint8_t path, enum cached);
 void	 fence_store_changed(struct nbe_dev *);
 void	 fence_begun(struct nbe_dev *, const struct nbe_req *, uint8_t path);
 void	 fence_ended(struct nbe_dev *, uint8_t path);
+void	 fence_underway(struct nbe_dev *, uint8_t path);
 void	 fence_back(struct nbe_dev *, uint8_t path);
 void	 fence_inherit(struct nbe_dev *, uint8_t path);
 bool	 fence_sleeps(const struct nbe_dev *, uint8_t path);

@@ -312,6 +312,7 @@ lift_of_path(struct nbe_dev *d, uint8_t path, bool lost)
 static void
 wait_for_answer(struct nbe_dev *d, uint8_t path, bool waits)
 {
+	waits &= !d->mp.path[path].underway;
 	for (uint32_t i = 0; i < d->fence_count; i++) {
 		struct fence *f = &d->fence[i];
 
@@ -405,6 +406,14 @@ void
 fence_ended(struct nbe_dev *d, uint8_t path)
 {
 	lift_of_path(d, path, true);
+}
+
+/* What was lost there begins to be on its way, or is that no more. */
+void
+fence_underway(struct nbe_dev *d, uint8_t path)
+{
+	wait_for_answer(d, path, path == d->mp.home ||
+	    d->cfg.fence_by != NBE_FENCE_COMMAND);
 }
 
 /* The path is active again: its cache is in order with what it gets from now on, and

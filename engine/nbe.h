@@ -612,6 +612,13 @@ void	 nbe_moved(struct nbe_dev *, unsigned conn, nbe_time now);
  * begin anew.  There is nothing to keep it for when nbe_old_writes says no.
  */
 void	 nbe_stirred(struct nbe_dev *, unsigned path, nbe_time now);
+/*
+ * For a front that keeps a connection of the device before, which may have died with
+ * whole commands still in the own system: underway, before anything is sent; and then,
+ * when all is with the server, or never will be, not any more.  Until then it counts as
+ * not lost yet, and the fence of that path waits.
+ */
+void	 nbe_underway(struct nbe_dev *, unsigned path, bool underway);
 /* May a write still land there that was lost with its connection? */
 bool	 nbe_old_writes(const struct nbe_dev *, unsigned path);
 /* What old_paths is to be for the next device, should this one end now: after each

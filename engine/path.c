@@ -478,6 +478,14 @@ nbe_stirred(struct nbe_dev *d, unsigned path, nbe_time now)
 	fence_stirred(d, (uint8_t)path, now);
 }
 
+void
+nbe_underway(struct nbe_dev *d, unsigned path, bool underway)
+{
+	NBE_ASSERT(path < d->cfg.paths);
+	d->mp.path[path].underway = underway;
+	fence_underway(d, (uint8_t)path);
+}
+
 bool
 nbe_old_writes(const struct nbe_dev *d, unsigned path)
 {

@@ -86,29 +86,48 @@ old_session(const struct kept_conn *c, const struct note_conn *left)
 	return tls;
 }
 
-static void
+/* False: the socket is still the caller's. */
+static bool
 ask_old_conn(struct disk *d, const struct kept_conn *c, const struct note_conn *left)
 {
 	struct nbc_tls_last *tls = c->has_session ? old_session(c, left) : NULL;
 
-	if (c->has_session && tls == NULL) {
-		overdue_keep(&d->overdue, c->fd, c->path);
-	} else if (overdue_ask(&d->overdue, c->fd, c->path,
-	    (enum nbe_framing)c->framing, tls)) {
+	if (c->has_session && tls == NULL)
+		return false;
+	if (overdue_ask(&d->overdue, c->fd, c->path, (enum nbe_framing)c->framing,
+	    tls)) {
 		if (d->past == DISK_PAST_LOST)
 			d->past = DISK_PAST_UNKNOWN;
 		d->asked++;
 	}
+	return true;
 }
 
-/* What is in our own system would arrive at any time: only a reset ends that. */
+/* A send that the process before did not live to see the end of has given nothing, or
+ * all: of TCP that can be known. */
+static bool
+ends_whole(const struct kept_conn *c, const struct note_conn *left)
+{
+	uint64_t given = c->has_session ? 0 : bytes_given(c->fd);
+
+	return given == 0 || given == left->given ||
+	    given == left->given + left->giving;
+}
+
+/*
+ * What is in our own system would arrive at any time: only a reset ends that.  But with
+ * a last flush behind it, where there is a fence to wait for it, it may go on its way.
+ */
 void
 disk_old_conn(struct disk *d, const struct kept_conn *c, const struct note_conn *left)
 {
-	if (!all_taken(c->fd))
-		socket_reset(c->fd);
-	else if (left == NULL || d->past == DISK_PAST_SAFE)
+	bool all = all_taken(c->fd);
+
+	if (left != NULL && d->past != DISK_PAST_SAFE && ends_whole(c, left) &&
+	    (all || nbe_old_writes(d->dev, c->path)) && ask_old_conn(d, c, left))
+		return;
+	if (all)
 		overdue_keep(&d->overdue, c->fd, c->path);
 	else
-		ask_old_conn(d, c, left);
+		socket_reset(c->fd);
 }

@@ -188,6 +188,8 @@ link_up(struct link *l, struct nbc_conn *nbc)
 	l->recv_op.done = link_received;
 	l->cancel_op.done = cancelled;
 	l->rx_direct = 0;
+	l->room = 0;
+	l->given = bytes_given(nbc->fd);
 	l->asked_limit_at = l->now(l->arg);
 	if (!bytes_taken(nbc->fd, &l->taken))
 		l->taken = 0;

@@ -43,6 +43,12 @@ struct link {
 	bool		closing;	/* shut down; waits for the three above */
 	bool		kept;		/* half closed, and its socket is for overdue */
 	struct ring_op	send_op, recv_op, cancel_op;
+	bool		awaits_room;	/* sending: not yet, but as soon as it can */
+	bool		tx_whole;	/* before it the last was a whole command */
+	size_t		tx_length;	/* of tx_msg */
+	size_t		tx_pages;	/* of payload in pages that goes next, or 0 */
+	size_t		room;		/* at least, in the socket: socket_room */
+	uint64_t	given;		/* bytes to the socket: bytes_given */
 	struct msghdr	tx_msg, rx_msg;
 	struct iovec	tx_iov[LINK_TX_SEGS], rx_iov[2];
 	uint64_t	rx_direct;	/* bytes of payload that come first */

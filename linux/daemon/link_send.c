@@ -3,8 +3,10 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include <errno.h>
+#include <poll.h>
 
 #include "link_impl.h"
+#include "room.h"
 
 /* So much is given to the socket at once, not by way of the ring: there the end of a
  * send is one more event to wake up for. */
@@ -24,16 +26,27 @@ note_session(const struct link *l)
 	return true;
 }
 
-/* Of what is sealed nothing is out yet; but in the middle of a send nobody knows how
- * much of it is. */
+/* whole: if this process is killed meanwhile, nothing or all of it is out, and behind
+ * either something whole may follow. */
 static void
-note_sending(const struct link *l, bool sending)
+note_begin(const struct link *l, size_t length, bool whole)
 {
 	if (l->note == NULL)
 		return;
-	l->note->can_ask = !sending && !l->sending &&
-	    nbe_can_flush_last(l->dev, l->conn) &&
+	l->note->can_ask = whole;
+	l->note->giving = length;
+}
+
+/* Of what is sealed nothing is out yet. */
+static void
+note_end(const struct link *l)
+{
+	if (l->note == NULL || l->sending)
+		return;
+	l->note->can_ask = nbe_can_flush_last(l->dev, l->conn) &&
 	    (!in_process_tls(l) || note_session(l));
+	l->note->given = l->given;
+	l->note->giving = 0;
 }
 
 /* ---- a send --------------------------------------------------------------------- */
@@ -79,21 +92,20 @@ push(struct link *l, struct io_uring_sqe *sqe, size_t length)
 	if (length >= LINK_PLAIN && *l->sends != 0 &&
 	    (in_process_tls(l) || l->nbc.ktls))
 		(void)ring_set_aside(l->ring, sqe);
-	note_sending(l, true);
 	ring_bind(sqe, &l->send_op);
 	l->sending = true;
 	++*l->sends;
 }
 
 static void
-push_plain(struct link *l, size_t length)
+push_plain(struct link *l)
 {
 	struct io_uring_sqe *sqe = ring_sqe(l->ring);
 
 	/* The kernel's TLS takes no MSG_WAITALL (EOPNOTSUPP). */
 	io_uring_prep_sendmsg(sqe, l->nbc.fd, &l->tx_msg,
 	    MSG_NOSIGNAL | (l->nbc.ktls ? 0 : MSG_WAITALL));
-	push(l, sqe, length);
+	push(l, sqe, l->tx_length);
 }
 
 static bool
@@ -104,6 +116,9 @@ send_pages(struct link *l, const struct nbe_seg *seg)
 	io_uring_prep_write_fixed(sqe, l->nbc.fd, pages_at(seg), seg->len, 0,
 	    io_of(seg->req)->pages.buffer);
 	push(l, sqe, seg->len);
+	/* Behind its header, and as near as can be: see send_whole. */
+	if (l->note != NULL)
+		ring_submit(l->ring);
 	return false;
 }
 
@@ -115,6 +130,7 @@ push_sealed(struct link *l)
 
 	io_uring_prep_send(sqe, l->nbc.fd, l->sealed + l->sealed_pos, length,
 	    MSG_NOSIGNAL | MSG_WAITALL);
+	note_begin(l, 0, false);
 	push(l, sqe, length);
 }
 
@@ -132,7 +148,7 @@ send_sealed_now(struct link *l)
 {
 	ssize_t sent;
 
-	note_sending(l, true);
+	note_begin(l, 0, false);
 	sent = send(l->nbc.fd, l->sealed, l->sealed_len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
 		cut(l);
@@ -143,7 +159,7 @@ send_sealed_now(struct link *l)
 		push_sealed(l);
 		return false;
 	}
-	note_sending(l, false);		/* to seal more takes a while */
+	note_end(l);		/* to seal more takes a while */
 	return true;
 }
 
@@ -178,21 +194,72 @@ seal_pages(struct link *l, const struct nbe_seg *seg)
 	return seal(l, 1);
 }
 
-/* True: the socket took some, and may take more, which flags may tell. */
+/* True: the socket took some, and may take more. */
 static bool
-send_now(struct link *l, size_t length, int flags)
+send_now(struct link *l)
 {
-	ssize_t sent;
+	ssize_t sent = sendmsg(l->nbc.fd, &l->tx_msg,
+	    MSG_NOSIGNAL | MSG_DONTWAIT | (l->tx_pages != 0 ? MSG_MORE : 0));
 
-	note_sending(l, true);
-	sent = sendmsg(l->nbc.fd, &l->tx_msg, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
 	if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
-		push_plain(l, length);
+		push_plain(l);
 		return false;
 	}
+	l->given += sent > 0 ? (uint64_t)sent : 0;
 	nbe_tx_end(l->dev, l->conn, sent < 0 ? 0 : (uint64_t)sent,
 	    sent < 0 ? link_lost(l, errno) : NBE_WHY_NONE, l->now(l->arg));
 	return sent > 0;
+}
+
+static bool
+send_plain(struct link *l, bool has_room)
+{
+	note_begin(l, l->tx_length + l->tx_pages, l->tx_whole && has_room);
+	if (l->tx_length <= SEND_NOW_MAX)
+		return send_now(l);
+	push_plain(l);
+	return false;
+}
+
+/* For all that is to be sent.  The socket is asked again when what it had must be used
+ * up. */
+static bool
+has_room(struct link *l)
+{
+	size_t need = socket_need(l->tx_length + l->tx_pages);
+
+	if (l->room < need)
+		l->room = socket_room(l->nbc.fd);
+	if (l->room < need)
+		return false;
+	l->room -= need;
+	return true;
+}
+
+static void
+await_room(struct link *l)
+{
+	struct io_uring_sqe *sqe = ring_sqe(l->ring);
+
+	io_uring_prep_poll_add(sqe, l->nbc.fd, POLLOUT);
+	push(l, sqe, 0);
+	l->awaits_room = true;
+}
+
+/*
+ * Where somebody may come after this process, a command goes out when there is room for
+ * all of it: a process that is killed leaves no half of one, of which the rest would be
+ * missing.  (Payload in pages is a send of its own, behind its header.)
+ */
+static bool
+send_whole(struct link *l)
+{
+	if (l->note == NULL || l->nbc.ktls)
+		return send_plain(l, false);
+	if (has_room(l))
+		return send_plain(l, true);
+	await_room(l);
+	return false;
 }
 
 /* False: nothing more can be sent for now. */
@@ -200,22 +267,21 @@ static bool
 send_some(struct link *l)
 {
 	struct nbe_seg seg[LINK_TX_SEGS];
+	bool whole = nbe_can_flush_last(l->dev, l->conn);
 	unsigned all = nbe_tx_begin(l->dev, l->conn, seg, LINK_TX_SEGS, l->now(l->arg));
 	unsigned n = before_pages(seg, all);
-	size_t length;
 
 	if (all == 0)
 		return false;
 	if (n == 0)
 		return in_process_tls(l) ? seal_pages(l, seg) : send_pages(l, seg);
-	length = to_iov(l, seg, n, l->tx_iov);
+	l->tx_length = to_iov(l, seg, n, l->tx_iov);
 	if (in_process_tls(l))
 		return seal(l, n);
 	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = n };
-	if (length <= SEND_NOW_MAX)
-		return send_now(l, length, n < all ? MSG_MORE : 0);
-	push_plain(l, length);
-	return false;
+	l->tx_pages = n < all ? seg[n].len : 0;
+	l->tx_whole = whole;
+	return send_whole(l);
 }
 
 /* What the server asked for comes before all else. */
@@ -235,7 +301,7 @@ link_send(struct link *l)
 	link_update_keys(l);
 	while (!l->sending && !l->closing && send_some(l))
 		;
-	note_sending(l, false);
+	note_end(l);
 }
 
 static void
@@ -250,6 +316,26 @@ sealed_sent(struct link *l, int res)
 		push_sealed(l);
 }
 
+/* For a batch and more, if the socket is as large as it was asked to be. */
+static void
+room_made(struct link *l, int res)
+{
+	l->awaits_room = false;
+	if (res < 0 || l->closing)
+		nbe_tx_end(l->dev, l->conn, 0, link_lost(l, res < 0 ? -res : 0),
+		    l->now(l->arg));
+	else
+		(void)send_plain(l, has_room(l));
+}
+
+static void
+plain_sent(struct link *l, int res)
+{
+	l->given += res > 0 ? (uint64_t)res : 0;
+	nbe_tx_end(l->dev, l->conn, res < 0 ? 0 : (uint64_t)res,
+	    res < 0 ? link_lost(l, -res) : NBE_WHY_NONE, l->now(l->arg));
+}
+
 void
 link_sent(struct ring_op *op, int res, uint32_t flags)
 {
@@ -260,10 +346,10 @@ link_sent(struct ring_op *op, int res, uint32_t flags)
 	--*l->sends;
 	if (in_process_tls(l))
 		sealed_sent(l, res);
+	else if (l->awaits_room)
+		room_made(l, res);
 	else
-		nbe_tx_end(l->dev, l->conn, res < 0 ? 0 : (uint64_t)res,
-		    res < 0 ? link_lost(l, -res) : NBE_WHY_NONE, l->now(l->arg));
-	note_sending(l, false);
+		plain_sent(l, res);
+	note_end(l);
 	link_finish(l);
 }
-

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "reset.h"
+#include "taken.h"
 
 static void
 listen_to(struct overdue_socket *s)
@@ -54,6 +55,27 @@ hear_answer(struct overdue_socket *s, size_t len)
 		answered(s, heard == NBE_HEARD_FLUSHED);
 }
 
+static bool
+is_underway(const struct overdue *o, unsigned path)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < OVERDUE_MAX; i++)
+		any |= o->at[i].used && o->at[i].path == path && o->at[i].underway;
+	return any;
+}
+
+/* It is all with the server, or will not be. */
+static void
+not_underway(struct overdue_socket *s)
+{
+	if (!s->underway)
+		return;
+	s->underway = false;
+	if (!is_underway(s->all, s->path))
+		nbe_underway(s->all->dev, s->path, false);
+}
+
 /* Its end counts, too: until then the server was at it. */
 static void
 heard(struct ring_op *op, int res, uint32_t flags)
@@ -74,6 +96,7 @@ heard(struct ring_op *op, int res, uint32_t flags)
 	if (s->asked)
 		answered(s, false);
 	socket_reset(s->fd);
+	not_underway(s);
 	s->used = false;
 	o->count--;
 }
@@ -93,7 +116,7 @@ keep(struct overdue *o, int fd, unsigned path)
 	s->all = o;
 	s->path = path;
 	s->used = true;
-	s->ended = s->asked = false;
+	s->ended = s->asked = s->underway = false;
 	s->tls = NULL;
 	s->fd = fd;
 	s->bytes = 0;
@@ -136,6 +159,7 @@ overdue_ask(struct overdue *o, int fd, unsigned path, enum nbe_framing framing,
 {
 	struct nbe_last_flush flush;
 	struct overdue_socket *s = NULL;
+	bool underway = !all_taken(fd);
 
 	if (send_flush(fd, framing, tls, &flush))
 		s = keep(o, fd, path);
@@ -149,16 +173,41 @@ overdue_ask(struct overdue *o, int fd, unsigned path, enum nbe_framing framing,
 	s->flush = flush;
 	s->tls = tls;
 	s->ask_until = o->now(o->arg) + OVERDUE_ASK;
+	s->underway_until = o->now(o->arg) + OVERDUE_UNDERWAY;
+	s->underway = underway;
+	if (underway)
+		nbe_underway(o->dev, path, true);
 	return true;
+}
+
+/* While bytes go out the answer to the last of them is not late. */
+static void
+follow(struct overdue_socket *s)
+{
+	nbe_time t = s->all->now(s->all->arg);
+	uint64_t taken;
+
+	if (!s->underway)
+		return;
+	if (all_taken(s->fd))
+		not_underway(s);
+	else if (!bytes_taken(s->fd, &taken) || taken == s->taken)
+		return;
+	else
+		s->taken = taken;
+	s->ask_until = t + OVERDUE_ASK;
 }
 
 static bool
 is_waited_for(const struct overdue_socket *s)
 {
 	const struct overdue *o = s->all;
+	nbe_time t = o->now(o->arg);
 
+	if (s->underway)
+		return t < s->ask_until && t < s->underway_until;
 	return nbe_old_writes(o->dev, s->path) ||
-	    (s->asked && o->now(o->arg) < s->ask_until);
+	    (s->asked && t < s->ask_until);
 }
 
 void
@@ -167,7 +216,10 @@ overdue_tend(struct overdue *o, bool all)
 	for (unsigned i = 0; o->count != 0 && i < OVERDUE_MAX; i++) {
 		struct overdue_socket *s = &o->at[i];
 
-		if (!s->used || s->ended || (!all && is_waited_for(s)))
+		if (!s->used || s->ended)
+			continue;
+		follow(s);
+		if (!all && is_waited_for(s))
 			continue;
 		s->ended = true;
 		(void)shutdown(s->fd, SHUT_RDWR);	/* ends the receive */

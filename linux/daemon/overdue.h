@@ -8,7 +8,9 @@
  * When the engine waits for nothing old of that server, the connection is reset.
  *
  * Over one of a daemon before this one the server may be asked to flush first: if it
- * does, it was not restarted, and what it had acknowledged is safe.
+ * does, it was not restarted, and what it had acknowledged is safe.  Commands of that
+ * daemon may still be in our own system then, which sends them on: until the server has
+ * them the fence does not begin (nbe_underway).
  */
 #ifndef OVERDUE_H
 #define OVERDUE_H
@@ -23,6 +25,9 @@
 #define OVERDUE_BYTES	(96u << 20)
 /* For so long an answer is waited for, and longer while there may be old writes. */
 #define OVERDUE_ASK	(5 * NBE_SECOND)
+/* And for what is in our own system: as long as some of it goes out now and then, but
+ * changes wait for that. */
+#define OVERDUE_UNDERWAY (30 * NBE_SECOND)
 
 struct overdue {
 	struct nbe_dev	*dev;
@@ -37,9 +42,12 @@ struct overdue {
 		struct overdue	*all;
 		unsigned	path;
 		bool		used, ended, asked;
+		bool		underway;	/* of what was sent, something is */
 		int		fd;
 		uint64_t	bytes;		/* that came */
 		nbe_time	ask_until;
+		uint64_t	taken;		/* underway: bytes_taken */
+		nbe_time	underway_until;
 		struct nbe_last_flush flush;
 		struct nbc_tls_last *tls;	/* by which it was asked; NULL: in the
 						 * clear */

@@ -37,6 +37,22 @@ bytes_taken(int fd, uint64_t *taken)
 	return true;
 }
 
+/* What is acknowledged, and what is not: bytes go from one to the other meanwhile. */
+uint64_t
+bytes_given(int fd)
+{
+	struct tcp_info info;
+	uint64_t acked;
+	int unacked;
+
+	do {
+		if (!tcp_info(fd, &info) || ioctl(fd, SIOCOUTQ, &unacked) < 0)
+			return 0;
+		acked = info.tcpi_bytes_acked;
+	} while (!tcp_info(fd, &info) || info.tcpi_bytes_acked != acked);
+	return acked + (uint64_t)unacked;
+}
+
 /* With a socket of another kind, all that was sent is the peer's at once. */
 bool
 all_taken(int fd)

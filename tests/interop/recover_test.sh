@@ -202,6 +202,46 @@ put d && kill_daemon && recover && sync_it
 ok "--unflushed ignore: it does not"
 detach
 
+# ---- large writes: always one under way -----------------------------------------------------
+
+large_until_enough() {
+	while [ ! -e "$dir/enough" ]; do
+		fio --name=large --filename="$device" --rw=randwrite --bs=1M --iodepth=8 \
+			--ioengine=libaio --direct=1 --size=256M --fdatasync=16 \
+			--output="$dir/fio" >"$dir/fio.log" 2>&1 || return
+	done
+	rm "$dir/enough"
+}
+# Five daemons.  One that is killed before a flush cannot be asked for the one before it.
+kill_amid() {
+	large_until_enough &
+	fio=$!
+	for times in 1 2 3 4 5; do
+		wait_until busy && kill_alone && sync_it || break
+		times=done
+	done
+	touch "$dir/enough"
+	wait $fio && [ $times = done ]
+}
+serve_tcp() {
+	free_port
+	qemu-nbd -t -e 8 -f raw -b 127.0.0.1 -p "$port" "$dir/disk" >>"$dir/server.log" 2>&1 &
+	server=$!
+	pids="$pids $server"
+	wait_until listens "$port"
+}
+attach && kill_amid
+ok "daemons are killed amid writes of 1 MiB, over one connection: no flush fails"
+detach
+kill_server
+serve_tcp
+run connect --device "$name" --fence 1s "nbd://127.0.0.1:$port"
+status_is 0 && kill_amid
+ok "over TCP as well"
+detach
+kill_server
+serve_file "$dir/disk"
+
 # ---- replay -----------------------------------------------------------------------------
 
 # What the server forgets that is killed before a flush; the disk has what was flushed.

@@ -4,12 +4,12 @@
 #
 # usage: dies_test.sh SIM SEEDS
 #
-# Where the next device is not told what the one before may have left, an old write lands on
-# a newer one; where a server is asked to flush that may have been restarted, what it forgot
+# Where the next device is not told what the one before may have left, or that some of it is
+# still underway, an old write lands on a newer one; where a server is asked to flush that may have been restarted, what it forgot
 # is taken for safe; where records are believed that were not acknowledged, data is written
 # that was never there: some seed must say so.
 sim=$1
-echo 1..8
+echo 1..10
 failed=0
 number=0
 
@@ -37,6 +37,7 @@ for servers in "" --paths; do
 	echo "# $said"
 	result $ok "${servers:-one server}: nothing is lost"
 	breaks no-past 123 "and nothing is known of the past: an old write lands"
+	breaks arrived 123 "and what is underway is taken to have arrived: an old write lands"
 	breaks no-doubt 14 "and whoever answers is believed: a flush lies"
 	breaks unkept 23 "and all records are believed: what nobody wrote is on the disk"
 done

@@ -54,8 +54,7 @@ front_died(void)
 bool
 front_is_left(unsigned i)
 {
-	return line[i].up && line[i].tx_count == 0 && nbe_can_flush_last(dev, i) &&
-	    server_conn[i].wire.len == 0;
+	return line[i].up && line[i].tx_count == 0 && nbe_can_flush_last(dev, i);
 }
 
 static uint8_t *

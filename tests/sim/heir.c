@@ -14,7 +14,8 @@
  * them may bring back what is older than what was acknowledged.
  *
  * It can be asked over a connection that is still there, is known to reach it as it was
- * since the last flush, and has no piece of a command in it.
+ * since the last flush, and has no piece of a command in it.  Whole ones may still
+ * be in the client's system: they are underway, and then with the server, or never.
  *
  * Requests wait until the next device has a connection: a server that is restarted
  * after that is noticed.
@@ -32,6 +33,8 @@ static unsigned long restarts;	/* of servers, when it died */
 static bool answer_comes;	/* it was asked, and has flushed */
 static uint64_t asked_at;	/* moment */
 static bool memory_lost;	/* once */
+static bool underway;		/* to the server that was active: */
+static unsigned bound_for;
 
 void
 heir_prepare(void)
@@ -50,7 +53,7 @@ void
 heir_init(void)
 {
 	unflushed = fails = losing = waits = doubt = false;
-	answer_comes = memory_lost = false;
+	answer_comes = memory_lost = underway = false;
 	moment = changed = doubted = 0;
 	epoch = nbe_epoch(dev);
 }
@@ -151,6 +154,13 @@ next_by_age(uint64_t seq)
 	return next;
 }
 
+static bool
+is_left(unsigned conn)
+{
+	return front_is_left(conn) && server_conn[conn].server == active &&
+	    server_conn[conn].alive && !server_conn[conn].stalled;
+}
+
 /* True: nothing is lost. */
 static bool
 asks(void)
@@ -161,10 +171,23 @@ asks(void)
 	    (doubt && plan.control != NO_DOUBT))
 		return false;
 	for (unsigned i = 0; i < plan.cfg.conns_max && !flushed; i++)
-		flushed = front_is_left(i) && server_conn[i].server == active &&
-		    server_flushes(i);
+		flushed = is_left(i) && server_conn[i].wire.len == 0 &&
+		    server_flushes(active);
 	trace("the server is asked to flush: %s", flushed ? "it has" : "no answer");
 	return flushed;
+}
+
+/* Whether a flush is behind it, or not. */
+static void
+leave_underway(void)
+{
+	if (underway)
+		server_gets_nothing(bound_for);
+	underway = false;
+	bound_for = active;
+	for (unsigned i = 0; plan.fence != 0 && i < plan.cfg.conns_max; i++)
+		if (is_left(i) && one_in(2))
+			underway |= server_underway(i);
 }
 
 void
@@ -200,10 +223,34 @@ heir_may_lose(void)
 	    (plan.exp.flags & NBE_FLAG_SEND_FLUSH) == 0;
 }
 
+/* Its connection is reset where the server was restarted. */
+static void
+arrive(void)
+{
+	trace("nothing is underway any more");
+	underway = false;
+	if (server_restarts == restarts) {
+		server_arrives(bound_for);
+	} else {
+		server_gets_nothing(bound_for);
+	}
+	nbe_underway(dev, bound_for, false);
+}
+
+static void
+begin_underway(void)
+{
+	nbe_underway(dev, bound_for, true);
+	if (plan.control == ARRIVED)
+		nbe_underway(dev, bound_for, false);
+}
+
 /* Over a connection that is left, some time. */
 void
 heir_step(void)
 {
+	if (underway && one_in(300))
+		arrive();
 	if (!answer_comes || !one_in(20))
 		return;
 	trace("that it has flushed is known now");
@@ -273,6 +320,7 @@ heir_takes_over(void)
 	trace("the front dies; the next one begins at server %u, old paths %#x", c.path,
 	    c.old_paths);
 	answer_comes = unflushed && asks();
+	leave_underway();
 	front_died();
 	paths_died();
 	server_died();
@@ -284,6 +332,8 @@ heir_takes_over(void)
 		oracle_records_lost();
 		unflushed = unflushed && !answer_comes;
 	}
+	if (underway)
+		begin_underway();
 	doubt = unflushed;
 	doubted = asked_at = moment;
 	epoch = nbe_epoch(dev);

@@ -9,7 +9,7 @@
  * told what comes on a late one.
  * --paths has several servers of one disk; with --dies the front dies now and then, and
  * another one goes on.  --control breaks something that this rests on: "no-fence",
- * "in-flight-only", "lying-command"; "no-past", "no-doubt", "unkept".
+ * "in-flight-only", "lying-command"; "no-past", "arrived", "no-doubt", "unkept".
  *
  * In the liveness phase no new faults come, and everything must finish in bounded
  * time; then the device is stopped, and the disk is compared.
@@ -279,9 +279,10 @@ control_named(const char *name)
 	static const char *const names[] = { [NO_FENCE] = "no-fence",
 		[IN_FLIGHT_ONLY] = "in-flight-only",
 		[LYING_COMMAND] = "lying-command", [NO_PAST] = "no-past",
-		[NO_DOUBT] = "no-doubt", [UNKEPT] = "unkept" };
+		[NO_DOUBT] = "no-doubt", [UNKEPT] = "unkept",
+		[ARRIVED] = "arrived" };
 
-	for (unsigned i = NO_FENCE; i <= UNKEPT; i++)
+	for (unsigned i = NO_FENCE; i <= ARRIVED; i++)
 		if (strcmp(names[i], name) == 0)
 			return (enum control)i;
 	fprintf(stderr, "sim: no such control: %s\n", name);

@@ -144,10 +144,12 @@ end_server(unsigned s)
 	bool well = plan.lying || !one_in(3), ends = well || one_in(2);
 
 	fencing[s] = false;
-	if (plan.control == LYING_COMMAND)
+	if (plan.control == LYING_COMMAND) {
 		well = true;
-	else if (ends)
+	} else if (ends) {
 		server_end(s);
+		server_gets_nothing(s);
+	}
 	trace("server %u is %s", s, well ? "fenced" : "not known to be fenced");
 	nbe_fenced(dev, s, well, now);
 }

@@ -15,7 +15,9 @@ unsigned long server_restarts;
 
 #define DISK_SIZE	(BLOCKS_MAX * BLOCK)
 
-static struct command late[512];
+#define LATE_MAX	512
+
+static struct command late[LATE_MAX];
 static unsigned late_count;
 static uint64_t parsed;		/* commands so far */
 static struct {
@@ -567,7 +569,7 @@ hold_late(struct server_conn *s)
 	for (unsigned i = 0; i < s->count; i++) {
 		struct command *c = &s->q[i];
 
-		if (!plan.late || one_in(2) || late_count == 512)
+		if (!plan.late || one_in(2) || late_count == LATE_MAX)
 			continue;
 		c->number = parsed;	/* what is parsed from now on is newer */
 		c->run_at = NBE_NEVER;
@@ -644,15 +646,68 @@ server_died(void)
 }
 
 bool
-server_flushes(unsigned conn)
+server_flushes(unsigned s)
 {
-	const struct server_conn *s = &server_conn[conn];
-
-	if (!s->alive || s->stalled || !store_owned_by(s->server) ||
-	    !server_reached(s->server))
+	if (!store_owned_by(s) || !server_reached(s))
 		return false;
-	flush_range(s->server, 0, DISK_SIZE);
+	flush_range(s, 0, DISK_SIZE);
 	return true;
+}
+
+/* Whole commands that the server does not have yet, for the dead client's system had
+ * not sent them, say, go on their way: somebody has the socket still. */
+bool
+server_underway(unsigned conn)
+{
+	struct server_conn *s = &server_conn[conn];
+	unsigned there = s->count;
+
+	if (s->up.len + s->wire.len == 0)
+		return false;
+	trace("what was sent over connection %u is underway", conn);
+	pipe_put(&s->up, pipe_peek(&s->wire), s->wire.len);
+	pipe_clear(&s->wire);
+	while (parse(s))
+		;
+	while (s->count > there) {
+		struct command *c = &s->q[--s->count];
+
+		if (late_count == LATE_MAX) {
+			drop(c);
+			continue;
+		}
+		c->number = UINT64_MAX;
+		c->run_at = NBE_NEVER;
+		c->server = s->server;
+		c->underway = true;
+		late[late_count++] = *c;
+		c->data = NULL;
+	}
+	return true;
+}
+
+void
+server_arrives(unsigned s)
+{
+	trace("what was underway is at server %u", s);
+	for (unsigned i = 0; i < late_count; i++)
+		if (late[i].underway && late[i].server == s) {
+			late[i].underway = false;
+			late[i].number = parsed;
+		}
+}
+
+void
+server_gets_nothing(unsigned s)
+{
+	for (unsigned i = 0; i < late_count;) {
+		if (!late[i].underway || late[i].server != s) {
+			i++;
+			continue;
+		}
+		drop(&late[i]);
+		late[i] = late[--late_count];
+	}
 }
 
 /* What a cut connection had brought, and the server did not let go of. */
@@ -662,7 +717,8 @@ server_run_late(bool all)
 	for (unsigned i = 0; i < late_count;) {
 		bool held = late[i].run_at == NBE_NEVER;
 
-		if (!all && (now < server[late[i].server].asleep_until ||
+		if (!all && (late[i].underway ||
+		    now < server[late[i].server].asleep_until ||
 		    (held ? !one_in(400) : late[i].run_at > now))) {
 			i++;
 			continue;
@@ -692,6 +748,7 @@ server_restart(unsigned s)
 	trace("server %u restarts", s);
 	server_restarts++;
 	cut_all(s);
+	server_gets_nothing(s);
 	for (unsigned b = 0; b < BLOCKS_MAX && s != plan.stranger; b++) {
 		uint64_t off = b * BLOCK;
 
@@ -739,7 +796,7 @@ server_end(unsigned s)
 {
 	trace("server %u has ended what it had", s);
 	for (unsigned i = 0; i < late_count;) {
-		if (late[i].server != s) {
+		if (late[i].server != s || late[i].underway) {
 			i++;
 			continue;
 		}

@@ -55,6 +55,7 @@ enum control {
 	NO_PAST,			/* the next device is told nothing */
 	NO_DOUBT,			/* whoever answers was there all the time */
 	UNKEPT,				/* all records are taken for acknowledged */
+	ARRIVED,			/* what is underway is taken to have arrived */
 };
 
 /* ---- what varies from seed to seed ---- */
@@ -118,6 +119,7 @@ struct command {
 	nbe_time run_at;		/* of late ones; NBE_NEVER: while it sleeps */
 	unsigned server;		/* of late ones */
 	bool kept;			/* its connection is listened to */
+	bool underway;			/* late: the server does not have it yet */
 };
 struct server_conn {
 	unsigned server;
@@ -144,7 +146,10 @@ void	server_cut(unsigned conn);	/* forgets it; what it had may run late */
 void	server_forget(unsigned conn);	/* and the client does, too */
 void	server_left(unsigned conn);	/* for it is late */
 void	server_died(void);		/* of the client: nobody listens any more */
-bool	server_flushes(unsigned conn);	/* one more command, before it is cut */
+bool	server_underway(unsigned conn);	/* what the client's system has goes on */
+void	server_arrives(unsigned server);	/* all of it */
+void	server_gets_nothing(unsigned server);	/* and none of it will */
+bool	server_flushes(unsigned server);	/* for one more command */
 void	server_restart(unsigned server);
 const uint8_t *server_durable(unsigned block);
 const uint8_t *server_current(unsigned block);
@@ -189,7 +194,7 @@ void	front_work(void);
 void	front_free(void);
 void	front_open(unsigned conn);
 void	front_died(void);
-bool	front_is_left(unsigned conn);	/* so that a flush can be sent, and arrives */
+bool	front_is_left(unsigned conn);	/* so that a flush can be sent */
 extern bool front_stopped;
 
 /* ---- heir.c ---- */

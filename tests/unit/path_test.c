@@ -974,6 +974,54 @@ test_after_another_device(void)
 	rig_end(g);
 }
 
+/* What it had sent has not even left: no answer says anything about that. */
+static void
+test_what_is_still_underway(void)
+{
+	struct rig *g = start_anew(0, NBE_FENCE_TIME, 1);
+	struct io *o = put(g, 1);
+
+	nbe_underway(g->dev, 0, true);
+	CHECK(goes(g, get(g, 7)));
+	rig_wait(g, 10 * FENCE);
+	nbe_stirred(g->dev, 0, g->now);
+	CHECK(!goes(g, o) && nbe_old_writes(g->dev, 0));
+	nbe_underway(g->dev, 0, false);
+	rig_wait(g, 2 * FENCE);			/* nobody has answered since */
+	CHECK(!o->done && goes(g, get(g, 7)) && !goes(g, o));
+	rig_wait(g, FENCE);
+	CHECK(goes(g, o) && !nbe_old_writes(g->dev, 0));
+	rig_end(g);
+}
+
+/* Nor does the answer of another path; but what is ended is ended. */
+static void
+test_underway_to_another_path(void)
+{
+	struct rig *g = start_anew(2, NBE_FENCE_TIME, 1);
+	struct io *o = put(g, 1);
+
+	nbe_underway(g->dev, 0, true);
+	fail_over(g);
+	CHECK(goes(g, get(g, 7)));
+	rig_wait(g, 10 * FENCE);
+	CHECK(!goes(g, o));
+	nbe_underway(g->dev, 0, false);
+	CHECK(goes(g, get(g, 7)) && !goes(g, o));
+	rig_wait(g, FENCE);
+	CHECK(goes(g, o));
+	rig_end(g);
+
+	g = start_anew(2, NBE_FENCE_COMMAND, 2);
+	o = put(g, 1);
+	nbe_underway(g->dev, 1, true);
+	nbe_fenced(g->dev, 1, true, g->now);
+	nbe_underway(g->dev, 1, false);
+	rig_work(g);
+	CHECK(goes(g, o));
+	rig_end(g);
+}
+
 /* Without a request it asks by itself; and what was not flushed then is in the end. */
 static void
 test_after_another_device_idle(void)
@@ -1851,6 +1899,8 @@ static const struct test tests[] = {
 	TEST(many_losses),
 	TEST(the_replay_waits_for_the_command),
 	TEST(after_another_device),
+	TEST(what_is_still_underway),
+	TEST(underway_to_another_path),
 	TEST(after_another_device_idle),
 	TEST(after_another_device_by_command),
 	TEST(after_another_device_by_time),
