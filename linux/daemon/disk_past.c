@@ -72,16 +72,35 @@ disk_answered(void *arg, bool flushed)
 
 _Static_assert(sizeof(struct nbc_tls_keys) <= KEPT_SESSION_MAX, "it is kept");
 
+/*
+ * A send that the process before did not live to see the end of has given nothing, or
+ * all.  Of TCP it is known which, and without TLS that does not matter.
+ */
+static bool
+ends_whole(const struct kept_conn *c, const struct note_conn *left,
+    uint64_t *tx_records)
+{
+	uint64_t given = bytes_given(c->fd);
+
+	*tx_records = left->tx_records;
+	if (given == 0)
+		return !c->has_session || left->giving == 0;
+	if (given == left->given)
+		return true;
+	*tx_records = left->next_tx_records;
+	return given == left->given + left->giving;
+}
+
 /* The session of the process before; NULL: nobody can go on with it. */
 static struct nbc_tls_last *
-old_session(const struct kept_conn *c, const struct note_conn *left)
+old_session(const struct kept_conn *c, uint64_t tx_records, uint64_t rx_records)
 {
 	struct nbc_tls_keys keys;
 	struct nbc_tls_last *tls;
 
 	memcpy(&keys, c->session, sizeof(keys));
 	tls = nbc_tls_last_new(&keys, (struct nbc_tls_records){
-	    left->tx_records, left->rx_records });
+	    tx_records, rx_records });
 	explicit_bzero(&keys, sizeof(keys));
 	return tls;
 }
@@ -90,10 +109,16 @@ old_session(const struct kept_conn *c, const struct note_conn *left)
 static bool
 ask_old_conn(struct disk *d, const struct kept_conn *c, const struct note_conn *left)
 {
-	struct nbc_tls_last *tls = c->has_session ? old_session(c, left) : NULL;
+	struct nbc_tls_last *tls = NULL;
+	uint64_t tx_records;
 
-	if (c->has_session && tls == NULL)
+	if (!ends_whole(c, left, &tx_records))
 		return false;
+	if (c->has_session) {
+		tls = old_session(c, tx_records, left->rx_records);
+		if (tls == NULL)
+			return false;
+	}
 	if (overdue_ask(&d->overdue, c->fd, c->path, (enum nbe_framing)c->framing,
 	    tls)) {
 		if (d->past == DISK_PAST_LOST)
@@ -101,17 +126,6 @@ ask_old_conn(struct disk *d, const struct kept_conn *c, const struct note_conn *
 		d->asked++;
 	}
 	return true;
-}
-
-/* A send that the process before did not live to see the end of has given nothing, or
- * all: of TCP that can be known. */
-static bool
-ends_whole(const struct kept_conn *c, const struct note_conn *left)
-{
-	uint64_t given = c->has_session ? 0 : bytes_given(c->fd);
-
-	return given == 0 || given == left->given ||
-	    given == left->given + left->giving;
 }
 
 /*
@@ -123,7 +137,7 @@ disk_old_conn(struct disk *d, const struct kept_conn *c, const struct note_conn 
 {
 	bool all = all_taken(c->fd);
 
-	if (left != NULL && d->past != DISK_PAST_SAFE && ends_whole(c, left) &&
+	if (left != NULL && d->past != DISK_PAST_SAFE &&
 	    (all || nbe_old_writes(d->dev, c->path)) && ask_old_conn(d, c, left))
 		return;
 	if (all)

@@ -189,6 +189,7 @@ link_up(struct link *l, struct nbc_conn *nbc)
 	l->cancel_op.done = cancelled;
 	l->rx_direct = 0;
 	l->room = 0;
+	l->awaited_room = false;
 	l->given = bytes_given(nbc->fd);
 	l->asked_limit_at = l->now(l->arg);
 	if (!bytes_taken(nbc->fd, &l->taken))

@@ -43,8 +43,9 @@ struct link {
 	bool		closing;	/* shut down; waits for the three above */
 	bool		kept;		/* half closed, and its socket is for overdue */
 	struct ring_op	send_op, recv_op, cancel_op;
-	bool		awaits_room;	/* sending: not yet, but as soon as it can */
-	bool		tx_whole;	/* before it the last was a whole command */
+	bool		awaits_room;	/* sending: not yet, but when there is room */
+	bool		awaited_room;	/* there is as much as there will be */
+	bool		tx_whole;	/* a send is whole commands, and all goes in */
 	size_t		tx_length;	/* of tx_msg */
 	size_t		tx_pages;	/* of payload in pages that goes next, or 0 */
 	size_t		room;		/* at least, in the socket: socket_room */

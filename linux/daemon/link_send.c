@@ -26,18 +26,36 @@ note_session(const struct link *l)
 	return true;
 }
 
-/* whole: if this process is killed meanwhile, nothing or all of it is out, and behind
- * either something whole may follow. */
+/* Whole commands: if this process is killed meanwhile, nothing or all of it is out, and
+ * behind either a command may follow. */
 static void
-note_begin(const struct link *l, size_t length, bool whole)
+note_begin(const struct link *l, size_t length)
 {
 	if (l->note == NULL)
 		return;
-	l->note->can_ask = whole;
+	l->note->can_ask = l->tx_whole;
 	l->note->giving = length;
 }
 
-/* Of what is sealed nothing is out yet. */
+/* With TLS one must know which of the two it was.  A command of several seals is not
+ * whole in between. */
+static void
+note_sealed(const struct link *l)
+{
+	struct nbc_tls_records records;
+
+	if (l->note == NULL)
+		return;
+	if (!l->tx_whole || l->given == 0 || !nbe_can_flush_last(l->dev, l->conn) ||
+	    !nbc_tls_records(l->nbc.tls, &records)) {
+		l->note->can_ask = 0;
+		return;
+	}
+	l->note->next_tx_records = records.tx;
+	l->note->giving = l->sealed_len;
+}
+
+/* In this order: at each step what was given has its number of records. */
 static void
 note_end(const struct link *l)
 {
@@ -116,7 +134,7 @@ send_pages(struct link *l, const struct nbe_seg *seg)
 	io_uring_prep_write_fixed(sqe, l->nbc.fd, pages_at(seg), seg->len, 0,
 	    io_of(seg->req)->pages.buffer);
 	push(l, sqe, seg->len);
-	/* Behind its header, and as near as can be: see send_whole. */
+	/* Behind its header, and as near as can be: see fits. */
 	if (l->note != NULL)
 		ring_submit(l->ring);
 	return false;
@@ -130,7 +148,6 @@ push_sealed(struct link *l)
 
 	io_uring_prep_send(sqe, l->nbc.fd, l->sealed + l->sealed_pos, length,
 	    MSG_NOSIGNAL | MSG_WAITALL);
-	note_begin(l, 0, false);
 	push(l, sqe, length);
 }
 
@@ -148,13 +165,13 @@ send_sealed_now(struct link *l)
 {
 	ssize_t sent;
 
-	note_begin(l, 0, false);
 	sent = send(l->nbc.fd, l->sealed, l->sealed_len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
 		cut(l);
 		return false;
 	}
 	l->sealed_pos = sent > 0 ? (size_t)sent : 0;
+	l->given += l->sealed_pos;
 	if (l->sealed_pos < l->sealed_len) {
 		push_sealed(l);
 		return false;
@@ -175,6 +192,7 @@ seal(struct link *l, unsigned n)
 	    taken < 0 ? link_tls_lost(l) : NBE_WHY_NONE, l->now(l->arg));
 	if (l->sealed_len == 0)
 		return false;
+	note_sealed(l);
 	if (l->sealed_len <= SEND_NOW_MAX)
 		return send_sealed_now(l);
 	push_sealed(l);
@@ -212,21 +230,20 @@ send_now(struct link *l)
 }
 
 static bool
-send_plain(struct link *l, bool has_room)
+send_plain(struct link *l)
 {
-	note_begin(l, l->tx_length + l->tx_pages, l->tx_whole && has_room);
+	note_begin(l, l->tx_length + l->tx_pages);
 	if (l->tx_length <= SEND_NOW_MAX)
 		return send_now(l);
 	push_plain(l);
 	return false;
 }
 
-/* For all that is to be sent.  The socket is asked again when what it had must be used
- * up. */
+/* The socket is asked again when what it had must be used up. */
 static bool
-has_room(struct link *l)
+has_room(struct link *l, size_t length)
 {
-	size_t need = socket_need(l->tx_length + l->tx_pages);
+	size_t need = socket_need(length);
 
 	if (l->room < need)
 		l->room = socket_room(l->nbc.fd);
@@ -236,30 +253,50 @@ has_room(struct link *l)
 	return true;
 }
 
+/* The engine is asked once more when there is: it may have more to send by then. */
 static void
 await_room(struct link *l)
 {
 	struct io_uring_sqe *sqe = ring_sqe(l->ring);
 
+	nbe_tx_end(l->dev, l->conn, 0, NBE_WHY_NONE, l->now(l->arg));
 	io_uring_prep_poll_add(sqe, l->nbc.fd, POLLOUT);
 	push(l, sqe, 0);
 	l->awaits_room = true;
 }
 
+static size_t
+length_of(const struct nbe_seg *seg, unsigned n)
+{
+	size_t length = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		length += seg[i].len;
+	return length;
+}
+
 /*
- * Where somebody may come after this process, a command goes out when there is room for
- * all of it: a process that is killed leaves no half of one, of which the rest would be
- * missing.  (Payload in pages is a send of its own, behind its header.)
+ * Where somebody may come after this process, commands go out when there is room for
+ * all of them: a process that is killed then leaves no half of one, of which the rest
+ * would be missing.  (Payload in pages is a send of its own, behind its header; and
+ * what TLS seals in several pieces takes a while.)  After a whole command, whole ones;
+ * amid one that did not go in there is nothing to spoil.  False: not now.
  */
 static bool
-send_whole(struct link *l)
+fits(struct link *l, const struct nbe_seg *seg, unsigned n, bool whole)
 {
-	if (l->note == NULL || l->nbc.ktls)
-		return send_plain(l, false);
-	if (has_room(l))
-		return send_plain(l, true);
-	await_room(l);
-	return false;
+	bool has = false;
+
+	if (l->note != NULL && !l->nbc.ktls && whole) {
+		has = has_room(l, length_of(seg, n));
+		if (!has && !l->awaited_room) {
+			await_room(l);
+			return false;
+		}
+	}
+	l->awaited_room = false;
+	l->tx_whole = has;
+	return true;
 }
 
 /* False: nothing more can be sent for now. */
@@ -271,7 +308,7 @@ send_some(struct link *l)
 	unsigned all = nbe_tx_begin(l->dev, l->conn, seg, LINK_TX_SEGS, l->now(l->arg));
 	unsigned n = before_pages(seg, all);
 
-	if (all == 0)
+	if (all == 0 || !fits(l, seg, all, whole))
 		return false;
 	if (n == 0)
 		return in_process_tls(l) ? seal_pages(l, seg) : send_pages(l, seg);
@@ -280,8 +317,7 @@ send_some(struct link *l)
 		return seal(l, n);
 	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = n };
 	l->tx_pages = n < all ? seg[n].len : 0;
-	l->tx_whole = whole;
-	return send_whole(l);
+	return send_plain(l);
 }
 
 /* What the server asked for comes before all else. */
@@ -312,20 +348,9 @@ sealed_sent(struct link *l, int res)
 		return;
 	}
 	l->sealed_pos += (size_t)res;
+	l->given += (size_t)res;
 	if (l->sealed_pos < l->sealed_len && !l->closing)
 		push_sealed(l);
-}
-
-/* For a batch and more, if the socket is as large as it was asked to be. */
-static void
-room_made(struct link *l, int res)
-{
-	l->awaits_room = false;
-	if (res < 0 || l->closing)
-		nbe_tx_end(l->dev, l->conn, 0, link_lost(l, res < 0 ? -res : 0),
-		    l->now(l->arg));
-	else
-		(void)send_plain(l, has_room(l));
 }
 
 static void
@@ -344,12 +369,13 @@ link_sent(struct ring_op *op, int res, uint32_t flags)
 	(void)flags;
 	l->sending = false;
 	--*l->sends;
-	if (in_process_tls(l))
+	if (l->awaits_room)
+		l->awaited_room = true;		/* of an error the next send tells */
+	else if (in_process_tls(l))
 		sealed_sent(l, res);
-	else if (l->awaits_room)
-		room_made(l, res);
 	else
 		plain_sent(l, res);
+	l->awaits_room = false;
 	note_end(l);
 	link_finish(l);
 }

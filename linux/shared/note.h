@@ -15,8 +15,9 @@
 struct note_conn {
 	uint64_t	tx_records;	/* TLS in this process: nbc_tls_records */
 	uint64_t	rx_records;
-	uint64_t	given;		/* in the clear: bytes_given, or ... */
+	uint64_t	given;		/* bytes_given, or ... */
 	uint64_t	giving;		/* ... so many more, and nothing between */
+	uint64_t	next_tx_records; /* with these */
 	uint64_t	can_ask;	/* nbe_can_flush_last; tx_records is right */
 };
 
