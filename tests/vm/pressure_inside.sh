@@ -44,7 +44,7 @@ say "one is swap"
 mkfs.ext4 -q /dev/nbdisk/data && mount /dev/nbdisk/data /mnt
 say "one has a file system"
 
-# Twice the memory of the machine, each page told by its number and round.
+# More than the memory of the machine, each page told by its number and round.
 cat >/run/hog.pl <<'PERL'
 my ($seconds, $pages) = @ARGV;
 my ($begin, $told, @page, @round) = (time, time);
