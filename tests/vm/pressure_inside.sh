@@ -44,11 +44,16 @@ say "one is swap"
 mkfs.ext4 -q /dev/nbdisk/data && mount /dev/nbdisk/data /mnt
 say "one has a file system"
 
-# Twice the memory of the machine, each page told by its number and round.
+# More than the memory of the machine, each page told by its number and round.
 cat >/run/hog.pl <<'PERL'
 my ($seconds, $pages) = @ARGV;
-my ($end, @page, @round) = (time + $seconds);
-for (my $n = 0; time < $end; $n++) {
+my ($begin, $told, @page, @round) = (time, time);
+$| = 1;
+for (my $n = 0; time < $begin + $seconds; $n++) {
+	if (time >= $told + 20) {
+		$told = time;
+		printf STDERR "\n# %d s: %d pages looked at, made anew\n", $told - $begin, $n;
+	}
 	my $i = $n < $pages ? $n : int rand $pages;
 	my $line = sprintf "%08d %08d ", $i, $round[$i] // 0;
 	die "page $i is another one\n"
@@ -57,19 +62,29 @@ for (my $n = 0; time < $end; $n++) {
 	$page[$i] = sprintf("%08d %08d ", $i, $round[$i]) x 227;
 }
 print "pages: ", scalar(@page), "\n";
+# At once: perl would free page by page, and read in all that is swapped.
+exec "true";
 PERL
 perl /run/hog.pl "$seconds" $(($(sed -n 's/^MemTotal: *\([0-9]*\) .*/\1/p' /proc/meminfo) / 3)) \
-	>/run/hog 2>&1 &
+	>/run/hog &
 hog=$!
-rounds=0 bad=0
+SECONDS=0 rounds=0 bad=0
+# Each step has its time: what is slow gets on, what hangs says nothing more.
+write() { head -c 24M /dev/urandom >/mnt/file && sum=$(sha256sum </mnt/file); }
+flush() { sync && echo 1 >/proc/sys/vm/drop_caches; }
+compare() { [ "$(sha256sum </mnt/file)" = "$sum" ]; }
 while kill -0 $hog 2>/dev/null; do
-	head -c 24M /dev/urandom >/mnt/file && sum=$(sha256sum </mnt/file) && sync &&
-		echo 1 >/proc/sys/vm/drop_caches &&
-		[ "$(sha256sum </mnt/file)" = "$sum" ] || bad=$((bad + 1))
-	rounds=$((rounds + 1))
+	rounds=$((rounds + 1)) took=
+	for step in write flush compare; do
+		began=$SECONDS
+		$step || bad=$((bad + 1))
+		took="$took, $step $((SECONDS - began)) s"
+	done
+	printf '\n# %s s: file %s%s; pages out %s, in %s\n' "$SECONDS" "$rounds" "$took" \
+		"$(counter pswpout)" "$(counter pswpin)"
 done
 out=$(counter pswpout) in=$(counter pswpin) pages=$(cat /run/hog)
-wait $hog && [ "$pages" != "pages: 0" ]
+wait $hog && [ "${pages:-pages: 0}" != "pages: 0" ]
 say "$pages: each was what it was to be"
 [ $bad = 0 ] && [ $rounds -gt 0 ]
 say "$rounds files of 24 MiB, written back and read again"

@@ -61,6 +61,7 @@ for way in initramfs-tools dracut; do
 		root_inside.sh "$made"
 	status_is 0
 	ok "$way makes an initramfs"
+	status_is 0 || finish
 	for n in $(seq "$boots"); do
 		serve
 		machine "$dir/serial"
