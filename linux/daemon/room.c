@@ -14,9 +14,9 @@
  * daemon that was killed between two of them left a command of which the rest never
  * comes.  A batch has 2 MiB at most (engine, BATCH_BYTES).  Linux doubles what it is
  * told, and says that there is room again when a UNIX socket is three quarters empty,
- * TCP's one third: that is for a batch and a quarter.
+ * TCP's one third: that is for a batch, with what describes it (socket_need).
  */
-#define UNIX_SEND_ROOM	(2 * 1024 * 1024)
+#define UNIX_SEND_ROOM	(1536 * 1024)
 #define TCP_SEND_ROOM	(4 * 1024 * 1024)
 
 /*

@@ -18,7 +18,7 @@ size_t	socket_room(int fd);
 static inline size_t
 socket_need(size_t length)
 {
-	return length + length / 4 + 4096;
+	return length + length / 8 + 4096;
 }
 
 #endif
