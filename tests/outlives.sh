@@ -24,14 +24,17 @@ helpers() {
 }
 busy() { [ "$(nb stats "$name" 2>/dev/null | sed -n 's/^ *Commands: //p')" -gt 100 ]; }
 # However fast fio is: over and over, until the file "enough" is there.
-verify_until_enough() {
+fio_until_enough() { # OPTION...
 	while [ ! -e "$dir/enough" ]; do
-		fio --name=verify --filename="$device" --rw=randrw --bsrange=4k-256k \
-			--iodepth=32 --ioengine=libaio --direct=1 --size=128M --io_size=256M \
-			--verify=crc32c --verify_fatal=1 --verify_state_save=0 --fdatasync=100 \
+		fio --filename="$device" --ioengine=libaio --direct=1 "$@" \
 			--output="$dir/fio" >"$dir/fio.log" 2>&1 || return
 	done
 	rm "$dir/enough"
+}
+verify_until_enough() {
+	fio_until_enough --name=verify --rw=randrw --bsrange=4k-256k --iodepth=32 \
+		--size=128M --io_size=256M --verify=crc32c --verify_fatal=1 \
+		--verify_state_save=0 --fdatasync=100
 }
 # under_verify COMMAND...: five times beside that.  False: there was an error, which is told,
 # or it went only $times times.

@@ -204,17 +204,10 @@ detach
 
 # ---- large writes: always one under way -----------------------------------------------------
 
-large_until_enough() {
-	while [ ! -e "$dir/enough" ]; do
-		fio --name=large --filename="$device" --rw=randwrite --bs=1M --iodepth=8 \
-			--ioengine=libaio --direct=1 --size=256M --fdatasync=16 \
-			--output="$dir/fio" >"$dir/fio.log" 2>&1 || return
-	done
-	rm "$dir/enough"
-}
 # Five daemons.  One that is killed before a flush cannot be asked for the one before it.
 kill_amid() {
-	large_until_enough &
+	fio_until_enough --name=large --rw=randwrite --bs=1M --iodepth=8 --size=256M \
+		--fdatasync=16 &
 	fio=$!
 	for times in 1 2 3 4 5; do
 		wait_until busy && kill_alone && sync_it || break

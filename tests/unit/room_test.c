@@ -2,15 +2,12 @@
  * room_test.c - how much a socket holds.
  * SPDX-License-Identifier: BSD-2-Clause
  */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "room.h"
+#include "tcp_pair.h"
 #include "test.h"
 
 static int
@@ -37,26 +34,6 @@ tcp_most(void)
 	return most;
 }
 
-/* Connected by loopback. */
-static bool
-tcp_pair(int pair[2])
-{
-	struct sockaddr_in a = { .sin_family = AF_INET,
-	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(a);
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-	bool ok;
-
-	pair[0] = socket(AF_INET, SOCK_STREAM, 0);
-	ok = bind(listener, (struct sockaddr *)&a, len) == 0 &&
-	    listen(listener, 1) == 0 &&
-	    getsockname(listener, (struct sockaddr *)&a, &len) == 0 &&
-	    connect(pair[0], (struct sockaddr *)&a, len) == 0;
-	pair[1] = ok ? accept(listener, NULL, NULL) : -1;
-	close(listener);
-	return pair[1] >= 0;
-}
-
 static void
 test_tcp(void)
 {
@@ -65,7 +42,7 @@ test_tcp(void)
 
 	if (want > tcp_most() / 2)
 		want = tcp_most() / 2;
-	CHECK(tcp_pair(pair));
+	CHECK(tcp_pair(pair, 0));
 	CHECK(want > 0 && option(pair[0], SO_RCVBUF) < want);
 	socket_make_room(pair[0]);
 	CHECK(option(pair[0], SO_RCVBUF) >= want);
@@ -147,7 +124,7 @@ test_whole_tcp(void)
 {
 	int pair[2];
 
-	CHECK(tcp_pair(pair));
+	CHECK(tcp_pair(pair, 0));
 	check_whole(pair);
 }
 

@@ -2,40 +2,15 @@
  * taken_test.c - what of the bytes that were sent the peer has taken.
  * SPDX-License-Identifier: BSD-2-Clause
  */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "taken.h"
+#include "tcp_pair.h"
 #include "test.h"
 
 #define MUCH	(4 * 1024 * 1024)
 
 static uint8_t bytes[MUCH];
-
-/* Connected by loopback; the second one has little room. */
-static bool
-tcp_pair(int pair[2])
-{
-	struct sockaddr_in a = { .sin_family = AF_INET,
-	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(a);
-	const int little = 4096;
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-	bool ok;
-
-	pair[0] = socket(AF_INET, SOCK_STREAM, 0);
-	(void)setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
-	ok = bind(listener, (struct sockaddr *)&a, len) == 0 &&
-	    listen(listener, 1) == 0 &&
-	    getsockname(listener, (struct sockaddr *)&a, &len) == 0 &&
-	    connect(pair[0], (struct sockaddr *)&a, len) == 0;
-	pair[1] = ok ? accept(listener, NULL, NULL) : -1;
-	close(listener);
-	return pair[1] >= 0;
-}
 
 /* Whether the peer has them, or our own system still. */
 static void
@@ -45,7 +20,7 @@ test_given(void)
 	int pair[2];
 	ssize_t sent, n;
 
-	CHECK(tcp_pair(pair));
+	CHECK(tcp_pair(pair, 4096));
 	begin = bytes_given(pair[0]);
 	CHECK(begin != 0 && all_taken(pair[0]));	/* with the handshake */
 	CHECK(send(pair[0], bytes, 28, 0) == 28);
