@@ -74,21 +74,19 @@ _Static_assert(sizeof(struct nbc_tls_keys) <= KEPT_SESSION_MAX, "it is kept");
 
 /*
  * A send that the process before did not live to see the end of has given nothing, or
- * all.  Of TCP it is known which, and without TLS that does not matter.
+ * all.  Of TCP it is known which, and without a session in that process it does not
+ * matter.  Else most likely all: the call itself takes the longest.  If not, the server
+ * cannot open what follows, and does not answer.
  */
 static bool
 ends_whole(const struct kept_conn *c, const struct note_conn *left,
     uint64_t *tx_records)
 {
 	uint64_t given = bytes_given(c->fd);
+	bool nothing = left->giving == 0 || given == left->given;
 
-	*tx_records = left->tx_records;
-	if (given == 0)
-		return !c->has_session || left->giving == 0;
-	if (given == left->given)
-		return true;
-	*tx_records = left->next_tx_records;
-	return given == left->given + left->giving;
+	*tx_records = nothing ? left->tx_records : left->next_tx_records;
+	return given == 0 || given == left->given + (nothing ? 0 : left->giving);
 }
 
 /* The session of the process before; NULL: nobody can go on with it. */

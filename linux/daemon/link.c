@@ -170,13 +170,27 @@ link_tend(struct link *l)
 
 /* ---- up -------------------------------------------------------------------------- */
 
+/* What nobody may come after never seals so much at a time. */
+static uint8_t *
+new_sealed(const struct link *l)
+{
+	size_t size = nbc_tls_sealed_max(LINK_WHOLE);
+	uint8_t *p = malloc(size);
+
+	if (p != NULL && pages_ready(p, l->note != NULL ? size :
+	    nbc_tls_sealed_max(LINK_PLAIN)))
+		return p;
+	free(p);
+	return NULL;
+}
+
 bool
 link_up(struct link *l, struct nbc_conn *nbc)
 {
 	bool tls = nbc->tls != NULL;
 
 	l->ahead = pages_malloc(LINK_AHEAD);
-	l->sealed = tls ? pages_malloc(nbc_tls_sealed_max(LINK_PLAIN)) : NULL;
+	l->sealed = tls ? new_sealed(l) : NULL;
 	l->plain = tls ? pages_malloc(LINK_PLAIN) : NULL;
 	if (l->ahead == NULL || (tls && (l->sealed == NULL || l->plain == NULL))) {
 		free_buffers(l);
@@ -185,6 +199,7 @@ link_up(struct link *l, struct nbc_conn *nbc)
 	l->nbc = *nbc;
 	socket_make_room(nbc->fd);
 	l->send_op.done = link_sent;
+	l->before_op.done = link_sent_before;
 	l->recv_op.done = link_received;
 	l->cancel_op.done = cancelled;
 	l->rx_direct = 0;

@@ -25,6 +25,9 @@
 #define LINK_RX_SEGS	64
 #define LINK_AHEAD	(128 * 1024)
 #define LINK_PLAIN	(128 * 1024)	/* sealed, or opened, at a time */
+/* A front's largest command, with its header: sealed at a time where it must not be
+ * left half sent (note). */
+#define LINK_WHOLE	(1024 * 1024 + 4096)
 
 struct link {
 	struct nbe_dev	*dev;
@@ -42,12 +45,12 @@ struct link {
 	bool		sending, receiving, cancelling;
 	bool		closing;	/* shut down; waits for the three above */
 	bool		kept;		/* half closed, and its socket is for overdue */
-	struct ring_op	send_op, recv_op, cancel_op;
+	struct ring_op	send_op, before_op, recv_op, cancel_op;
 	bool		awaits_room;	/* sending: not yet, but when there is room */
 	bool		awaited_room;	/* there is as much as there will be */
 	bool		tx_whole;	/* a send is whole commands, and all goes in */
 	size_t		tx_length;	/* of tx_msg */
-	size_t		tx_pages;	/* of payload in pages that goes next, or 0 */
+	size_t		tx_before;	/* linked before payload in pages, or 0 */
 	size_t		room;		/* at least, in the socket: socket_room */
 	uint64_t	given;		/* bytes to the socket: bytes_given */
 	struct msghdr	tx_msg, rx_msg;

@@ -46,6 +46,7 @@ void	link_finish(struct link *);
 /* ---- link_send.c -------------------------------------------------------------- */
 
 void	link_sent(struct ring_op *, int res, uint32_t flags);
+void	link_sent_before(struct ring_op *, int res, uint32_t flags);
 /* Keys that the server wants changed come before all else that is sent. */
 void	link_update_keys(struct link *);
 

@@ -37,8 +37,8 @@ note_begin(const struct link *l, size_t length)
 	l->note->giving = length;
 }
 
-/* With TLS who comes must know which of the two it was (disk_past.c).  A command of
- * several seals is not whole in between. */
+/* With TLS who comes must know which of the two it was (disk_past.c).  A command that
+ * is larger than any front's is not whole in between. */
 static void
 note_sealed(const struct link *l)
 {
@@ -67,9 +67,17 @@ note_end(const struct link *l)
 	l->note->giving = 0;
 }
 
+/* Of a send. */
+static void
+count_given(struct link *l, long sent)
+{
+	if (sent > 0)
+		l->given += (uint64_t)sent;
+}
+
 /* ---- a send --------------------------------------------------------------------- */
 
-/* A list of buffers has none that is registered: payload in pages goes alone. */
+/* Of a batch what comes before payload in pages. */
 static unsigned
 before_pages(const struct nbe_seg *seg, unsigned n)
 {
@@ -80,15 +88,21 @@ before_pages(const struct nbe_seg *seg, unsigned n)
 	return i;
 }
 
-/* Their length. */
 static size_t
-to_iov(const struct link *l, const struct nbe_seg *seg, unsigned n, struct iovec *iov)
+length_of(const struct nbe_seg *seg, unsigned n)
 {
 	size_t length = 0;
 
+	for (unsigned i = 0; i < n; i++)
+		length += seg[i].len;
+	return length;
+}
+
+static void
+to_iov(const struct link *l, const struct nbe_seg *seg, unsigned n, struct iovec *iov)
+{
 	for (unsigned i = 0; i < n; i++) {
 		iov[i].iov_len = seg[i].len;
-		length += seg[i].len;
 		if (seg[i].kind == NBE_SEG_CORE)
 			iov[i].iov_base = seg[i].base;
 		else if (seg[i].kind == NBE_SEG_DATA)
@@ -96,7 +110,6 @@ to_iov(const struct link *l, const struct nbe_seg *seg, unsigned n, struct iovec
 		else
 			iov[i].iov_base = (void *)(uintptr_t)(l->keep + seg[i].off);
 	}
-	return length;
 }
 
 /*
@@ -115,6 +128,16 @@ push(struct link *l, struct io_uring_sqe *sqe, size_t length)
 	++*l->sends;
 }
 
+/* What is sealed cannot be sealed once more: without it the stream ends.  The receive
+ * side sees that, and the reason if there is one. */
+static void
+cut(const struct link *l)
+{
+	(void)shutdown(l->nbc.fd, SHUT_RDWR);
+}
+
+/* ---- a send: plain --------------------------------------------------------------- */
+
 static void
 push_plain(struct link *l)
 {
@@ -126,19 +149,74 @@ push_plain(struct link *l)
 	push(l, sqe, l->tx_length);
 }
 
-static bool
-send_pages(struct link *l, const struct nbe_seg *seg)
+static void
+push_pages(struct link *l, const struct nbe_seg *seg)
 {
 	struct io_uring_sqe *sqe = ring_sqe(l->ring);
 
 	io_uring_prep_write_fixed(sqe, l->nbc.fd, pages_at(seg), seg->len, 0,
 	    io_of(seg->req)->pages.buffer);
 	push(l, sqe, seg->len);
-	/* Behind its header, and as near as can be: see fits. */
-	if (l->note != NULL)
-		ring_submit(l->ring);
+}
+
+/*
+ * What comes before payload in pages, and that, linked: a list of buffers has none that
+ * is registered.  Nothing of this process's own is between the two, so it is not killed
+ * there; where the first does not go in whole the second does not go.
+ */
+static void
+push_with_pages(struct link *l, const struct nbe_seg *pages)
+{
+	struct io_uring_sqe *sqe;
+
+	ring_reserve(l->ring, 2);
+	sqe = ring_sqe(l->ring);
+	io_uring_prep_sendmsg(sqe, l->nbc.fd, &l->tx_msg,
+	    MSG_NOSIGNAL | MSG_WAITALL | MSG_MORE);
+	io_uring_sqe_set_flags(sqe, IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS);
+	ring_bind(sqe, &l->before_op);
+	l->tx_before = l->tx_length;
+	push_pages(l, pages);
+}
+
+/* True: the socket took some, and may take more. */
+static bool
+send_now(struct link *l)
+{
+	ssize_t sent = sendmsg(l->nbc.fd, &l->tx_msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
+		push_plain(l);
+		return false;
+	}
+	count_given(l, sent);
+	nbe_tx_end(l->dev, l->conn, sent < 0 ? 0 : (uint64_t)sent,
+	    sent < 0 ? link_lost(l, errno) : NBE_WHY_NONE, l->now(l->arg));
+	return sent > 0;
+}
+
+static bool
+send_plain(struct link *l, const struct nbe_seg *seg, unsigned n)
+{
+	unsigned before = before_pages(seg, n);
+
+	to_iov(l, seg, before, l->tx_iov);
+	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = before };
+	l->tx_length = length_of(seg, before);
+	l->tx_before = 0;
+	note_begin(l, length_of(seg, n));
+	if (before == n && l->tx_length <= SEND_NOW_MAX)
+		return send_now(l);
+	if (before == n)
+		push_plain(l);
+	else if (before != 0)
+		push_with_pages(l, &seg[before]);
+	else
+		push_pages(l, seg);
 	return false;
 }
+
+/* ---- a send: TLS in this process ------------------------------------------------- */
 
 static void
 push_sealed(struct link *l)
@@ -149,14 +227,9 @@ push_sealed(struct link *l)
 	io_uring_prep_send(sqe, l->nbc.fd, l->sealed + l->sealed_pos, length,
 	    MSG_NOSIGNAL | MSG_WAITALL);
 	push(l, sqe, length);
-}
-
-/* What is sealed cannot be sealed once more: without it the stream ends.  The receive
- * side sees that, and the reason if there is one. */
-static void
-cut(const struct link *l)
-{
-	(void)shutdown(l->nbc.fd, SHUT_RDWR);
+	/* Who comes takes it for sent, where nobody can tell (disk_past.c). */
+	if (l->note != NULL)
+		ring_submit(l->ring);
 }
 
 /* True: the socket took all, and may take more. */
@@ -171,7 +244,7 @@ send_sealed_now(struct link *l)
 		return false;
 	}
 	l->sealed_pos = sent > 0 ? (size_t)sent : 0;
-	l->given += l->sealed_pos;
+	count_given(l, sent);
 	if (l->sealed_pos < l->sealed_len) {
 		push_sealed(l);
 		return false;
@@ -184,8 +257,9 @@ send_sealed_now(struct link *l)
 static bool
 seal(struct link *l, unsigned n)
 {
+	size_t most = l->tx_whole ? LINK_WHOLE : LINK_PLAIN;
 	long taken = nbc_tls_seal(l->nbc.tls, l->tx_iov, n, l->sealed,
-	    nbc_tls_sealed_max(LINK_PLAIN), &l->sealed_len);
+	    nbc_tls_sealed_max(most), &l->sealed_len);
 
 	l->sealed_pos = 0;
 	nbe_tx_end(l->dev, l->conn, taken < 0 ? 0 : (uint64_t)taken,
@@ -199,45 +273,33 @@ seal(struct link *l, unsigned n)
 	return false;
 }
 
+/* Payload in pages is copied to the end of where it is sealed to: what is sealed is
+ * written from the beginning, and stays behind what is still to be sealed. */
 static bool
-seal_pages(struct link *l, const struct nbe_seg *seg)
+copy_pages(struct link *l, const struct nbe_seg *seg, struct iovec *iov)
 {
-	size_t length = seg->len < LINK_PLAIN ? seg->len : LINK_PLAIN;
+	size_t most = l->tx_whole ? LINK_WHOLE : LINK_PLAIN;
+	size_t length = seg->len < most ? seg->len : most;
 
-	if (!payload_get(io_of(seg->req), seg->off, l->plain, length)) {
+	*iov = (struct iovec){
+		l->sealed + nbc_tls_sealed_max(LINK_WHOLE) - length, length };
+	return payload_get(io_of(seg->req), seg->off, iov->iov_base, length);
+}
+
+static bool
+send_sealed(struct link *l, const struct nbe_seg *seg, unsigned n)
+{
+	unsigned before = before_pages(seg, n);
+
+	to_iov(l, seg, before, l->tx_iov);
+	if (before < n && !copy_pages(l, &seg[before], &l->tx_iov[before])) {
 		nbe_tx_end(l->dev, l->conn, 0, link_lost(l, EFAULT), l->now(l->arg));
 		return false;
 	}
-	l->tx_iov[0] = (struct iovec){ l->plain, length };
-	return seal(l, 1);
+	return seal(l, n);
 }
 
-/* True: the socket took some, and may take more. */
-static bool
-send_now(struct link *l)
-{
-	ssize_t sent = sendmsg(l->nbc.fd, &l->tx_msg,
-	    MSG_NOSIGNAL | MSG_DONTWAIT | (l->tx_pages != 0 ? MSG_MORE : 0));
-
-	if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
-		push_plain(l);
-		return false;
-	}
-	l->given += sent > 0 ? (uint64_t)sent : 0;
-	nbe_tx_end(l->dev, l->conn, sent < 0 ? 0 : (uint64_t)sent,
-	    sent < 0 ? link_lost(l, errno) : NBE_WHY_NONE, l->now(l->arg));
-	return sent > 0;
-}
-
-static bool
-send_plain(struct link *l)
-{
-	note_begin(l, l->tx_length + l->tx_pages);
-	if (l->tx_length <= SEND_NOW_MAX)
-		return send_now(l);
-	push_plain(l);
-	return false;
-}
+/* ---- how much at a time ---------------------------------------------------------- */
 
 /* The socket is asked again when what it had must be used up. */
 static bool
@@ -265,30 +327,19 @@ await_room(struct link *l)
 	l->awaits_room = true;
 }
 
-static size_t
-length_of(const struct nbe_seg *seg, unsigned n)
-{
-	size_t length = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		length += seg[i].len;
-	return length;
-}
-
 /*
  * Where somebody may come after this process, commands go out when there is room for
  * all of them: a process that is killed then leaves no half of one, of which the rest
- * would be missing.  (Payload in pages is a send of its own, behind its header; and
- * what TLS seals in several pieces takes a while.)  After a whole command, whole ones;
- * amid one that did not go in there is nothing to spoil.  False: not now.
+ * would be missing.  After a whole command, whole ones; amid one that did not go in
+ * there is nothing to spoil.  False: not now.
  */
 static bool
-fits(struct link *l, const struct nbe_seg *seg, unsigned n, bool whole)
+fits(struct link *l, size_t length, bool whole)
 {
 	bool has = false;
 
 	if (l->note != NULL && !l->nbc.ktls && whole) {
-		has = has_room(l, length_of(seg, n));
+		has = has_room(l, length);
 		if (!has && !l->awaited_room) {
 			await_room(l);
 			return false;
@@ -299,6 +350,47 @@ fits(struct link *l, const struct nbe_seg *seg, unsigned n, bool whole)
 	return true;
 }
 
+/* Of a batch that begins with a header: it ends before the next one. */
+static unsigned
+first_command(const struct nbe_seg *seg, unsigned n)
+{
+	unsigned i = 1;
+
+	while (i < n && seg[i].kind != NBE_SEG_CORE)
+		i++;
+	return i;
+}
+
+/* Whole commands that are sealed at a time: one, and more as long as they are small. */
+static unsigned
+first_commands(const struct nbe_seg *seg, unsigned n)
+{
+	unsigned some = first_command(seg, n), more;
+
+	while (some < n) {
+		more = some + first_command(seg + some, n - some);
+		if (length_of(seg, more) > LINK_PLAIN)
+			break;
+		some = more;
+	}
+	return some;
+}
+
+/* Of a batch what one send takes.  Of payload in pages one is the last; the kernel's
+ * TLS takes that alone. */
+static unsigned
+at_a_time(const struct link *l, const struct nbe_seg *seg, unsigned n, bool whole)
+{
+	unsigned before;
+
+	if (in_process_tls(l) && l->note != NULL && whole)
+		n = first_commands(seg, n);
+	before = before_pages(seg, n);
+	if (before == n || (before != 0 && l->nbc.ktls))
+		return before;
+	return before + 1;
+}
+
 /* False: nothing more can be sent for now. */
 static bool
 send_some(struct link *l)
@@ -306,18 +398,15 @@ send_some(struct link *l)
 	struct nbe_seg seg[LINK_TX_SEGS];
 	bool whole = nbe_can_flush_last(l->dev, l->conn);
 	unsigned all = nbe_tx_begin(l->dev, l->conn, seg, LINK_TX_SEGS, l->now(l->arg));
-	unsigned n = before_pages(seg, all);
+	unsigned n;
 
-	if (all == 0 || !fits(l, seg, all, whole))
+	if (all == 0)
 		return false;
-	if (n == 0)
-		return in_process_tls(l) ? seal_pages(l, seg) : send_pages(l, seg);
-	l->tx_length = to_iov(l, seg, n, l->tx_iov);
-	if (in_process_tls(l))
-		return seal(l, n);
-	l->tx_msg = (struct msghdr){ .msg_iov = l->tx_iov, .msg_iovlen = n };
-	l->tx_pages = n < all ? seg[n].len : 0;
-	return send_plain(l);
+	n = at_a_time(l, seg, all, whole);
+	whole = whole && (n == all || !in_pages(&seg[n]));
+	if (!fits(l, length_of(seg, n), whole))
+		return false;
+	return in_process_tls(l) ? send_sealed(l, seg, n) : send_plain(l, seg, n);
 }
 
 /* What the server asked for comes before all else. */
@@ -348,7 +437,7 @@ sealed_sent(struct link *l, int res)
 		return;
 	}
 	l->sealed_pos += (size_t)res;
-	l->given += (size_t)res;
+	count_given(l, res);
 	if (l->sealed_pos < l->sealed_len && !l->closing)
 		push_sealed(l);
 }
@@ -356,17 +445,16 @@ sealed_sent(struct link *l, int res)
 static void
 plain_sent(struct link *l, int res)
 {
-	l->given += res > 0 ? (uint64_t)res : 0;
-	nbe_tx_end(l->dev, l->conn, res < 0 ? 0 : (uint64_t)res,
-	    res < 0 ? link_lost(l, -res) : NBE_WHY_NONE, l->now(l->arg));
+	uint64_t sent = res < 0 ? 0 : l->tx_before + (uint64_t)res;
+
+	count_given(l, (long)sent);
+	nbe_tx_end(l->dev, l->conn, sent, res < 0 ? link_lost(l, -res) : NBE_WHY_NONE,
+	    l->now(l->arg));
 }
 
-void
-link_sent(struct ring_op *op, int res, uint32_t flags)
+static void
+sent(struct link *l, int res)
 {
-	struct link *l = container_of(op, struct link, send_op);
-
-	(void)flags;
 	l->sending = false;
 	--*l->sends;
 	if (l->awaits_room)
@@ -378,4 +466,22 @@ link_sent(struct ring_op *op, int res, uint32_t flags)
 	l->awaits_room = false;
 	note_end(l);
 	link_finish(l);
+}
+
+void
+link_sent(struct ring_op *op, int res, uint32_t flags)
+{
+	(void)flags;
+	sent(container_of(op, struct link, send_op), res);
+}
+
+/* Linked pages are told of only if it went in whole, and it is told of only if not. */
+void
+link_sent_before(struct ring_op *op, int res, uint32_t flags)
+{
+	struct link *l = container_of(op, struct link, before_op);
+
+	(void)flags;
+	l->tx_before = 0;
+	sent(l, res);
 }

@@ -216,9 +216,10 @@ kill_amid() {
 	touch "$dir/enough"
 	wait $fio && [ $times = done ]
 }
-serve_tcp() {
+serve_tcp() { # OPTION...
 	free_port
-	qemu-nbd -t -e 8 -f raw -b 127.0.0.1 -p "$port" "$dir/disk" >>"$dir/server.log" 2>&1 &
+	qemu-nbd -t -e 8 -f raw -b 127.0.0.1 -p "$port" "$@" "$dir/disk" \
+		>>"$dir/server.log" 2>&1 &
 	server=$!
 	pids="$pids $server"
 	wait_until listens "$port"
@@ -271,10 +272,8 @@ fi
 # ---- TLS in the daemon: the session goes on without it -------------------------------------
 
 find_server_keys
-serve_tls() {
-	serve qemu-nbd -t -e 8 -f raw -k "$sock" --tls-creds tls --object \
-		tls-creds-x509,id=tls,endpoint=server,verify-peer=no,dir="$pki" "$dir/disk"
-}
+tls="--tls-creds tls --object tls-creds-x509,id=tls,endpoint=server,verify-peer=no,dir=$pki"
+serve_tls() { serve qemu-nbd -t -e 8 -f raw -k "$sock" $tls "$dir/disk"; }
 attach_tls() {
 	run connect --device "$name" --fence 1s "$@" \
 		"nbds+unix:///?socket=$sock&tls-verify-peer=false"
@@ -292,6 +291,12 @@ attach_tls --unflushed replay && put i && kill_alone && sync_it && put j && kill
 ok "replay over TLS: no flush fails"
 under_verify kill_alone
 ok "replay over TLS: fio --verify with fdatasync, 5 daemons are killed: no error"
+detach
+kill_server
+serve_tcp $tls
+run connect --device "$name" --fence 1s "nbds://127.0.0.1:$port/?tls-verify-peer=false"
+status_is 0 && kill_amid
+ok "daemons are killed amid writes of 1 MiB, over TLS and TCP: no flush fails"
 detach
 kill_server
 serve_file "$dir/disk"
