@@ -361,15 +361,15 @@ first_command(const struct nbe_seg *seg, unsigned n)
 	return i;
 }
 
-/* Whole commands that are sealed at a time: one, and more as long as they are small. */
+/* Whole commands that are sealed at a time: one, and more up to LINK_PLAIN or so. */
 static unsigned
 first_commands(const struct nbe_seg *seg, unsigned n)
 {
 	unsigned some = first_command(seg, n), more;
 
-	while (some < n) {
+	while (some < n && length_of(seg, some) < LINK_PLAIN) {
 		more = some + first_command(seg + some, n - some);
-		if (length_of(seg, more) > LINK_PLAIN)
+		if (length_of(seg, more) > LINK_WHOLE)
 			break;
 		some = more;
 	}
