@@ -5,8 +5,8 @@
  * At most one send and one receive are in flight.  A send carries a whole batch of
  * the engine.  A receive brings the rest of the payload that is under way, straight
  * into its request, and behind it, in the same call, what the server has sent since
- * into a read-ahead buffer; so small replies come many at a time.  Payload in pages has
- * sends and receives of its own.  With TLS in this process the bytes go through the
+ * into a read-ahead buffer; so small replies come many at a time.  Payload in pages is
+ * an operation of its own, linked behind what comes before it.  With TLS in this process the bytes go through the
  * session instead.
  */
 #ifndef LINK_H
