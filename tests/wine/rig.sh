@@ -94,3 +94,15 @@ load() {
 said() {
 	grep -qF -- "$1" "$rig_log"
 }
+
+# rig_tell: for a failure, what the drivers said, and which programs of the session are left
+rig_tell() {
+	{
+		grep "VERIFIER: " "$rig_log"
+		echo "the end of the drivers' log:"
+		tail -n 60 "$rig_log"
+		echo "the session's programs:"
+		ps -o pid,etimes,stat,args -p "$(grep -lszxF "WINEPREFIX=$WINEPREFIX" \
+			/proc/[0-9]*/environ | cut -d / -f 3 | paste -s -d ,)"
+	} | sed 's/.*Prefix [0-9a-f:]*: //; s/^/# /'
+}
