@@ -25,7 +25,9 @@ cleanup() {
 	rm -rf "$dir"
 }
 trap cleanup EXIT
-trap 'exit 99' INT TERM HUP
+# The one of "IFS= read" is in force in a trap that interrupts it, and no list would be
+# split.
+trap 'unset IFS; exit 99' INT TERM HUP
 
 # ok NAME: the last command's status is the verdict.  Shows what "run" got if not 0.
 ok() {

@@ -27,24 +27,30 @@ clean() {
 	[ ! -s "$dir/err" ]
 }
 
+# bounded SECONDS COMMAND...: of processor time, for each process; ten times that by the
+# clock
+bounded() {
+	timeout $((10 * $1)) sh -c 'ulimit -t "$0" && exec "$@"' "$@"
+}
+
 # ---- what waits for no kernel --------------------------------------------------
 
 for program in "$build"/tests/unit/*_test "$build/tests/fuse/fuse_decode_test"; do
 	# All orders of three requests take half an hour here; and a process that is led
 	# by ptrace cannot be one of memcheck's.
 	case ${program##*/} in exhaustive_* | killed_test) continue ;; esac
-	run timeout 600 $memcheck "$program"
+	run bounded 600 $memcheck "$program"
 	status_is 0 && clean
 	ok "${program##*/}"
 done
-run timeout 600 $memcheck "$build/tests/sim/sim" --seeds 5
+run bounded 600 $memcheck "$build/tests/sim/sim" --seeds 5
 status_is 0 && clean
 ok "sim, 5 seeds"
 
 # ---- the daemon ----------------------------------------------------------------
 
 memcheck="$memcheck --undef-value-errors=no"
-run timeout 600 $memcheck "$build/tests/fuse/ring_test"
+run bounded 600 $memcheck "$build/tests/fuse/ring_test"
 status_is 0 && clean
 ok ring_test
 if [ "$(id -u)" -ne 0 ] || [ ! -e /dev/fuse ]; then
@@ -60,7 +66,7 @@ must() {
 life() {
 	rm -f "$dir/device"
 	qemu_nbd "$2"
-	timeout 900 env LD_PRELOAD="$build/tests/fuse/ring_poll.so" \
+	bounded 600 env LD_PRELOAD="$build/tests/fuse/ring_poll.so" \
 		$memcheck "$nbdisk" connect --foreground --device "$name" -c 2 \
 		--unflushed replay --fence 200ms "$1" >"$dir/device" 2>"$dir/out" &
 	daemon=$!

@@ -34,6 +34,5 @@ ok "each is an event"
 drive "service stop wnbd"
 status_is 0 && wait_until said "$clean" && ! grep "VERIFIER: " "$rig_log" | grep -qv "$clean"
 ok "nothing is left of them"
-[ "$tests_failed" -eq 0 ] || grep -E "VERIFIER|storport|debugstr" "$rig_log" | tail -40 |
-	sed 's/.*Prefix [0-9a-f:]*: //; s/^/# /'
+[ "$tests_failed" -eq 0 ] || rig_tell
 rig_end

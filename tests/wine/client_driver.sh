@@ -98,11 +98,25 @@ rm veto
 
 # ---- NBD in this process ---------------------------------------------------------
 
-timeout 60 "$wine" wnbd-client.exe map user 127.0.0.1 --port "$port" --user-space \
-	--block-size 4096 >"$dir/map.log" 2>&1 &
-map=$!
-pids="$pids $map"
-wait_until has_number
+# aside NAME PROGRAM ARGUMENT...: run_wine beside what follows, in a directory of its own,
+# $dir/NAME; it is $aside
+aside() {
+	mkdir -p "$dir/$1"
+	(
+		dir=$dir/$1
+		shift
+		run_wine "$@"
+		exit "$status"
+	) &
+	aside=$!
+	pids="$pids $aside"
+}
+# map_here ARGUMENT...: the command, which may stay and serve the disk
+map_here() {
+	aside map wnbd-client.exe map "$@"
+	wait_until has_number
+}
+map_here user 127.0.0.1 --port "$port" --user-space --block-size 4096
 client show user
 out_has "UseUserspaceNbd           : 1" && out_has "BlockSize                 : 4096" &&
 	out_has "BlockCount                : 16384" && out_has "UseNbd                    : 0"
@@ -134,21 +148,17 @@ drive "check user piece=4096 depth=8 seed=5 length=65536" \
 status_is 0
 ok "I/O goes on, at the new end too"
 client unmap user
-status_is 0 && wait "$map"
+status_is 0 && wait "$aside"
 ok "unmap ends it, with 0"
 stop "$pid"
 
 serve --tls=require --tls-certificates="$dir/pkg/pki" file "$dir/disk"
-timeout 60 "$wine" wnbd-client.exe map tls "nbds://localhost:$port/" \
-	--ca pki/ca-cert.pem --connections 2 >"$dir/map.log" 2>&1 &
-map=$!
-pids="$pids $map"
-wait_until has_number
+map_here tls "nbds://localhost:$port/" --ca pki/ca-cert.pem --connections 2
 drive "check tls offset=131072 piece=4096 depth=8 seed=5 length=524288"
 status_is 0
 ok "map by an nbds URI: what was written without TLS is read with it"
 client unmap tls
-status_is 0 && wait "$map"
+status_is 0 && wait "$aside"
 ok "unmap ends that, too"
 client map tls "nbds://localhost:$port/?tls-hostname=elsewhere" --ca pki/ca-cert.pem
 failed_with 5 && err_has "is not for elsewhere"
@@ -163,17 +173,14 @@ client map bare 127.0.0.1 --port "$port" --skip-handshake
 failed_with 87 && err_has "--skip-handshake needs --disk-size and --block-size"
 ok "map --skip-handshake needs the sizes"
 for how in "" --user-space; do
-	timeout 60 "$wine" wnbd-client.exe map bare 127.0.0.1 --port "$port" $how \
-		--skip-handshake --disk-size 1M --block-size 512 >"$dir/map.log" 2>&1 &
-	map=$!
-	pids="$pids $map"
-	wait_until has_number
+	map_here bare 127.0.0.1 --port "$port" $how \
+		--skip-handshake --disk-size 1M --block-size 512
 	client show bare
 	out_has "SkipNegotiation           : 1" && out_has "BlockCount                : 2048"
 	shown=$?
 	drive "write bare seed=6 piece=4096 length=65536" \
 		"check bare seed=6 piece=4096 length=65536"
-	status_is 0 && client unmap bare && [ "$shown" -eq 0 ] && wait "$map"
+	status_is 0 && client unmap bare && [ "$shown" -eq 0 ] && wait "$aside"
 	ok "map --skip-handshake $how"
 done
 stop "$pid"
@@ -184,14 +191,11 @@ for how in "" --user-space; do
 	rm -f "$dir/ends"
 	start python3 "$root/tests/wine/bare_server.py" "$port" 1 "$dir/ends"
 	wait_until listens "$port"
-	timeout 60 "$wine" wnbd-client.exe map mute 127.0.0.1 --port "$port" $how --timeout 2 \
-		--skip-handshake --disk-size 1M --block-size 512 >"$dir/map.log" 2>&1 &
-	map=$!
-	pids="$pids $map"
-	wait_until has_number
+	map_here mute 127.0.0.1 --port "$port" $how --timeout 2 \
+		--skip-handshake --disk-size 1M --block-size 512
 	drive "write mute seed=7 piece=1048576 length=1048576 depth=1" \
 		"check mute seed=7 piece=4096 length=1048576"
-	status_is 0 && ! said "mute: reset" && client unmap mute && wait "$map"
+	status_is 0 && ! said "mute: reset" && client unmap mute && wait "$aside"
 	ok "a server that reads nothing loses its connection in time $how"
 	wait_until test -s "$dir/ends" && grep -q "^reset" "$dir/ends"
 	ok "and nothing of the old write arrives later $how"
@@ -212,11 +216,8 @@ for how in "" --user-space; do
 	serve file "$dir/disk"
 	first=$pid first_port=$port
 	serve file "$dir/disk"
-	timeout 120 "$wine" wnbd-client.exe map many "127.0.0.1:$first_port,127.0.0.1" \
-		--port "$port" $how --path-timeout 1 --fence 2 >"$dir/map.log" 2>&1 &
-	map=$!
-	pids="$pids $map"
-	wait_until has_number
+	map_here many "127.0.0.1:$first_port,127.0.0.1" \
+		--port "$port" $how --path-timeout 1 --fence 2
 	drive "write many seed=31 length=4194304" "flush many" \
 		"write many seed=32 length=65536"
 	status_is 0 && wait_until shows_servers "127.0.0.1:$first_port" active \
@@ -237,7 +238,7 @@ assert [s["State"] for s in servers] == ["failed", "active"], servers' <"$dir/ou
 	drive "read many file=$(wine_path "$dir/back") length=4194304"
 	cmp -n 4194304 "$dir/back" "$dir/disk"
 	ok "the file behind the servers has it $how"
-	client unmap many && wait "$map"
+	client unmap many && wait "$aside"
 	status_is 0
 	ok "unmap $how"
 	stop "$pid"
@@ -249,11 +250,8 @@ serve file "$dir/disk"
 first=$pid first_port=$port
 serve file "$dir/disk"
 second=$pid
-timeout 120 "$wine" wnbd-client.exe map hang "127.0.0.1:$first_port,127.0.0.1:$port" \
-	--user-space --path-timeout 5 --failback 1 >"$dir/map.log" 2>&1 &
-map=$!
-pids="$pids $map"
-wait_until has_number
+map_here hang "127.0.0.1:$first_port,127.0.0.1:$port" \
+	--user-space --path-timeout 5 --failback 1
 kill -9 $(pgrep -P "$first")
 began=$(date +%s)
 start python3 -c "import socket, time
@@ -272,7 +270,7 @@ is_back() {
 wait_until is_back && drive "check hang seed=33 length=1048576" "flush hang"
 status_is 0
 ok "and when it is there again it is gone back to, after --failback"
-client unmap hang && wait "$map"
+client unmap hang && wait "$aside"
 status_is 0
 ok "unmap of that"
 stop "$first"
@@ -280,10 +278,8 @@ stop "$second"
 
 # ---- a process that serves a disk ------------------------------------------------
 
-timeout 60 "$wine" rbd_mock.exe rbd/image 16 >"$dir/mock.log" 2>&1 &
-mock=$!
-pids="$pids $mock"
-wait_until grep -q mapped "$dir/mock.log"
+aside mock rbd_mock.exe rbd/image 16
+wait_until grep -qs mapped "$dir/mock/out"
 client list
 out_matches '^[0-9]+ +[0-9]+ +false  ceph-rbd-wnbd    rbd/image$'
 ok "list: a disk in the way of rbd-wnbd"
@@ -293,8 +289,8 @@ drive "write rbd/image piece=4096 depth=8 seed=9 length=524288" \
 status_is 0
 ok "its I/O, late and by other threads; an error is an error"
 client unmap rbd/image
-status_is 0 && wait "$mock" && tr -d '\r' <"$dir/mock.log" >"$dir/out" &&
-	out_has "pending 0" && awk '/^received/ { r = $2 } /^replied/ { p = $2 }
+status_is 0 && wait "$aside" && cp "$dir/mock/out" "$dir/out" && out_has "pending 0" &&
+	awk '/^received/ { r = $2 } /^replied/ { p = $2 }
 	/^read errors/ { e = $3 } END { exit !(r >= 257 && r == p && e >= 1) }' "$dir/out"
 ok "its counters add up"
 run_wine api_sample.exe sample
@@ -371,7 +367,7 @@ timeout 30 "$wine" reg query 'HKLM\System\CurrentControlSet\Services\wnbd' \
 	>/dev/null 2>&1
 [ $? -ne 0 ] && ! ls "$WINEPREFIX"/drive_c/windows/inf/oem*.inf >/dev/null 2>&1
 ok "no service and no driver package is left"
-wait_until said "not freed" &&
-	said "VERIFIER: 0 violations, not freed: 0 blocks, 0 IRPs, 0 MDLs, 0 processes"
+{ wait_until said "not freed" && said "VERIFIER: 0 violations, not freed: 0 blocks, \
+0 IRPs, 0 MDLs, 0 processes"; } || { rig_tell; false; }
 ok "the verifier has nothing to say about the driver"
 rig_end

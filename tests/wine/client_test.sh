@@ -29,18 +29,8 @@ make_template || {
 }
 trap 'rig_end >/dev/null 2>&1; cleanup' EXIT
 
-# What run left, with Linux's line ends.
-run_wine() {
-	run timeout "${limit:-60}" "$wine" "$@"
-	for file in out err; do
-		tr -d '\r' <"$dir/$file" >"$dir/lf" && mv "$dir/lf" "$dir/$file"
-	done
-}
 client() {
 	run_wine wnbd-client.exe "$@"
-}
-drive() {
-	run_wine driver_test.exe "$@"
 }
 # Exit statuses of Windows, as far as Linux sees them.
 failed_with() {
@@ -54,8 +44,7 @@ out_matches() {
 }
 
 mkdir "$dir/pkg"
-cp "$build"/out/* "$build"/tests/wine/client/*.exe "$build"/tests/wine/client/*.dll \
-	"$build/tests/wine/driver_test.exe" "$dir/pkg"
+cp "$build"/out/* "$build"/tests/wine/client/*.exe "$build"/tests/wine/client/*.dll "$dir/pkg"
 sed -i 's/NTamd64\.10\.0\.\.\.17763/NTamd64/' "$dir/pkg/wnbd.inf"
 cd "$dir/pkg" || exit 99
 rig_new client

@@ -52,15 +52,21 @@ rig_end() {
 	timeout 20 "$server" -w
 }
 
-# drive "VERB ARGUMENT..." ...: driver_test.exe, as run does.  It prints an error
-# before it ends with one; if it said nothing, Wine did not start it.
-drive() {
-	run timeout 600 "$wine" "$build/tests/wine/driver_test.exe" "$@"
-	if [ "$status" -eq 1 ] && [ ! -s "$dir/out" ]; then
+# run_wine PROGRAM ARGUMENT...: as run does, with Linux's line ends.  Each of ours says why
+# it ends with 1; if nothing was said but by Wine, Wine 8 did not start it: then once more.
+run_wine() {
+	run timeout 900 "$wine" "$@"
+	if [ "$status" -eq 1 ] && ! cat "$dir/out" "$dir/err" | grep -qv "^wine"; then
 		echo "# Wine did not start the program; once more"
-		run timeout 600 "$wine" "$build/tests/wine/driver_test.exe" "$@"
+		run timeout 900 "$wine" "$@"
 	fi
-	tr -d '\r' <"$dir/out" >"$dir/out.lf" && mv "$dir/out.lf" "$dir/out"
+	for file in out err; do
+		tr -d '\r' <"$dir/$file" >"$dir/lf" && mv "$dir/lf" "$dir/$file"
+	done
+}
+# drive "VERB ARGUMENT..." ...
+drive() {
+	run_wine "$build/tests/wine/driver_test.exe" "$@"
 }
 
 # A path as Wine sees it.
@@ -87,4 +93,16 @@ load() {
 
 said() {
 	grep -qF -- "$1" "$rig_log"
+}
+
+# rig_tell: for a failure, what the drivers said, and which programs of the session are left
+rig_tell() {
+	{
+		grep "VERIFIER: " "$rig_log"
+		echo "the end of the drivers' log:"
+		tail -n 60 "$rig_log"
+		echo "the session's programs:"
+		ps -o pid,etimes,stat,args -p "$(grep -lszxF "WINEPREFIX=$WINEPREFIX" \
+			/proc/[0-9]*/environ | cut -d / -f 3 | paste -s -d ,)"
+	} | sed 's/.*Prefix [0-9a-f:]*: //; s/^/# /'
 }

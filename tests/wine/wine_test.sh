@@ -104,8 +104,7 @@ ok "and loaded again, with the limits that were stored"
 clean="VERIFIER: 0 violations, not freed: 0 blocks, 0 IRPs, 0 MDLs, 0 processes"
 wait_until said "$clean" && ! grep "VERIFIER: " "$rig_log" | grep -qv "$clean"
 ok "the verifier has nothing to say, and nothing is left"
-[ "$tests_failed" -eq 0 ] || grep -E "VERIFIER|storport|debugstr" "$rig_log" | tail -60 |
-	sed 's/.*Prefix [0-9a-f:]*: //; s/^/# /'
+[ "$tests_failed" -eq 0 ] || rig_tell
 rig_end
 . "$root/tests/wine/broken.sh"
 . "$root/tests/wine/planted.sh"
