@@ -6,8 +6,8 @@
  * the engine.  A receive brings the rest of the payload that is under way, straight
  * into its request, and behind it, in the same call, what the server has sent since
  * into a read-ahead buffer; so small replies come many at a time.  Payload in pages is
- * an operation of its own, linked behind what comes before it.  With TLS in this process
- * the bytes go through the session instead.
+ * an operation of its own, linked behind what comes before it.  With TLS in this
+ * process the bytes go through the session instead.
  */
 #ifndef LINK_H
 #define LINK_H
