@@ -2,11 +2,11 @@
 # fuse_test.sh - FUSE and loop against a disk in memory, on this kernel.
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# usage: fuse_test.sh FUSE_SERVE FUSE_TEST; prints TAP.  Needs root.  Turns FUSE
+# usage: fuse_test.sh FUSE_SERVE FUSE_TEST PARTITION; prints TAP.  Needs root.  Turns FUSE
 # over io_uring on while it mounts, and puts the switch back.
 . "$(dirname "$0")/../own_mounts.sh"
 set -u
-serve=$(realpath "$1") tool=$(realpath "$2")
+serve=$(realpath "$1") tool=$(realpath "$2") partition=$(realpath "$3")
 
 [ "$(id -u)" = 0 ] || { echo "1..0 # SKIP needs root"; exit 0; }
 [ -e /dev/fuse ] || { echo "1..0 # SKIP no /dev/fuse"; exit 0; }
@@ -201,17 +201,13 @@ test_users() {
 		skip "$mode: swap" "$(cat "$tmp/said")"
 	fi
 	wipefs -qa "$dev"
-	if ! command -v addpart >/dev/null; then
-		skip "$mode: a partition" "no addpart"
-		return
-	fi
-	addpart "$dev" 1 2048 65536
+	"$partition" "$dev" 2048 65536
 	mkfs.ext4 -qF "${dev}p1"
 	ok "$mode: mount a partition" mount "${dev}p1" "$fs"
 	ok "$mode: says that" equal "$("$tool" users "$dev")" \
 	    "loop${number}p1 is mounted on $fs"
 	umount "$fs"
-	delpart "$dev" 1
+	"$partition" "$dev"
 	ok "$mode: nobody uses it any more" no "$tool" users "$dev"
 }
 

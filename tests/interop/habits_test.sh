@@ -1,5 +1,6 @@
 #!/bin/bash
-# habits_test.sh NBDISK SOURCE_DIR - what people, scripts and distributions are used to.
+# habits_test.sh NBDISK SOURCE_DIR PARTITION - what people, scripts and distributions are
+# used to.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # Names and paths, configuration files, the terminal, servers that give less than was
@@ -8,6 +9,7 @@
 . "$(dirname "$0")/../own_mounts.sh"
 nbdisk=$(realpath "$1")
 source=$(realpath "$2")
+partition=$(realpath "$3")
 tests=$(dirname "$0")/..
 . "$tests/lib.sh"
 . "$tests/device.sh"
@@ -39,13 +41,13 @@ ln -s "$loop" "$dir/by-id"
 knows "$device" && knows "$loop" && knows "$dir/by-id"
 ok "what connect printed, the loop device and a link are taken for the name"
 part=/sys/class/block/${loop#/dev/}p1/dev
-if have addpart && addpart "$loop" 1 2048 8192 2>/dev/null && wait_until [ -e "$part" ]; then
+if "$partition" "$loop" 2048 8192 2>/dev/null && wait_until [ -e "$part" ]; then
 	# Where no udev and no devtmpfs has made it.
 	[ -b "${loop}p1" ] || { mknod "${loop}p1" b $(tr : ' ' <"$part") && made=${loop}p1; }
 	knows "${loop}p1"
 	ok "a partition is"
 	[ -z "$made" ] || rm "$made"
-	delpart "$loop" 1
+	"$partition" "$loop"
 else
 	skip "a partition is" "no partitions here"
 fi

@@ -1,15 +1,16 @@
 #!/bin/bash
-# udev_test.sh NBDISK - the names that udev gives a device; in the machine of vm_test.sh.
+# udev_test.sh NBDISK PARTITION - the names that udev gives a device; in the machine of
+# vm_test.sh.
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # A real udevd, with no rules but ours.
 
-nbdisk=$1
+nbdisk=$1 partition=$2
 tests=$(dirname "$0")/..
 . "$tests/lib.sh"
 . "$tests/device.sh"
 
-needs nbdkit udevadm addpart
+needs nbdkit udevadm
 unset NBDISK_STATE_DIR		# the rule knows the machine's own
 NBDISK_STATE_DIR=/run/nbdisk	# for what device.sh looks at
 mkdir -p /run/udev/rules.d
@@ -43,7 +44,7 @@ by_udev "disk/by-id/nbdisk-$name" "$loop"
 ok "by id"
 by_udev "$path" "$loop"
 ok "by path, with what an export is called made harmless"
-addpart "$loop" 1 2048 8192
+"$partition" "$loop" 2048 8192
 part=${loop}p1
 wait_until [ -b "$part" ]
 by_udev "nbdisk/${name}p1" "$part" && by_udev "disk/by-id/nbdisk-$name-part1" "$part" &&

@@ -59,7 +59,7 @@ programs="bash sh sleep timeout yes mktemp rm mv mkdir cat cp cmp dd truncate se
 	grep sed awk sort wc tr cut date sha256sum sync touch realpath dirname
 	basename stat id uname env ls tac chmod ln mount umount mountpoint insmod
 	blockdev fstrim pgrep ip tc qemu-nbd nbdkit fio mkfs.ext4 fsck.ext4 mkfs.xfs
-	xfs_repair losetup readlink udevadm addpart dmsetup mkfs.btrfs mkswap swapon
+	xfs_repair losetup readlink udevadm dmsetup mkfs.btrfs mkswap swapon
 	swapoff unshare blkdiscard"
 # A machine with ublk; else a test may load it by itself.
 [ -z "$NBDISK_VM_UBLK" ] || : >"$tree/ublk"
