@@ -253,13 +253,19 @@ send_sealed_now(struct link *l)
 	return true;
 }
 
+/* Plain bytes at a time. */
+static size_t
+seal_most(const struct link *l)
+{
+	return l->tx_whole ? LINK_WHOLE : LINK_PLAIN;
+}
+
 /* Once sealed, the plain bytes of tx_iov are of no more use: they count as sent. */
 static bool
 seal(struct link *l, unsigned n)
 {
-	size_t most = l->tx_whole ? LINK_WHOLE : LINK_PLAIN;
 	long taken = nbc_tls_seal(l->nbc.tls, l->tx_iov, n, l->sealed,
-	    nbc_tls_sealed_max(most), &l->sealed_len);
+	    nbc_tls_sealed_max(seal_most(l)), &l->sealed_len);
 
 	l->sealed_pos = 0;
 	nbe_tx_end(l->dev, l->conn, taken < 0 ? 0 : (uint64_t)taken,
@@ -278,8 +284,7 @@ seal(struct link *l, unsigned n)
 static bool
 copy_pages(struct link *l, const struct nbe_seg *seg, struct iovec *iov)
 {
-	size_t most = l->tx_whole ? LINK_WHOLE : LINK_PLAIN;
-	size_t length = seg->len < most ? seg->len : most;
+	size_t length = seg->len < seal_most(l) ? seg->len : seal_most(l);
 
 	*iov = (struct iovec){
 		l->sealed + nbc_tls_sealed_max(LINK_WHOLE) - length, length };
@@ -365,14 +370,16 @@ first_command(const struct nbe_seg *seg, unsigned n)
 static unsigned
 first_commands(const struct nbe_seg *seg, unsigned n)
 {
-	unsigned some = first_command(seg, n), more;
+	unsigned some = 0, more;
+	size_t length = 0;
 
-	while (some < n && length_of(seg, some) < LINK_PLAIN) {
-		more = some + first_command(seg + some, n - some);
-		if (length_of(seg, more) > LINK_WHOLE)
+	do {
+		more = first_command(seg + some, n - some);
+		length += length_of(seg + some, more);
+		if (some != 0 && length > LINK_WHOLE)
 			break;
-		some = more;
-	}
+		some += more;
+	} while (some < n && length < LINK_PLAIN);
 	return some;
 }
 
